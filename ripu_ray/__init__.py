@@ -1,0 +1,1 @@
+"""ripu-ray: which pixels should we pay to label?"""

@@ -1,0 +1,324 @@
+"""The configuration: frozen pydantic models, unknown keys refused.
+
+Values come from, each stronger than the one before: the defaults below (the embedded demo), a YAML file,
+`--set key=value`, the command line's flags. This module imports nothing of ours but the errors.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ripu_ray.errors import ConfigError
+
+Mode = Literal["region", "pixel"]
+AcquisitionName = Literal["ripu", "entropy", "random"]
+WandbMode = Literal["auto", "offline", "online", "disabled"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Budget(_Model):
+    """What may be bought of each target image over all rounds.
+
+    Attributes:
+        value: per cent of the image's pixels in (0, 100], or pixels per image, > 0.
+        unit: which of the two.
+    """
+
+    value: Decimal
+    unit: Literal["percent", "pixels"]
+
+    @classmethod
+    def parse(cls, text: object) -> "Budget":
+        """Read `2.2` (per cent) or `40px` (pixels per image). Raises ValueError for anything else."""
+        if isinstance(text, Budget):
+            return text
+        word = str(text).strip()
+        unit: Literal["percent", "pixels"] = "pixels" if word.endswith("px") else "percent"
+        expected = (
+            f"budget {word!r}: expected per cent of an image's pixels, above 0 and up to 100, such as 2.2, "
+            "or a whole number of pixels, such as 40px"
+        )
+        try:
+            value = Decimal(word.removesuffix("px"))
+        except InvalidOperation:
+            raise ValueError(expected) from None
+        if not value.is_finite() or value <= 0 or (unit == "percent" and value > 100):
+            raise ValueError(expected)
+        if unit == "pixels" and value != value.to_integral_value():
+            raise ValueError(expected)
+        return cls(value=value.normalize(), unit=unit)
+
+    def pixels(self, num_pixels: int) -> Fraction:
+        """The budget in pixels, exact, of an image of `num_pixels` pixels."""
+        if self.unit == "percent":
+            return Fraction(self.value) * num_pixels / 100
+        return Fraction(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:f}" + ("px" if self.unit == "pixels" else "")
+
+
+def _odd(window: int) -> int:
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window {window}: expected an odd number of pixels, 1 or more")
+    return window
+
+
+BudgetField = Annotated[Budget, BeforeValidator(Budget.parse)]
+Window = Annotated[int, AfterValidator(_odd)]
+Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+
+
+class SyntheticData(_Model):
+    """The embedded task: street-like scenes drawn from a seed, nothing to download."""
+
+    dataset: Literal["synthetic"] = "synthetic"
+    num_source: int = Field(80, ge=1)
+    num_pool: int = Field(40, ge=1)
+    num_validation: int = Field(24, ge=1)
+    size: Size = (96, 128)
+    seed: int = Field(0, ge=0)
+
+
+class FolderData(_Model):
+    """Images and labels in `<root>/<domain>/<split>/{images,labels}/` with `<root>/classes.json`."""
+
+    dataset: Literal["folder"] = "folder"
+    root: Path
+    source: str = "source"
+    target: str = "target"
+    train_split: str = "train"
+    validation_split: str = "val"
+    input_size: Size | None = None
+    """(height, width) the network sees; images are resized bilinearly. None: as stored."""
+    label_size: Size | None = None
+    """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
+
+
+class ModelConfig(_Model):
+    """The network."""
+
+    name: Literal["compact"] = "compact"
+    width: int = Field(32, ge=8, multiple_of=8)
+
+
+class TrainingConfig(_Model):
+    """The recipe. Steps are optimiser updates; the learning rate falls as (1 - step / schedule_steps) ** power."""
+
+    warmup_steps: int = Field(300, ge=0)
+    round_steps: int = Field(60, ge=1)
+    schedule_steps: int | None = Field(None, ge=1)
+    """Horizon of the polynomial schedule; None: warmup_steps + rounds * round_steps, plus one round."""
+    source_batch: int = Field(4, ge=1)
+    target_batch: int = Field(4, ge=1)
+    learning_rate: float = Field(0.05, gt=0)
+    head_rate_factor: float = Field(1.0, gt=0)
+    power: float = Field(0.9, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    consistency_weight: float = Field(0.1, ge=0)
+    negative_weight: float = Field(1.0, ge=0)
+    negative_threshold: float = Field(0.05, gt=0, lt=1)
+
+
+class Windows(_Model):
+    """Side of the window, in pixels, by mode.
+
+    Attributes:
+        region: what one purchase labels.
+        pixel: the neighbourhood whose impurity counts, and that a bought pixel excludes.
+    """
+
+    region: Window = 3
+    pixel: Window = 9
+
+
+class StrategyConfig(_Model):
+    """What is bought, and how it is chosen."""
+
+    budget: BudgetField = Budget(value=Decimal("2.2"), unit="percent")
+    mode: Mode = "region"
+    windows: Windows = Windows()
+    acquisition: AcquisitionName = "ripu"
+    rounds: int = Field(5, ge=1)
+    parity: bool = False
+    """Follow the reference implementation where it departs from the paper: `ceil` counts, rescaled `px`, the
+    order among pure windows."""
+
+    @property
+    def window(self) -> int:
+        """Side of the window of the chosen mode, in pixels."""
+        return self.windows.region if self.mode == "region" else self.windows.pixel
+
+    @property
+    def radius(self) -> int:
+        """(window - 1) / 2, in pixels."""
+        return self.window // 2
+
+
+class SweepConfig(_Model):
+    """The grid: each non-empty list replaces the strategy's value, or the seed, by a dimension."""
+
+    budgets: tuple[BudgetField, ...] = ()
+    modes: tuple[Mode, ...] = ()
+    windows: tuple[Window, ...] = ()
+    acquisitions: tuple[AcquisitionName, ...] = ()
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _no_repetition(self) -> Self:
+        for name in type(self).model_fields:
+            values = [str(value) for value in getattr(self, name)]
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"sweep.{name}: {', '.join(twice)} is there more than once")
+        return self
+
+
+class ClusterConfig(_Model):
+    """Where the work runs. 0 scorers or 0 train workers: in the trial's own process."""
+
+    address: str | None = None
+    scorers: int = Field(1, ge=0)
+    train_workers: int = Field(0, ge=0)
+    concurrent_trials: int | None = Field(None, ge=1)
+    """Trials at the same time, at most; None: as many as the cores allow."""
+    gpu: bool = False
+    """Each scorer and each train worker takes a whole GPU."""
+    threads: int = Field(1, ge=1)
+    """Torch threads per process. Results may differ in the last bit between values, so it is part of the recipe."""
+    max_failures: int = Field(3, ge=0)
+    """How often a dead actor or worker is replaced within one phase."""
+    start_timeout_s: float = Field(300.0, gt=0)
+
+
+class TrackingConfig(_Model):
+    """Where results are sent, beside the run folder."""
+
+    wandb: WandbMode = "auto"
+    project: str = "ripu-ray"
+    entity: str | None = None
+
+
+def _default_dataset(data: object) -> object:
+    return {"dataset": "synthetic", **data} if isinstance(data, dict) else data
+
+
+class Config(_Model):
+    """Everything that a run, or a sweep of runs, depends on."""
+
+    seed: int = Field(0, ge=0)
+    data: Annotated[
+        SyntheticData | FolderData, Field(discriminator="dataset"), BeforeValidator(_default_dataset)
+    ] = SyntheticData()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    sweep: SweepConfig = SweepConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _batches_reach_every_worker(self) -> Self:
+        smallest = min(self.training.source_batch, self.training.target_batch)
+        if self.cluster.train_workers > smallest:
+            raise ValueError(
+                f"cluster.train_workers is {self.cluster.train_workers}: expected at most {smallest}, the smaller of "
+                "training.source_batch and training.target_batch, so that every worker has an image"
+            )
+        return self
+
+
+Overrides = Mapping[str, Any]
+
+
+def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: Overrides | None = None) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        file: YAML file of (part of) a `Config`; None for the defaults.
+        settings: `key=value` texts, keys dotted, values in YAML ("training.round_steps=20").
+        flags: dotted key -> value; a value of None is passed over.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: one line that names the file or key and what was expected.
+    """
+    tree: dict[str, Any] = _read_yaml(file) if file else {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value") from None
+        _put(tree, key.strip(), value, origin=f"--set {setting}")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _put(tree, key, value, origin=key)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, file)) from None
+
+
+def dump_config(config: Config) -> str:
+    """The configuration as YAML that `load_config` reads back to an equal one."""
+    return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """The configuration as plain dicts, lists, numbers and texts."""
+    tree = config.model_dump(mode="json")
+    tree["strategy"]["budget"] = str(config.strategy.budget)
+    tree["sweep"]["budgets"] = [str(budget) for budget in config.sweep.budgets]
+    return tree
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{file}: not valid YAML{where}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
+    return tree
+
+
+def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
+    *path, last = dotted.split(".")
+    for key in path:
+        child = tree.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{origin}: {key!r} is a value, not a section")
+        tree = child
+    tree[last] = value
+
+
+def _one_line(error: ValidationError, file: Path | None) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder"))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown key"
+    elif first["type"] not in ("value_error", "missing"):
+        message = f"{message} (found {first['input']!r})"
+    prefix = f"{file}: " if file else ""
+    return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"
