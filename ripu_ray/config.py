@@ -187,6 +187,9 @@ class ClusterConfig(_Model):
     """Where the work runs. 0 scorers or 0 train workers: in the trial's own process."""
 
     address: str | None = None
+    """A running Ray cluster; None: a Ray of its own on this machine."""
+    cpus: int | None = Field(None, ge=1)
+    """Cores that a Ray of its own is told of; None: those that this process may use."""
     scorers: int = Field(1, ge=0)
     train_workers: int = Field(0, ge=0)
     concurrent_trials: int | None = Field(None, ge=1)
@@ -216,9 +219,9 @@ class Config(_Model):
     """Everything that a run, or a sweep of runs, depends on."""
 
     seed: int = Field(0, ge=0)
-    data: Annotated[
-        SyntheticData | FolderData, Field(discriminator="dataset"), BeforeValidator(_default_dataset)
-    ] = SyntheticData()
+    data: Annotated[SyntheticData | FolderData, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = (
+        SyntheticData()
+    )
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()

@@ -1,12 +1,12 @@
 """What can go wrong, as exceptions whose text is one line for the person at the terminal.
 
-    RipuError
-    ├── InputError (ValueError)      exit code 2: the user can mend it; raised before any actor starts
-    │   ├── ConfigError              a key, a value or a combination of values
-    │   ├── DataError                a folder, an image, a label or a class file
-    │   └── RunFolderError           a run folder that holds something else, or is damaged
-    ├── ClusterError                 Ray does not have, or did not give, what a phase asked for
-    └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
+RipuError
+├── InputError (ValueError)      exit code 2: the user can mend it; raised before any actor starts
+│   ├── ConfigError              a key, a value or a combination of values
+│   ├── DataError                a folder, an image, a label or a class file
+│   └── RunFolderError           a run folder that holds something else, or is damaged
+├── ClusterError                 Ray does not have, or did not give, what a phase asked for
+└── NonFiniteError               a NaN or infinity in logits or losses; names round and image
 """
 
 

@@ -1,0 +1,79 @@
+"""Tables on the console: what a sweep will cost, and how it ended."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ripu_ray.config import Config
+from ripu_ray.distributed.sweeping import SweepOutcome
+from ripu_ray.simulation.grid import expand, warmup_key
+from ripu_ray.simulation.run_folder import RunFolder
+
+
+def print_cost(config: Config, folder: Path) -> None:
+    """The grid, and its cost in trials, rounds and steps."""
+    trials = expand(config)
+    table = _table("trial", "mode", "window", "acquisition", "budget", "seed", "rounds", "steps")
+    for trial in trials:
+        strategy = trial.config.strategy
+        steps = strategy.rounds * trial.config.training.round_steps
+        values = (strategy.mode, strategy.window, strategy.acquisition, strategy.budget, trial.config.seed)
+        table.add_row(trial.trial_id, *map(str, values), str(strategy.rounds), str(steps))
+    warmups = len({warmup_key(trial.config) for trial in trials})
+    rounds = len(trials) * config.strategy.rounds
+    warmup_steps = warmups * config.training.warmup_steps
+    round_steps = rounds * config.training.round_steps
+    console = _console()
+    console.print(table)
+    console.print(
+        f"{len(trials)} trials, {rounds} rounds, {warmup_steps + round_steps} steps "
+        f"({warmups} shared warm-ups: {warmup_steps}; rounds: {round_steps}), into {folder}"
+    )
+
+
+def print_outcome(run: RunFolder, results: pd.DataFrame, outcome: SweepOutcome) -> None:
+    """mIoU of each trial by round, what was bought, where it all lies, and what failed."""
+    console = _console()
+    if len(results):
+        rounds = range(run.config.strategy.rounds)
+        table = _table("budget", "mode", "window", "acquisition", "seed", "start", *map(str, rounds), "spent", "clicks")
+        for _, rows in results.groupby("trial", sort=False):
+            last = rows.iloc[-1]
+            by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
+            table.add_row(
+                *(str(last[name]) for name in ("budget", "mode", "window", "acquisition", "seed")),
+                *(by_round.get(index, "") for index in (-1, *rounds)),
+                f"{100 * last['spent_share']:.2f} %",
+                str(last["clicks"]),
+            )
+        console.print(table)
+        console.print("mIoU in per cent on the target's validation split, before the first round and after each")
+    if outcome.failures:
+        failures = _table("failed", "why")
+        for name, reason in outcome.failures.items():
+            failures.add_row(name, reason)
+        console.print(failures)
+    console.print(f"folder   {run.path}")
+    console.print(f"results  {run.path / 'results.csv'}, {run.path / 'curves.png'}")
+    if list(run.path.glob("trials/*/wandb")):
+        runs = f"{run.path}/trials/*/wandb"
+        console.print(
+            f"W&B      upload: wandb sync {runs}/offline-run-*    look: wandb leet {run.path}/trials/TRIAL/wandb"
+        )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    return console

@@ -1,0 +1,141 @@
+"""A sweep: the distinct warm-ups, then the trials of the grid, each as a Ray Tune run with bounded concurrency.
+
+Tune only starts, bounds and restarts; what is done and with what result stands in the run folder, and is read from it.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ripu_ray.distributed.cluster import check_capacity, num_concurrent, start_ray  # isort: skip (sets Ray's variables)
+from ray import tune
+
+from ripu_ray.distributed.execution import execute_trial, execute_warmup
+from ripu_ray.errors import RipuError
+from ripu_ray.simulation.protocols import OnProgress, Progress
+from ripu_ray.simulation.run_folder import RunFolder
+
+REPORT_INTERVAL_S = 1.0
+"""Steps are reported at most this often by each trial."""
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """How a sweep ended: trial id, or warm-up key, -> one line that says why it failed."""
+
+    failures: dict[str, str]
+
+
+def run_sweep(run: RunFolder, listen: OnProgress) -> SweepOutcome:
+    """Run every trial of `run` that is not done, on Ray.
+
+    Args:
+        run: written by `RunFolder.create`.
+        listen: called in this thread with every report of a warm-up or trial.
+
+    Raises:
+        ConfigError: the cluster cannot hold a single trial.
+        ClusterError: there is no Ray to join.
+    """
+    has = start_ray(run.config.cluster)
+    check_capacity(run.config.cluster, has)
+    concurrent = num_concurrent(run.config, has)
+    warmups = [key for key in run.warmups if not run.warmup(key).is_committed()]
+    failures = _tune(execute_warmup, run, warmups, concurrent, listen)
+    if failures:
+        return SweepOutcome(failures)
+    return SweepOutcome(_tune(execute_trial, run, list(run.trials), concurrent, listen))
+
+
+def run_alone(run: RunFolder, listen: OnProgress) -> SweepOutcome:
+    """The same without Ray: one trial after the other, in this process."""
+    failures: dict[str, str] = {}
+    for execute, names in ((execute_warmup, run.warmups), (execute_trial, run.trials)):
+        for name in names:
+            try:
+                execute(run, name, listen)
+            except RipuError as error:
+                failures[name] = str(error)
+                listen(_failed(name))
+        if failures:
+            break
+    return SweepOutcome(failures)
+
+
+def _tune(
+    execute: Callable[[RunFolder, str, OnProgress], object],
+    run: RunFolder,
+    names: Sequence[str],
+    concurrent: int,
+    listen: OnProgress,
+) -> dict[str, str]:
+    """Run `execute` once for each name; returns the failures."""
+    if not names:
+        return {}
+    tuner = tune.Tuner(
+        # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase.
+        tune.with_resources(_Trainable(execute, run.path), {"CPU": 0.01}),
+        param_space={"name": tune.grid_search(list(names))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
+        run_config=tune.RunConfig(
+            name=uuid.uuid4().hex,
+            storage_path=str(run.path / "ray"),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=run.config.cluster.max_failures),
+            callbacks=[_Listener(listen)],
+        ),
+    )
+    results = tuner.fit()
+    failures = {}
+    for result in (results[index] for index in range(len(results))):
+        name = result.config["name"] if result.config else "?"
+        metrics = result.metrics or {}
+        if result.error:
+            failures[name] = str(result.error).strip().splitlines()[-1]
+        elif "failure" in metrics:
+            failures[name] = metrics["failure"]
+    return failures
+
+
+class _Trainable:
+    """What Tune runs in the trial's process. A failure that we understand is a result; Tune would only try it again."""
+
+    def __init__(self, execute: Callable[[RunFolder, str, OnProgress], object], path: Path) -> None:
+        self._execute, self._path = execute, path
+        self.__name__ = execute.__name__
+
+    def __call__(self, config: dict[str, Any]) -> None:
+        name = config["name"]
+        latest = (Progress(name, "start", 0, 0), 0.0)
+
+        def report(progress: Progress) -> None:
+            nonlocal latest
+            previous, reported_s = latest
+            now = time.monotonic()
+            news = (progress.phase, progress.round) != (previous.phase, previous.round)
+            if news or now > reported_s + REPORT_INTERVAL_S:
+                latest = progress, now
+                tune.report({"progress": asdict(progress)})
+
+        try:
+            self._execute(RunFolder(self._path), name, report)
+        except RipuError as error:
+            tune.report({"progress": asdict(_failed(name)), "failure": str(error)})
+
+
+class _Listener(tune.Callback):
+    """Hands reports to the caller."""
+
+    def __init__(self, listen: OnProgress) -> None:
+        self._listen = listen
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Called by Tune in the driver."""
+        self._listen(Progress(**result["progress"]))
+
+
+def _failed(name: str) -> Progress:
+    return Progress(name, "failed", 0, 0)

@@ -1,0 +1,53 @@
+"""What can be known to be wrong before anything starts."""
+
+from math import ceil
+
+from ripu_ray.core.budget import num_regions
+from ripu_ray.core.selection import purchase_radius
+from ripu_ray.data.loading import Domains, check_domains, open_domains
+from ripu_ray.errors import ConfigError
+from ripu_ray.simulation.grid import Trial
+
+
+def check_trials(trials: tuple[Trial, ...]) -> None:
+    """Check the data of a sweep, and that every trial of it can buy something.
+
+    Raises:
+        DataError: names the file that is missing or wrong.
+        ConfigError: a window is larger than an image, or a budget buys nothing in any image.
+    """
+    data = trials[0].config.data
+    domains = open_domains(data)
+    check_domains(domains, data)
+    for trial in trials:
+        _check_purchases(trial, domains)
+
+
+def _check_purchases(trial: Trial, domains: Domains) -> None:
+    strategy = trial.config.strategy
+    sizes = {domains.pool.label_size(image_id) for image_id in domains.pool.image_ids}
+    for height, width in sorted(sizes):
+        if strategy.window > min(height, width):
+            raise ConfigError(
+                f"window {strategy.window} is larger than the target's images of {height}x{width} (height x width)"
+            )
+    regions = [
+        num_regions(
+            strategy.budget,
+            size,
+            mode=strategy.mode,
+            radius=strategy.radius,
+            rounds=strategy.rounds,
+            round_index=strategy.rounds - 1,
+            spent_pixels=0,
+            parity=strategy.parity,
+        )
+        for size in sizes
+    ]
+    if not any(regions):
+        needed = (2 * purchase_radius(strategy.mode, strategy.radius) + 1) ** 2
+        most = max(ceil(strategy.budget.pixels(height * width)) for height, width in sizes)
+        raise ConfigError(
+            f"budget {strategy.budget} is at most {most} pixels of an image, too little for a single window "
+            f"of {needed} pixels"
+        )

@@ -1,0 +1,97 @@
+"""From one target image to the regions bought in it: decode, forward, acquisition, selection, oracle's count."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ripu_ray.config import Config
+from ripu_ray.core.acquisition import ACQUISITIONS, pixel_maps
+from ripu_ray.core.budget import region_pixels
+from ripu_ray.core.metrics import confusion_counts
+from ripu_ray.core.randomness import generator
+from ripu_ray.core.selection import cover, purchase_radius, select, suppression_radius
+from ripu_ray.data.loading import Domains, open_domains
+from ripu_ray.errors import NonFiniteError
+from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.simulation.checkpoint import network_state
+from ripu_ray.simulation.ledger import Selection
+from ripu_ray.simulation.protocols import ScoreRequest
+
+
+class ImageScorer:
+    """Scores and evaluates images, one after the other, with weights that `load` sets.
+
+    Args:
+        config: of the trial.
+        device: where the network runs.
+    """
+
+    def __init__(self, config: Config, device: str = "cpu") -> None:
+        torch.set_num_threads(config.cluster.threads)
+        self._config = config
+        self._device = torch.device(device)
+        self._domains: Domains = open_domains(config.data)
+        self._network = build_network(config.model, self._domains.classes.num_classes, seed=0)
+        self._network.to(self._device).eval()
+
+    def load(self, weights: Path) -> None:
+        """Take the network's weights from a checkpoint."""
+        self.load_state(network_state(weights))
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take the network's weights."""
+        self._network.load_state_dict(state)
+
+    def score(self, round_index: int, request: ScoreRequest) -> Selection:
+        """Select up to `request.count` regions in one image of the pool.
+
+        Raises:
+            NonFiniteError: a logit is NaN or infinite; names round and image.
+        """
+        strategy, image_id = self._config.strategy, request.image_id
+        mode, radius = strategy.mode, strategy.radius
+        size = self._domains.pool.label_size(image_id)
+        try:
+            maps = pixel_maps(self._logits(self._domains.pool.image(image_id)), size)
+            score = ACQUISITIONS[strategy.acquisition](
+                maps,
+                mode=mode,
+                radius=radius,
+                parity=strategy.parity,
+                rng=generator(self._config.seed, "acquisition", round_index, image_id),
+            )
+            suppressed = suppression_radius(mode, radius)
+            excluded = cover(size, request.centres_N2, suppressed)
+            centres, scores = select(score, excluded, request.count, suppressed)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"round {round_index}, image {image_id}: {error}") from None
+        label = self._domains.pool.label(image_id)
+        pixels, void_pixels = region_pixels(label, centres, purchase_radius(mode, radius))
+        return Selection(image_id, centres.astype(np.uint16), scores, pixels, void_pixels)
+
+    def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Confusion counts (C, C) over validation images."""
+        num_classes = self._domains.classes.num_classes
+        total = np.zeros((num_classes, num_classes), np.int64)
+        for image_id in image_ids:
+            label = self._domains.validation.label(image_id)
+            logits = self._logits(self._domains.validation.image(image_id))
+            upsampled = F.interpolate(logits[None], size=label.shape, mode="bilinear", align_corners=True)
+            total += confusion_counts(upsampled[0].argmax(dim=0).cpu().numpy(), label, num_classes)
+        return total
+
+    @property
+    def validation_ids(self) -> tuple[str, ...]:
+        """The images that `evaluate` may be given."""
+        return self._domains.validation.image_ids
+
+    @torch.inference_mode()
+    def _logits(self, image_HW3: NDArray[np.uint8]) -> Tensor:
+        batch = to_input(image_HW3)[None].to(self._device)
+        logits: Tensor = self._network(batch)[0]
+        return logits

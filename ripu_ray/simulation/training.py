@@ -1,0 +1,218 @@
+"""One phase of training, in one process or in each of several that torch.distributed joins.
+
+L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target); the warm-up has the source's
+part only. Each mean is over the whole batch, however it is spread over workers: every worker contributes its sum over
+the global count. What a step sees depends on (seed, step) alone, so a phase may stop and go on anywhere.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ripu_ray.config import Config, TrainingConfig
+from ripu_ray.core.budget import annotate
+from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
+from ripu_ray.core.randomness import generator
+from ripu_ray.core.selection import purchase_radius
+from ripu_ray.data.loading import Domains, ImageSet
+from ripu_ray.errors import NonFiniteError
+from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
+from ripu_ray.simulation.grid import schedule_steps
+from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
+
+WrapStep = Callable[[nn.Module], nn.Module]
+"""How a step is made data-parallel, such as DistributedDataParallel."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, 3, h, w) float32 with labels (B, H, W) uint8, and where they come from."""
+
+    images_B3HW: Tensor
+    labels_BHW: Tensor
+    image_ids: tuple[str, ...]
+
+
+class TrainingStep(nn.Module):
+    """The loss of one step as a module, so that one forward pass of DistributedDataParallel is one step."""
+
+    def __init__(self, network: nn.Module, training: TrainingConfig) -> None:
+        super().__init__()
+        self.network = network
+        self._training = training
+
+    def forward(self, source: Batch, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to differentiate, scaled so that its gradient's mean over workers is right, and each global mean."""
+        training = self._training
+        logits = self._logits(source)
+        terms = {
+            "source_cross_entropy": (1.0, cross_entropy(logits, source.labels_BHW)),
+            "consistency": (training.consistency_weight, consistency(logits, source.labels_BHW)),
+        }
+        if target is not None:
+            logits = self._logits(target)
+            terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
+            terms["negative_learning"] = (
+                training.negative_weight,
+                negative_learning(logits, training.negative_threshold),
+            )
+        loss = torch.zeros((), device=logits.device)
+        means = {}
+        for name, (weight, term) in terms.items():
+            count, total = _global_sums(term)
+            loss = loss + weight * term.total * (num_workers() / count)
+            means[name] = total / count
+        means["total"] = torch.stack([terms[name][0] * mean for name, mean in means.items()]).sum()
+        return loss, means
+
+    def _logits(self, batch: Batch) -> Tensor:
+        logits: Tensor = self.network(batch.images_B3HW)
+        size = batch.labels_BHW.shape[-2:]
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+
+
+def train(
+    job: TrainingJob, domains: Domains, device: str, on_step: OnStep, wrap: WrapStep = lambda step: step
+) -> Losses:
+    """Take the job's steps and write its checkpoint (worker 0 does).
+
+    Args:
+        job: what to do.
+        domains: the data that `job.config` names.
+        device: "cpu" or "cuda...".
+        on_step: called after each step with the number of this phase's steps that are done.
+        wrap: makes the step data-parallel; called on every worker.
+
+    Returns:
+        The mean of each loss over the phase; empty for no steps.
+
+    Raises:
+        NonFiniteError: names phase, step and images.
+    """
+    config = job.config
+    torch.set_num_threads(config.cluster.threads)
+    network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
+    optimiser = _optimiser(network, config.training)
+    if job.start:
+        state = load_training_state(job.start)
+        network.load_state_dict(state.network)
+        optimiser.load_state_dict(state.optimiser)
+    step_module = wrap(TrainingStep(network, config.training).train())
+    draw = _Draw(config, domains, device, job.annotated)
+    sums: dict[str, float] = defaultdict(float)
+    for step in range(job.first_step, job.first_step + job.num_steps):
+        source, target = draw.source(step), draw.target(step)
+        _set_rate(optimiser, config, step)
+        optimiser.zero_grad(set_to_none=True)
+        loss, means = step_module(source, target)
+        for name, value in means.items():
+            if not math.isfinite(mean := float(value)):
+                images = ", ".join(source.image_ids + (target.image_ids if target else ()))
+                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
+            sums[name] += mean
+        loss.backward()
+        optimiser.step()
+        on_step(step + 1 - job.first_step)
+    if worker_rank() == 0:
+        last = job.first_step + job.num_steps
+        TrainingState(network.state_dict(), optimiser.state_dict(), last).save(job.output)
+    return {name: value / job.num_steps for name, value in sums.items()}
+
+
+def num_workers() -> int:
+    """Workers that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def worker_rank() -> int:
+    """Index of this worker."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+class _Draw:
+    """The batches of a phase; each worker takes every `num_workers`-th image of the same batch."""
+
+    def __init__(
+        self, config: Config, domains: Domains, device: str, annotated: Mapping[str, NDArray[np.int32]] | None
+    ) -> None:
+        self._config, self._domains, self._device, self._annotated = config, domains, device, annotated
+        self._radius = purchase_radius(config.strategy.mode, config.strategy.radius)
+
+    def source(self, step: int) -> Batch:
+        images = self._domains.source
+        return self._batch(images, "source", step, self._config.training.source_batch, images.label)
+
+    def target(self, step: int) -> Batch | None:
+        annotated, images = self._annotated, self._domains.pool
+        if annotated is None:
+            return None
+        # Round steps are counted from the end of the warm-up, so that every image of the pool comes once an epoch.
+        step -= self._config.training.warmup_steps
+        return self._batch(
+            images,
+            "target",
+            step,
+            self._config.training.target_batch,
+            lambda image_id: annotate(images.label(image_id), annotated[image_id], self._radius),
+        )
+
+    def _batch(
+        self, images: ImageSet, purpose: str, step: int, size: int, label: Callable[[str], NDArray[np.uint8]]
+    ) -> Batch:
+        chosen = _draw_ids(images.image_ids, self._config.seed, purpose, step * size, size)
+        mine = chosen[worker_rank() :: num_workers()]
+        return Batch(
+            torch.stack([to_input(images.image(image_id)) for image_id in mine]).to(self._device),
+            torch.from_numpy(np.stack([label(image_id) for image_id in mine])).to(self._device),
+            mine,
+        )
+
+
+def _draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
+    """Positions first .. first + count of an endless sequence of seeded permutations."""
+    chosen = []
+    for position in range(first, first + count):
+        epoch, index = divmod(position, len(image_ids))
+        order = generator(seed, "order", purpose, epoch).permutation(len(image_ids))
+        chosen.append(image_ids[int(order[index])])
+    return tuple(chosen)
+
+
+def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
+    """Count (at least 1, so that an empty mean is 0) and detached total over all workers."""
+    sums = torch.stack([term.count.to(torch.float64), term.total.detach().to(torch.float64)])
+    if dist.is_initialized():
+        dist.all_reduce(sums)
+    return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
+
+
+def _optimiser(network: nn.Module, training: TrainingConfig) -> torch.optim.SGD:
+    head = {id(parameter) for parameter in network.head.parameters()}  # type: ignore[union-attr]
+    groups = [
+        {"params": [p for p in network.parameters() if id(p) not in head], "rate_factor": 1.0},
+        {"params": [p for p in network.parameters() if id(p) in head], "rate_factor": training.head_rate_factor},
+    ]
+    return torch.optim.SGD(
+        groups, lr=training.learning_rate, momentum=training.momentum, weight_decay=training.weight_decay
+    )
+
+
+def poly_rate(base_rate: float, step: int, horizon: int, power: float) -> float:
+    """base_rate * (1 - step / horizon) ** power, 0 from the horizon on. Source: paper.md, the recipe."""
+    return base_rate * float(max(0.0, 1 - step / horizon) ** power)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, config: Config, step: int) -> None:
+    training = config.training
+    rate = poly_rate(training.learning_rate, step, schedule_steps(config), training.power)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["rate_factor"]
