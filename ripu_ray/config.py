@@ -20,8 +20,13 @@ AcquisitionName = Literal["ripu", "entropy", "random"]
 WandbMode = Literal["auto", "offline", "online", "disabled"]
 
 
+_BUDGET_DECIMALS = 6
+"""Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
+_BUDGET_PIXELS_LIMIT = 10**9
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Budget(_Model):
@@ -50,9 +55,9 @@ class Budget(_Model):
             value = Decimal(word.removesuffix("px"))
         except InvalidOperation:
             raise ValueError(expected) from None
-        if not value.is_finite() or value <= 0 or (unit == "percent" and value > 100):
+        if not value.is_finite() or not 0 < value <= (100 if unit == "percent" else _BUDGET_PIXELS_LIMIT):
             raise ValueError(expected)
-        if unit == "pixels" and value != value.to_integral_value():
+        if value != round(value, 0 if unit == "pixels" else _BUDGET_DECIMALS):
             raise ValueError(expected)
         return cls(value=value.normalize(), unit=unit)
 

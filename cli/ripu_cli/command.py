@@ -10,6 +10,7 @@ from ripu_ray.config import Config, dump_config
 from ripu_ray.distributed.cluster import check_capacity, local_cpus
 from ripu_ray.simulation.grid import expand
 from ripu_ray.simulation.preflight import check_trials
+from ripu_ray.tracking.wandb import resolve_mode
 
 
 def describe(config: Config, folder: Path) -> None:
@@ -41,5 +42,6 @@ def execute(config: Config, folder: Path) -> bool:
 
 def _check(config: Config) -> None:
     check_trials(expand(config))
+    resolve_mode(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, {"CPU": local_cpus(config.cluster), "GPU": float("inf")})

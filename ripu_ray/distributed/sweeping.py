@@ -77,7 +77,7 @@ def _tune(
         return {}
     tuner = tune.Tuner(
         # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase.
-        tune.with_resources(_Trainable(execute, run.path), {"CPU": 0.01}),
+        tune.with_resources(_trainable(execute, run.path), {"CPU": 0.01}),
         param_space={"name": tune.grid_search(list(names))},
         tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
         run_config=tune.RunConfig(
@@ -100,30 +100,30 @@ def _tune(
     return failures
 
 
-class _Trainable:
-    """What Tune runs in the trial's process. A failure that we understand is a result; Tune would only try it again."""
+def _trainable(
+    execute: Callable[[RunFolder, str, OnProgress], object], path: Path
+) -> Callable[[dict[str, Any]], None]:
+    """What Tune runs in a trial's process."""
 
-    def __init__(self, execute: Callable[[RunFolder, str, OnProgress], object], path: Path) -> None:
-        self._execute, self._path = execute, path
-        self.__name__ = execute.__name__
-
-    def __call__(self, config: dict[str, Any]) -> None:
+    def trainable(config: dict[str, Any]) -> None:
         name = config["name"]
-        latest = (Progress(name, "start", 0, 0), 0.0)
+        latest, reported_s = Progress(name, "start", 0, 0), 0.0
 
         def report(progress: Progress) -> None:
-            nonlocal latest
-            previous, reported_s = latest
+            nonlocal latest, reported_s
             now = time.monotonic()
-            news = (progress.phase, progress.round) != (previous.phase, previous.round)
+            news = (progress.phase, progress.round) != (latest.phase, latest.round)
             if news or now > reported_s + REPORT_INTERVAL_S:
-                latest = progress, now
+                latest, reported_s = progress, now
                 tune.report({"progress": asdict(progress)})
 
         try:
-            self._execute(RunFolder(self._path), name, report)
+            execute(RunFolder(path), name, report)
         except RipuError as error:
+            # A failure that is understood is a result: Tune would try it again, and it would fail again.
             tune.report({"progress": asdict(_failed(name)), "failure": str(error)})
+
+    return trainable
 
 
 class _Listener(tune.Callback):
@@ -132,9 +132,17 @@ class _Listener(tune.Callback):
     def __init__(self, listen: OnProgress) -> None:
         self._listen = listen
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune writes its callbacks down; the console stays here.
+        return _Listener, (_deaf,)
+
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Called by Tune in the driver."""
         self._listen(Progress(**result["progress"]))
+
+
+def _deaf(progress: Progress) -> None:
+    """Nobody listens."""
 
 
 def _failed(name: str) -> Progress:

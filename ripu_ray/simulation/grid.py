@@ -25,12 +25,12 @@ def expand(config: Config) -> tuple[Trial, ...]:
     """Every combination of the sweep's lists; an empty list stands for the strategy's own value."""
     sweep, strategy = config.sweep, config.strategy
     trials = []
-    for seed, mode, window, acquisition, budget in itertools.product(
-        sweep.seeds or (config.seed,),
+    for budget, mode, window, acquisition, seed in itertools.product(
+        sweep.budgets or (strategy.budget,),
         sweep.modes or (strategy.mode,),
         sweep.windows or (None,),
         sweep.acquisitions or (strategy.acquisition,),
-        sweep.budgets or (strategy.budget,),
+        sweep.seeds or (config.seed,),
     ):
         windows = strategy.windows if window is None else Windows(region=window, pixel=window)
         chosen = strategy.model_copy(

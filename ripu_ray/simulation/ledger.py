@@ -4,6 +4,7 @@ Annotations are never stored; they are rebuilt from the centres. A round counts 
 which holds the digest of `purchase.parquet`, has appeared.
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,8 +162,8 @@ def _from_table(table: pa.Table) -> list[Selection]:
     image_ids = table["image_id"].to_numpy()
     row, col, scores, pixels, void_pixels = (table[name].to_numpy() for name in _SCHEMA.names[1:])
     centres = np.stack([row, col], axis=1)
-    starts = np.flatnonzero(np.r_[True, image_ids[1:] != image_ids[:-1]]) if len(image_ids) else np.empty(0, int)
-    parts = [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(image_ids)], strict=True)]
+    bounds = [0, *(np.flatnonzero(image_ids[1:] != image_ids[:-1]) + 1), len(image_ids)] if len(image_ids) else []
+    parts = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
     return [
         Selection(str(image_ids[part.start]), centres[part], scores[part], pixels[part], void_pixels[part])
         for part in parts

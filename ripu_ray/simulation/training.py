@@ -168,7 +168,7 @@ class _Draw:
     def _batch(
         self, images: ImageSet, purpose: str, step: int, size: int, label: Callable[[str], NDArray[np.uint8]]
     ) -> Batch:
-        chosen = _draw_ids(images.image_ids, self._config.seed, purpose, step * size, size)
+        chosen = draw_ids(images.image_ids, self._config.seed, purpose, step * size, size)
         mine = chosen[worker_rank() :: num_workers()]
         return Batch(
             torch.stack([to_input(images.image(image_id)) for image_id in mine]).to(self._device),
@@ -177,8 +177,8 @@ class _Draw:
         )
 
 
-def _draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
-    """Positions first .. first + count of an endless sequence of seeded permutations."""
+def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
+    """Positions first to first + count - 1 of an endless sequence of permutations, each a function of seed and purpose."""
     chosen = []
     for position in range(first, first + count):
         epoch, index = divmod(position, len(image_ids))

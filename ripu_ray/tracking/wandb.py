@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ripu_ray.config import Config, TrackingConfig, WandbMode, to_tree
+from ripu_ray.errors import ConfigError
 from ripu_ray.simulation.protocols import RoundRecord
 
 AXIS = "spent_share"
@@ -16,10 +17,17 @@ _INIT_TIMEOUT_S = 15.0
 
 
 def resolve_mode(tracking: TrackingConfig) -> WandbMode:
-    """`auto` is online where a key is known to this machine, else offline; the other modes stand."""
+    """`auto` is online where a key is known to this machine, else offline; the other modes stand.
+
+    Raises:
+        ConfigError: online, but there is no key.
+    """
+    has_key = bool(os.environ.get("WANDB_API_KEY")) or _netrc_has_key()
+    if tracking.wandb == "online" and not has_key:
+        raise ConfigError("tracking.wandb is online: expected a key in WANDB_API_KEY or from `wandb login`")
     if tracking.wandb != "auto":
         return tracking.wandb
-    return "online" if os.environ.get("WANDB_API_KEY") or _netrc_has_key() else "offline"
+    return "online" if has_key else "offline"
 
 
 class WandbTracker:

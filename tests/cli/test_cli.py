@@ -1,0 +1,194 @@
+"""The program as its users meet it: a process, its output, its exit code."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from ripu_ray.config import load_config
+from tests.conftest import TINY
+
+RIPU = str(Path(sys.executable).with_name("ripu"))
+TINY_FLAGS = [flag for setting in TINY for flag in ("--set", setting)]
+
+
+def _ripu(cwd: Path, *arguments: str, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "HOME": str(cwd)}
+    return subprocess.run(
+        [RIPU, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
+    # Later settings win: W&B as users have it.
+    flags = ["--budgets", "5,9px", "--mode", "region", "--name", "first", "--wandb", "offline"]
+    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = tmp_path / "runs" / "first"
+    assert load_config(run / "config.yaml").sweep.budgets[1].unit == "pixels"
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["packages"]["ray"].startswith("2.")
+    assert environment["git_revision"] is None or re.match(r"[0-9a-f]{40}", environment["git_revision"])
+
+    results = pd.read_csv(run / "results.csv")
+    assert list(results["trial"].unique()) == ["region-w3-ripu-b5-s0", "region-w3-ripu-b9px-s0"]
+    assert results.groupby("trial")["round"].agg(list).tolist() == [[-1, 0, 1]] * 2
+    assert (results["spent_pixels"] <= results["budget_pixels"]).loc[results["round"] >= 0].all()
+    ledgers = sorted(run.glob("trials/*/round_*/purchase.parquet"))
+    assert len(ledgers) == 4
+    bought = sum(pq.read_table(ledger).num_rows for ledger in ledgers)
+    assert bought == results.loc[results["round"] == 1, "clicks"].sum()
+    assert len(list(run.glob("trials/*/wandb/offline-run-*/*.wandb"))) == 2
+    with Image.open(run / "curves.png") as picture:
+        # A curve was drawn: there are many colours, and not one line of text only.
+        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+
+    for words in ("region", "9px", "wandb sync", str(run), "results.csv"):
+        assert words in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "Traceback" not in done.stdout
+
+    again = _ripu(tmp_path, "sweep", *TINY_FLAGS, *flags)
+    assert again.returncode == 0
+    pd.testing.assert_frame_equal(pd.read_csv(run / "results.csv"), results)
+
+
+def test_run_needs_no_ray(tmp_path: Path) -> None:
+    done = _ripu(tmp_path, "run", *TINY_FLAGS, "--set", "cluster.scorers=0", "--budget", "4", "--name", "one")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (tmp_path / "runs/one/trials").iterdir()] == ["region-w3-ripu-b4-s0"]
+    assert not (tmp_path / "runs/one/ray").exists()
+
+
+def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
+    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
+    assert done.returncode == 0
+    document, _, rest = done.stdout.partition("\n\n")
+    assert yaml.safe_load(document)["sweep"] == {
+        "budgets": ["4", "5"],
+        "modes": [],
+        "windows": [],
+        "acquisitions": [],
+        "seeds": [0, 1, 2],
+    }
+    assert rest.count("region-w3-ripu") == 6
+    # 6 trials of 2 rounds of 2 steps, 3 warm-ups of 3 steps.
+    assert "6 trials, 12 rounds, 33 steps (3 shared warm-ups: 9; rounds: 24)" in rest
+    assert not (tmp_path / "runs").exists()
+
+
+def _camvid(root: Path, size: tuple[int, int] = (24, 32)) -> Path:
+    """A tiny data set in the folder layout."""
+    classes = [{"id": index, "name": f"class{index}", "color": [index, 0, 0]} for index in range(3)]
+    generator = np.random.default_rng(0)
+    for domain, split in (("source", "train"), ("target", "train"), ("target", "val")):
+        for kind in ("images", "labels"):
+            (root / domain / split / kind).mkdir(parents=True)
+        for name in ("a", "b"):
+            pixels = generator.integers(0, 255, (*size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / domain / split / "images" / f"{name}.jpg")
+            label = generator.integers(0, 3, size, dtype=np.uint8)
+            Image.fromarray(label).save(root / domain / split / "labels" / f"{name}.png")
+    (root / "classes.json").write_text(json.dumps({"num_classes": 3, "ignore_index": 255, "classes": classes}))
+    return root
+
+
+def _pool(root: Path, name: str) -> Path:
+    return root / "target" / "train" / name
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing folder": (lambda root: shutil.rmtree(root / "target/val"), "target/val"),
+    "no data at all": (shutil.rmtree, "classes.json"),
+    "image without label": (lambda root: _pool(root, "labels/b.png").unlink(), "images/b.jpg: has no label"),
+    "label of another size": (
+        lambda root: Image.fromarray(np.zeros((9, 9), np.uint8)).save(_pool(root, "labels/b.png")),
+        "labels/b.png",
+    ),
+    "label id outside the classes": (
+        lambda root: Image.fromarray(np.full((24, 32), 77, np.uint8)).save(_pool(root, "labels/b.png")),
+        "labels/b.png: label id 77",
+    ),
+    "corrupt image": (lambda root: _truncate(_pool(root, "images/b.jpg")), "images/b.jpg"),
+    "corrupt label": (lambda root: _truncate(_pool(root, "labels/b.png")), "labels/b.png"),
+    "no target images": (
+        lambda root: [path.unlink() for path in (root / "target/train").rglob("*.*")],
+        "target/train/images: holds no image",
+    ),
+    "classes are not JSON": (lambda root: (root / "classes.json").write_text("{"), "classes.json"),
+}
+
+
+def _assert_refused(done: subprocess.CompletedProcess[str], says: str, folder: Path) -> None:
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_bad_data_gets_one_line(harm: str, tmp_path: Path) -> None:
+    root = _camvid(tmp_path / "data")
+    spoil, says = HARMS[harm]
+    spoil(root)
+    done = _ripu(tmp_path, "sweep", *TINY_FLAGS[10:], "--set", "data.dataset=folder", "--set", f"data.root={root}")
+    _assert_refused(done, says, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "strategy.no_such=1"], "strategy.no_such: unknown key"),
+        (["--budgets", "0"], "budget '0'"),
+        (["--budgets", "101"], "budget '101'"),
+        (["--budgets", "some"], "budget 'some'"),
+        (["--budgets", "2.2,,5"], "budget ''"),
+        (["--windows", "4"], "window 4: expected an odd number"),
+        (["--windows", "33"], "window 33 is larger than the target's images of 32x48"),
+        (["--windows", "15"], "too little for a single window of 225 pixels"),
+        (["--mode", "regional"], "'region' or 'pixel'"),
+        (["--acquisitions", "ripu,magic"], "magic"),
+        (["--seeds", "zero"], "sweep.seeds"),
+        (["--seeds", "1,1"], "1 is there more than once"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["--wandb", "online"], "tracking.wandb is online"),
+        (["--set", "cluster.scorers=99"], "one trial needs 99 CPU"),
+        (["--set", "cluster.train_workers=4", "--set", "cluster.cpus=3"], "one trial needs 4 CPU, there are 3"),
+    ],
+)
+def test_bad_flags_get_one_line(arguments: list[str], says: str, tmp_path: Path) -> None:
+    _assert_refused(_ripu(tmp_path, "sweep", *TINY_FLAGS, *arguments), says, tmp_path)
+
+
+def test_an_output_folder_of_another_sweep_is_refused(tmp_path: Path) -> None:
+    flags = [*TINY_FLAGS, "--set", "cluster.scorers=0", "--name", "mine"]
+    assert _ripu(tmp_path, "run", *flags, "--set", "strategy.rounds=1").returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = _ripu(tmp_path, "run", *flags)
+    assert done.returncode == 2
+    assert done.stderr == "ripu: runs/mine: holds another sweep; choose another --name or --output\n"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_trial_that_fails_is_a_table_and_exit_code_1(tmp_path: Path) -> None:
+    flags = [*TINY_FLAGS, "--set", "cluster.scorers=0", "--set", "training.learning_rate=1e30"]
+    done = _ripu(tmp_path, "run", *flags)
+    assert done.returncode == 1
+    assert "warm-up, step" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

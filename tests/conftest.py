@@ -1,0 +1,50 @@
+"""What tests share: a task so small that a trial takes a second, and one real Ray for all of them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Ray: no token file in the home folder, no start of W&B's cloud.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ.pop("WANDB_API_KEY", None)
+
+from ripu_ray.config import ClusterConfig, Config, load_config  # noqa: E402
+
+TINY = (
+    "data.num_source=6",
+    "data.num_pool=5",
+    "data.num_validation=3",
+    "data.size=[32, 48]",
+    "model.width=8",
+    "training.warmup_steps=3",
+    "training.round_steps=2",
+    "strategy.rounds=2",
+    "strategy.budget=5",
+    "tracking.wandb=disabled",
+)
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """A trial on 5 images of 32x48, two rounds, no W&B, everything in this process."""
+    return load_config(None, (*TINY, "cluster.scorers=0"))
+
+
+@pytest.fixture(scope="session")
+def ray_cpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A real Ray that believes it has 4 cores, so that 3 scorers fit; shared by all tests of the session."""
+    import ray
+
+    from ripu_ray.distributed.cluster import start_ray
+
+    start_ray(ClusterConfig(cpus=4))
+    yield 4
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The reference implementation's own numbers."""
+    return Path(__file__).parent / "golden"

@@ -1,0 +1,80 @@
+"""A sweep on a real Ray: the same run folder however it is spread, and failures that stay apart."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ripu_ray.config import Config, load_config
+from ripu_ray.distributed.sweeping import run_alone, run_sweep
+from ripu_ray.simulation.protocols import Progress
+from ripu_ray.simulation.run_folder import RunFolder
+from tests.conftest import TINY
+from tests.runs import committed, ignore, run_all
+
+pytestmark = pytest.mark.usefixtures("ray_cpus")
+
+
+def _config(*more: str) -> Config:
+    flags = {"sweep.budgets": ["5", "9px"], "sweep.acquisitions": ["ripu", "random"]}
+    return load_config(None, (*TINY, *more), flags)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the same grid leaves behind without Ray."""
+    return committed(run_all(tmp_path_factory.mktemp("plain") / "run", _config("cluster.scorers=0")))
+
+
+@pytest.mark.parametrize(("scorers", "concurrent"), [(1, 1), (1, 2), (2, 2)])
+def test_scorers_and_concurrency_change_no_byte(
+    scorers: int, concurrent: int, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    config = _config(f"cluster.scorers={scorers}", f"cluster.concurrent_trials={concurrent}")
+    run = RunFolder.create(tmp_path / "run", config)
+    reports: list[Progress] = []
+    outcome = run_sweep(run, reports.append)
+    assert outcome.failures == {}
+    assert committed(run) == plain
+    # Four trials, one warm-up, and each of them is heard of.
+    assert len(run.warmups) == 1
+    assert {report.trial_id for report in reports} == {*run.trials, *run.warmups}
+    assert {report.trial_id for report in reports if report.phase == "done"} == set(run.trials)
+
+
+def test_train_workers_in_a_sweep(plain: dict[str, bytes], tmp_path: Path) -> None:
+    config = load_config(None, (*TINY, "cluster.train_workers=2", "cluster.scorers=1"))
+    run = RunFolder.create(tmp_path / "run", config)
+    assert run_sweep(run, ignore).failures == {}
+    # Weights, and with them scores, differ in the last bits from those of one process; the first purchase does not.
+    first = "trials/region-w3-ripu-b5-s0/round_00/purchase.parquet"
+    ours, expected = (
+        pq.read_table(pa.BufferReader(files[first])) for files in (committed(run, ("purchase.parquet",)), plain)
+    )
+    assert len(ours) > 0
+    for column in ("image_id", "row", "col"):
+        assert ours[column].to_pylist() == expected[column].to_pylist()
+
+
+def test_a_trial_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    config = _config("cluster.scorers=1")
+    run = RunFolder.create(tmp_path / "run", config)
+    assert run_sweep(run, ignore).failures == {}
+    broken, *others = run.trials
+    for trial_id in run.trials:
+        (run.trial(trial_id).stage(1).path / "record.json").unlink()
+    (run.trial(broken).stage(0).path / "purchase.parquet").write_bytes(b"torn")
+    failures = run_sweep(RunFolder(run.path), ignore).failures
+    assert failures.keys() == {broken}
+    assert "round_00/purchase.parquet: altered or torn" in failures[broken]
+    assert all(run.trial(trial_id).num_committed() == 2 for trial_id in others)
+
+
+def test_a_warmup_that_fails_is_named_and_no_trial_starts(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", _config("training.learning_rate=1e30", "cluster.scorers=0"))
+    for execute in (run_sweep, run_alone):
+        failures = execute(run, ignore).failures
+        assert failures.keys() == set(run.warmups)
+        assert "warm-up, step 1" in next(iter(failures.values()))
+        assert not (run.path / "trials").exists()

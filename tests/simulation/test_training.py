@@ -1,0 +1,102 @@
+"""One phase of training: the step, the schedule, and what a batch is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ripu_ray.config import Config
+from ripu_ray.core.budget import annotate
+from ripu_ray.data.loading import open_domains
+from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.simulation.checkpoint import load_training_state
+from ripu_ray.simulation.local import LocalFineTuner
+from ripu_ray.simulation.protocols import TrainingJob
+from ripu_ray.simulation.training import draw_ids, poly_rate
+from tests.runs import ignore_steps
+
+
+def test_poly_rate_is_the_reference_s(golden: Path) -> None:
+    expected = json.loads((golden / "poly_lr.json").read_text())
+    for step, rate in expected["lr"].items():
+        ours = poly_rate(expected["base_lr"], int(step), expected["max_steps"], expected["power"])
+        assert ours == pytest.approx(rate, rel=1e-12)
+    assert poly_rate(1.0, 70_000, 62_500, 0.9) == 0.0
+
+
+def test_one_step_is_the_paper_s(tiny: Config, tmp_path: Path) -> None:
+    """Losses and weights after one step, against a transcription of paper.md in double precision."""
+    domains = open_domains(tiny.data)
+    annotated = {
+        image_id: np.array([[4 + index, 7], [20, 30]][: index % 3], np.int32).reshape(-1, 2)
+        for index, image_id in enumerate(domains.pool.image_ids)
+    }
+    job = TrainingJob(tiny, 3, 1, start=None, output=tmp_path / "w.pt", phase="round 0", annotated=annotated)
+    losses = LocalFineTuner(tiny).fit(job, ignore_steps)
+
+    training = tiny.training
+    network = build_network(tiny.model, domains.classes.num_classes, tiny.seed).double()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    def logits(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return torch.nn.functional.interpolate(network(images), size, mode="bilinear", align_corners=True)
+
+    source_ids = draw_ids(domains.source.image_ids, tiny.seed, "source", 3 * training.source_batch, 4)
+    target_ids = draw_ids(domains.pool.image_ids, tiny.seed, "target", 0, 4)
+    size = tiny.data.size if tiny.data.dataset == "synthetic" else (0, 0)
+    source = torch.stack([to_input(domains.source.image(image_id)) for image_id in source_ids]).double()
+    target = torch.stack([to_input(domains.pool.image(image_id)) for image_id in target_ids]).double()
+    source_label = torch.from_numpy(np.stack([domains.source.label(image_id) for image_id in source_ids])).long()
+    target_label = torch.from_numpy(
+        np.stack([annotate(domains.pool.label(image_id), annotated[image_id], 1) for image_id in target_ids])
+    ).long()
+
+    source_logits, target_logits = logits(source, size), logits(target, size)
+    p = source_logits.softmax(1)
+    means = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(p, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    kernel = -torch.ones(1, 1, 3, 3, dtype=torch.float64)
+    kernel[0, 0, 1, 1] = 8
+    laplacian = torch.nn.functional.conv2d(source_label[:, None].double(), kernel, padding=1)[:, 0]
+    boundary = (laplacian != 0) & (source_label != 255)
+    q = target_logits.softmax(1)
+    unlikely = (q < training.negative_threshold).detach()
+    expected = {
+        "source_cross_entropy": torch.nn.functional.cross_entropy(source_logits, source_label, ignore_index=255),
+        "consistency": (p - means).abs().sum(1)[boundary].mean(),
+        "target_cross_entropy": torch.nn.functional.cross_entropy(target_logits, target_label, ignore_index=255),
+        "negative_learning": -torch.log(1 - q[unlikely] + 1e-6).mean(),
+    }
+    weights = (1.0, training.consistency_weight, 1.0, training.negative_weight)
+    loss = torch.stack([weight * term for weight, term in zip(weights, expected.values(), strict=True)]).sum()
+    for name, term in expected.items():
+        assert losses[name] == pytest.approx(float(term.detach()), rel=1e-5)
+    assert losses["total"] == pytest.approx(float(loss.detach()), rel=1e-5)
+
+    loss.backward()
+    rate = poly_rate(training.learning_rate, 3, 3 + 3 * 2, training.power)
+    after = load_training_state(job.output).network
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        step = rate * (parameter.grad + training.weight_decay * parameter.detach())
+        error = (after[name].double() - (before[name] - step)).abs().max()
+        rounding = torch.finfo(torch.float32).eps * before[name].abs().max()
+        assert error <= 1e-5 * step.abs().max() + rounding, name
+
+
+def test_each_epoch_holds_every_image_once() -> None:
+    ids = tuple("abcdefg")
+    drawn = [image for step in range(7) for image in draw_ids(ids, 0, "source", 3 * step, 3)]
+    epochs = [drawn[start : start + 7] for start in (0, 7, 14)]
+    assert all(sorted(epoch) == sorted(ids) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert drawn != [image for step in range(7) for image in draw_ids(ids, 1, "source", 3 * step, 3)]
+
+
+def test_a_phase_in_two_parts_is_the_phase(tiny: Config, tmp_path: Path) -> None:
+    tuner = LocalFineTuner(tiny)
+    tuner.fit(TrainingJob(tiny, 0, 4, None, tmp_path / "whole.pt", "warm-up"), ignore_steps)
+    tuner.fit(TrainingJob(tiny, 0, 1, None, tmp_path / "part.pt", "warm-up"), ignore_steps)
+    tuner.fit(TrainingJob(tiny, 1, 3, tmp_path / "part.pt", tmp_path / "rest.pt", "warm-up"), ignore_steps)
+    assert (tmp_path / "rest.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()

@@ -1,0 +1,75 @@
+"""Imports go one way, and the light commands stay light."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = {
+    "files": set[str](),
+    "errors": set[str](),
+    "config": {"errors"},
+    "core": {"config", "errors"},
+    "data": {"core", "config", "errors"},
+    "models": {"core", "config", "errors", "files"},
+    "simulation": {"data", "models", "core", "config", "errors", "files"},
+    "tracking": {"simulation", "core", "config", "errors", "files"},
+    "reporting": {"simulation", "tracking", "core", "config", "errors", "files"},
+    "distributed": {"tracking", "simulation", "data", "models", "core", "config", "errors", "files"},
+}
+
+
+def _imported(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_what_lies_below(layer: str) -> None:
+    path = ROOT / "ripu_ray" / layer
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    assert files
+    for file in files:
+        ours = {name.split(".")[1] for name in _imported(file) if name.startswith("ripu_ray.")}
+        assert ours - {layer} <= LAYERS[layer], file
+        assert not any(name.split(".")[0] == "ripu_cli" for name in _imported(file)), file
+
+
+@pytest.mark.parametrize("layer", sorted(LAYERS.keys() - {"distributed"}))
+def test_only_distributed_imports_ray(layer: str) -> None:
+    path = ROOT / "ripu_ray" / layer
+    for file in path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
+        assert not any(name.split(".")[0] == "ray" for name in _imported(file)), file
+
+
+def test_every_folder_of_the_package_has_its_layer() -> None:
+    there = {path.stem for path in (ROOT / "ripu_ray").iterdir() if path.suffix in ("", ".py")}
+    assert there - {"__init__", "__pycache__"} == LAYERS.keys()
+
+
+def _modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nimport json; print(json.dumps([m.split('.')[0] for m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("module", ["acquisition", "selection", "budget", "losses", "metrics"])
+def test_core_loads_neither_ray_nor_wandb_nor_typer(module: str) -> None:
+    assert not _modules_after(f"import ripu_ray.core.{module}") & {"ray", "wandb", "typer", "PIL", "pandas"}
+
+
+def test_the_loop_loads_no_ray() -> None:
+    loaded = _modules_after("import ripu_ray.simulation.loop, ripu_ray.simulation.local")
+    assert "torch" in loaded
+    assert not loaded & {"ray", "wandb", "typer"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sweep", "--help"], ["sweep", "--no-such-flag"]])
+def test_help_loads_neither_torch_nor_ray(arguments: list[str]) -> None:
+    code = f"from ripu_cli.main import app\ntry: app({arguments!r})\nexcept SystemExit: pass"
+    assert not _modules_after(code) & {"torch", "ray", "numpy", "pandas", "wandb", "matplotlib"}
