@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ripu_ray.config import Config
-from ripu_ray.distributed.sweeping import SweepOutcome
 from ripu_ray.simulation.grid import expand, warmup_key
 from ripu_ray.simulation.run_folder import RunFolder
 
@@ -34,7 +33,7 @@ def print_cost(config: Config, folder: Path) -> None:
     )
 
 
-def print_outcome(run: RunFolder, results: pd.DataFrame, outcome: SweepOutcome) -> None:
+def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[str, str]) -> None:
     """mIoU of each trial by round, what was bought, where it all lies, and what failed."""
     console = _console()
     if len(results):
@@ -51,9 +50,9 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, outcome: SweepOutcome) 
             )
         console.print(table)
         console.print("mIoU in per cent on the target's validation split, before the first round and after each")
-    if outcome.failures:
+    if trial_failures:
         failures = _table("failed", "why")
-        for name, reason in outcome.failures.items():
+        for name, reason in trial_failures.items():
             failures.add_row(name, reason)
         console.print(failures)
     console.print(f"folder   {run.path}")

@@ -104,7 +104,7 @@ class ScoringActor:
 
 
 class RayScorer:
-    """`Scorer` over `config.cluster.scorers` actors, started when needed.
+    """`Scorer` over `config.cluster.scorers` actors; `acquire` starts them, and so does any call without it.
 
     Args:
         config: of the trial.
@@ -116,6 +116,10 @@ class RayScorer:
         self._validation_ids = open_domains(config.data).validation.image_ids
         self._actors: list[Any] = []
         self._weights: Weights | None = None
+
+    def acquire(self) -> None:
+        """See `Scorer`. Raises ClusterError when the cluster does not give the cores in time."""
+        self._actors = self._actors or self._start(self._config.cluster.scorers)
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """See `Scorer`. Raises ClusterError when an image outlasts `cluster.max_failures` actors."""
@@ -152,7 +156,7 @@ class RayScorer:
         self, items: Iterable[Item], call: Callable[[Any, list[Item]], ray.ObjectRef[Any]]
     ) -> Iterator[tuple[list[Item], Any]]:
         """Yield (batch, answer) for all items, in the order in which the answers come."""
-        self._actors = self._actors or self._start(self._config.cluster.scorers)
+        self.acquire()
         fresh = _batches(items, BATCH)
         again: deque[list[Item]] = deque()
         failures: Counter[int] = Counter()

@@ -6,13 +6,14 @@ Tune only starts, bounds and restarts; what is done and with what result stands 
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.distributed.cluster import check_capacity, num_concurrent, start_ray  # isort: skip (sets Ray's variables)
+from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
 from ray import tune
 
+from ripu_ray.distributed.capacity import check_capacity, num_concurrent
 from ripu_ray.distributed.execution import execute_trial, execute_warmup
 from ripu_ray.errors import RipuError
 from ripu_ray.simulation.protocols import OnProgress, Progress
@@ -22,14 +23,11 @@ REPORT_INTERVAL_S = 1.0
 """Steps are reported at most this often by each trial."""
 
 
-@dataclass(frozen=True)
-class SweepOutcome:
-    """How a sweep ended: trial id, or warm-up key, -> one line that says why it failed."""
-
-    failures: dict[str, str]
+Failures = dict[str, str]
+"""Trial id, or warm-up key, -> one line that says why it failed."""
 
 
-def run_sweep(run: RunFolder, listen: OnProgress) -> SweepOutcome:
+def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
     """Run every trial of `run` that is not done, on Ray.
 
     Args:
@@ -45,14 +43,12 @@ def run_sweep(run: RunFolder, listen: OnProgress) -> SweepOutcome:
     concurrent = num_concurrent(run.config, has)
     warmups = [key for key in run.warmups if not run.warmup(key).is_committed()]
     failures = _tune(execute_warmup, run, warmups, concurrent, listen)
-    if failures:
-        return SweepOutcome(failures)
-    return SweepOutcome(_tune(execute_trial, run, list(run.trials), concurrent, listen))
+    return failures or _tune(execute_trial, run, list(run.trials), concurrent, listen)
 
 
-def run_alone(run: RunFolder, listen: OnProgress) -> SweepOutcome:
+def run_alone(run: RunFolder, listen: OnProgress) -> Failures:
     """The same without Ray: one trial after the other, in this process."""
-    failures: dict[str, str] = {}
+    failures: Failures = {}
     for execute, names in ((execute_warmup, run.warmups), (execute_trial, run.trials)):
         for name in names:
             try:
@@ -62,7 +58,7 @@ def run_alone(run: RunFolder, listen: OnProgress) -> SweepOutcome:
                 listen(_failed(name))
         if failures:
             break
-    return SweepOutcome(failures)
+    return failures
 
 
 def _tune(
@@ -71,8 +67,8 @@ def _tune(
     names: Sequence[str],
     concurrent: int,
     listen: OnProgress,
-) -> dict[str, str]:
-    """Run `execute` once for each name; returns the failures."""
+) -> Failures:
+    """Run `execute` once for each name."""
     if not names:
         return {}
     tuner = tune.Tuner(
@@ -100,9 +96,7 @@ def _tune(
     return failures
 
 
-def _trainable(
-    execute: Callable[[RunFolder, str, OnProgress], object], path: Path
-) -> Callable[[dict[str, Any]], None]:
+def _trainable(execute: Callable[[RunFolder, str, OnProgress], object], path: Path) -> Callable[[dict[str, Any]], None]:
     """What Tune runs in a trial's process."""
 
     def trainable(config: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def _row(trial: Trial, stage: StageFolder) -> dict[str, Any]:
         "spent_share": record.spent_share,
         "miou": record.miou,
         "accuracy": record.accuracy,
-        **{f"iou_{name}": value for name, value in record.iou.items()},
+        **{f"iou_{name}": float("nan") if value is None else value for name, value in record.iou.items()},
         **{f"loss_{name}": value for name, value in record.losses.items()},
         **{f"seconds_{phase}": value for phase, value in stage.seconds().items()},
     }

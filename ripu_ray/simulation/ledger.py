@@ -4,7 +4,6 @@ Annotations are never stored; they are rebuilt from the centres. A round counts 
 which holds the digest of `purchase.parquet`, has appeared.
 """
 
-import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,26 +64,26 @@ class Ledger:
 
     def __init__(self, folder: Path, image_ids: Sequence[str], purchase_pixels: int) -> None:
         self._folder = folder
-        self._image_ids = tuple(image_ids)
+        self._position = {image_id: position for position, image_id in enumerate(image_ids)}
         self._purchase_pixels = purchase_pixels
-        self._selections: dict[str, list[Selection]] = {image_id: [] for image_id in image_ids}
-        self.num_rounds = 0
-        self.spent = Spent(pixels=0, void_pixels=0, clipped_pixels=0, clicks=0)
+        self._rounds: list[_Round] = []
+        self.spent = Spent()
         while (commit := self._commit_path(self.num_rounds)).exists():
             self._append(self._read(commit))
 
+    @property
+    def num_rounds(self) -> int:
+        """Rounds that are bought."""
+        return len(self._rounds)
+
     def centres(self, image_id: str) -> NDArray[np.int32]:
         """(n, 2) int32 centres bought so far in one image, in order of purchase."""
-        parts = [selection.centres_N2.astype(np.int32) for selection in self._selections[image_id]]
-        return np.concatenate(parts) if parts else np.empty((0, 2), np.int32)
+        position = self._position[image_id]
+        return np.concatenate([_EMPTY, *(bought.centres(position) for bought in self._rounds)], dtype=np.int32)
 
     def annotated(self) -> Mapping[str, NDArray[np.int32]]:
         """The centres of every image of the pool."""
-        return {image_id: self.centres(image_id) for image_id in self._image_ids}
-
-    def spent_pixels(self, image_id: str) -> int:
-        """Pixels bought so far in one image."""
-        return sum(int(selection.pixels_N.sum()) for selection in self._selections[image_id])
+        return {image_id: self.centres(image_id) for image_id in self._position}
 
     def commit(self, round_index: int, selections: Iterable[Selection]) -> None:
         """Add one round. It is bought once this returns, and not before.
@@ -95,76 +94,80 @@ class Ledger:
         if round_index != self.num_rounds:
             raise ValueError(f"round {round_index} cannot follow {self.num_rounds} rounds")
         by_image = {selection.image_id: selection for selection in selections}
-        if by_image.keys() != self._selections.keys():
+        if by_image.keys() != self._position.keys():
             raise ValueError(f"a purchase of round {round_index} does not cover the pool")
-        ordered = [by_image[image_id] for image_id in self._image_ids]
-        table = _to_table(ordered)
+        table = _to_table([by_image[image_id] for image_id in self._position])
         path = self._commit_path(round_index).with_suffix(".parquet")
         replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
         replace_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
-        self._append(ordered)
+        self._append(table)
 
     def digest(self, round_index: int) -> str:
         """SHA-256 of a committed round's purchase, in hex."""
         return digest(self._commit_path(round_index).with_suffix(".parquet"))
 
-    def _append(self, selections: Iterable[Selection]) -> None:
-        for selection in selections:
-            if len(selection.centres_N2):
-                self._selections[selection.image_id].append(selection)
-                clicks, pixels = len(selection.centres_N2), int(selection.pixels_N.sum())
-                self.spent += Spent(
-                    pixels=pixels,
-                    void_pixels=int(selection.void_pixels_N.sum()),
-                    clipped_pixels=clicks * self._purchase_pixels - pixels,
-                    clicks=clicks,
-                )
-        self.num_rounds += 1
+    def _append(self, table: pa.Table) -> None:
+        ids = table["image_id"].combine_chunks().dictionary_encode()
+        positions = np.array([self._position[name] for name in ids.dictionary.to_pylist()], np.int64)[ids.indices]
+        row, col, pixels, void_pixels = (table[name].to_numpy() for name in ("row", "col", "pixels", "void_pixels"))
+        counts = np.bincount(positions, minlength=len(self._position))
+        self._rounds.append(_Round(np.concatenate([[0], counts.cumsum()]), np.stack([row, col], axis=1)))
+        bought = int(pixels.sum(dtype=np.int64))
+        self.spent += Spent(
+            pixels=bought,
+            void_pixels=int(void_pixels.sum(dtype=np.int64)),
+            clipped_pixels=table.num_rows * self._purchase_pixels - bought,
+            clicks=table.num_rows,
+        )
 
-    def _read(self, commit: Path) -> list[Selection]:
+    def _read(self, commit: Path) -> pa.Table:
         path = commit.with_suffix(".parquet")
         try:
             expected: dict[str, Any] = json.loads(commit.read_text())
             if digest(path) != expected["purchase_sha256"]:
                 raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")
-            selections = _from_table(pq.read_table(path, schema=_SCHEMA))
+            table = pq.read_table(path, schema=_SCHEMA)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             if isinstance(error, RunFolderError):
                 raise
             raise RunFolderError(f"{commit}: not a committed purchase ({type(error).__name__})") from None
-        strangers = {selection.image_id for selection in selections} - self._selections.keys()
+        strangers = set(table["image_id"].unique().to_pylist()) - self._position.keys()
         if strangers:
             raise RunFolderError(f"{path}: image {min(strangers)!r} is not in the pool")
-        return selections
+        return table
 
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"
 
 
+_EMPTY = np.empty((0, 2), np.int32)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Centres of one round, (n, 2) in the order of the pool; those of image i are starts[i] to starts[i + 1]."""
+
+    starts: NDArray[np.int64]
+    all_centres: NDArray[np.uint16]
+
+    def centres(self, position: int) -> NDArray[np.uint16]:
+        return self.all_centres[self.starts[position] : self.starts[position + 1]]
+
+
 def _to_table(selections: Sequence[Selection]) -> pa.Table:
-    centres = np.concatenate([selection.centres_N2 for selection in selections])
+    def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(list(parts))
+
+    counts = [len(selection.centres_N2) for selection in selections]
+    centres = joined(selection.centres_N2 for selection in selections)
     columns = [
-        np.repeat(
-            np.array([selection.image_id for selection in selections]),
-            [len(selection.centres_N2) for selection in selections],
+        pa.array([selection.image_id for selection in selections], pa.string()).take(
+            np.repeat(np.arange(len(selections)), counts)
         ),
         centres[:, 0],
         centres[:, 1],
-        np.concatenate([selection.scores_N for selection in selections]),
-        np.concatenate([selection.pixels_N for selection in selections]),
-        np.concatenate([selection.void_pixels_N for selection in selections]),
+        joined(selection.scores_N for selection in selections),
+        joined(selection.pixels_N for selection in selections),
+        joined(selection.void_pixels_N for selection in selections),
     ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_SCHEMA)
-
-
-def _from_table(table: pa.Table) -> list[Selection]:
-    image_ids = table["image_id"].to_numpy()
-    row, col, scores, pixels, void_pixels = (table[name].to_numpy() for name in _SCHEMA.names[1:])
-    centres = np.stack([row, col], axis=1)
-    bounds = [0, *(np.flatnonzero(image_ids[1:] != image_ids[:-1]) + 1), len(image_ids)] if len(image_ids) else []
-    parts = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
-    return [
-        Selection(str(image_ids[part.start]), centres[part], scores[part], pixels[part], void_pixels[part])
-        for part in parts
-    ]
+    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)

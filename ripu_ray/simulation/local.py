@@ -22,6 +22,9 @@ class LocalScorer:
     def __init__(self, config: Config) -> None:
         self._scorer = ImageScorer(config, local_device(config))
 
+    def acquire(self) -> None:
+        """Nothing to wait for."""
+
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """See `Scorer`."""
         self._scorer.load(weights)

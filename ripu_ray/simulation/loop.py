@@ -12,7 +12,7 @@ from math import floor
 import numpy as np
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent, num_regions
+from ripu_ray.core.budget import Spent
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.core.selection import purchase_radius
 from ripu_ray.data.loading import Domains
@@ -34,8 +34,6 @@ from ripu_ray.simulation.run_folder import StageFolder, TrialFolder
 
 WARMUP_ROUND = -1
 """The round index of the record of a warm-up."""
-
-_NOTHING = Spent(pixels=0, void_pixels=0, clipped_pixels=0, clicks=0)
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,12 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
     with _timed(seconds, "train"):
         losses = bench.fine_tuner.fit(job, lambda step: bench.report(Progress(name, "warm-up", WARMUP_ROUND, step)))
     bench.report(Progress(name, "evaluate", WARMUP_ROUND, steps))
+    with _timed(seconds, "acquire"):
+        bench.scorer.acquire()
     with _timed(seconds, "evaluate"):
         confusion = bench.scorer.evaluate(stage.weights).confusion_CC
     bench.scorer.release()
-    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _NOTHING)
+    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, Spent())
     stage.commit(record, seconds)
     return record
 
@@ -121,8 +121,10 @@ def _run_round(
 
     if ledger.num_rounds == round_index:
         report("score")
+        with _timed(seconds, "acquire"):
+            bench.scorer.acquire()
         with _timed(seconds, "score"):
-            requests = _requests(config, bench.domains, ledger, round_index)
+            requests = (ScoreRequest(*bought) for bought in ledger.annotated().items())
             ledger.commit(round_index, bench.scorer.score(previous.weights, round_index, requests))
     bench.scorer.release()
     job = TrainingJob(
@@ -137,27 +139,13 @@ def _run_round(
     with _timed(seconds, "train"):
         losses = bench.fine_tuner.fit(job, lambda done: report("train", done))
     report("evaluate", steps)
+    with _timed(seconds, "acquire"):
+        bench.scorer.acquire()
     with _timed(seconds, "evaluate"):
         confusion = bench.scorer.evaluate(stage.weights).confusion_CC
     record = _record(job, round_index, bench.domains, confusion, losses, ledger.spent, ledger.digest(round_index))
     stage.commit(record, seconds)
     tracker.log_round(record, seconds)
-
-
-def _requests(config: Config, domains: Domains, ledger: Ledger, round_index: int) -> Iterator[ScoreRequest]:
-    strategy = config.strategy
-    for image_id in domains.pool.image_ids:
-        count = num_regions(
-            strategy.budget,
-            domains.pool.label_size(image_id),
-            mode=strategy.mode,
-            radius=strategy.radius,
-            rounds=strategy.rounds,
-            round_index=round_index,
-            spent_pixels=ledger.spent_pixels(image_id),
-            parity=strategy.parity,
-        )
-        yield ScoreRequest(image_id, count, ledger.centres(image_id))
 
 
 def _record(
@@ -198,4 +186,4 @@ def _curve(records: list[RoundRecord]) -> tuple[float, ...]:
 def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[phase] = time.perf_counter() - start
+    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - start

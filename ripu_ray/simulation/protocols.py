@@ -18,12 +18,10 @@ class ScoreRequest:
 
     Attributes:
         image_id: in the pool.
-        count: regions to select, at most.
         centres_N2: (n, 2) int32, bought in earlier rounds.
     """
 
     image_id: str
-    count: int
     centres_N2: NDArray[np.int32]
 
 
@@ -37,6 +35,9 @@ class Evaluation:
 class Scorer(Protocol):
     """Looks at images with the network's weights; pure, so any request may be repeated."""
 
+    def acquire(self) -> None:
+        """Take the cores and GPUs that scoring needs, all or nothing; kept until `release`."""
+
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """Select regions in every requested image; the selections come in any order."""
 
@@ -44,7 +45,7 @@ class Scorer(Protocol):
         """Compare predictions with labels over all validation images."""
 
     def release(self) -> None:
-        """Let go of the cores and GPUs that the next phase may want; a later call takes them again."""
+        """Let go of the cores and GPUs that the next phase may want."""
 
     def close(self) -> None:
         """Let go of everything."""

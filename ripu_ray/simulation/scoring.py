@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ripu_ray.config import Config
 from ripu_ray.core.acquisition import ACQUISITIONS, pixel_maps
-from ripu_ray.core.budget import region_pixels
+from ripu_ray.core.budget import num_regions, region_pixels
 from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.selection import cover, purchase_radius, select, suppression_radius
@@ -48,31 +48,55 @@ class ImageScorer:
         self._network.load_state_dict(state)
 
     def score(self, round_index: int, request: ScoreRequest) -> Selection:
-        """Select up to `request.count` regions in one image of the pool.
+        """Select what the budget allows of one image of the pool in this round.
 
         Raises:
             NonFiniteError: a logit is NaN or infinite; names round and image.
         """
         strategy, image_id = self._config.strategy, request.image_id
-        mode, radius = strategy.mode, strategy.radius
-        size = self._domains.pool.label_size(image_id)
+        label = self._domains.pool.label(image_id)
+        height, width = label.shape
         try:
-            maps = pixel_maps(self._logits(self._domains.pool.image(image_id)), size)
+            maps = pixel_maps(self._logits(self._domains.pool.image(image_id)), (height, width))
             score = ACQUISITIONS[strategy.acquisition](
                 maps,
-                mode=mode,
-                radius=radius,
+                mode=strategy.mode,
+                radius=strategy.radius,
                 parity=strategy.parity,
                 rng=generator(self._config.seed, "acquisition", round_index, image_id),
             )
-            suppressed = suppression_radius(mode, radius)
-            excluded = cover(size, request.centres_N2, suppressed)
-            centres, scores = select(score, excluded, request.count, suppressed)
+            centres, scores = self._buy(score, label, round_index, request)
         except NonFiniteError as error:
             raise NonFiniteError(f"round {round_index}, image {image_id}: {error}") from None
-        label = self._domains.pool.label(image_id)
-        pixels, void_pixels = region_pixels(label, centres, purchase_radius(mode, radius))
+        pixels, void_pixels = region_pixels(label, centres, purchase_radius(strategy.mode, strategy.radius))
         return Selection(image_id, centres.astype(np.uint16), scores, pixels, void_pixels)
+
+    def _buy(
+        self, score_HW: Tensor, label_HW: NDArray[np.uint8], round_index: int, request: ScoreRequest
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Centres (n, 2) and scores (n,). What clipped windows leave over buys further windows, until none fits."""
+        strategy = self._config.strategy
+        height, width = label_HW.shape
+        suppressed = suppression_radius(strategy.mode, strategy.radius)
+        centres, scores = request.centres_N2, [np.empty(0, np.float32)]
+        while True:
+            spent, _ = region_pixels(label_HW, centres, purchase_radius(strategy.mode, strategy.radius))
+            count = num_regions(
+                strategy.budget,
+                (height, width),
+                mode=strategy.mode,
+                radius=strategy.radius,
+                rounds=strategy.rounds,
+                round_index=round_index,
+                spent_pixels=int(spent.sum()),
+                parity=strategy.parity,
+            )
+            excluded = cover((height, width), centres, suppressed)
+            more_centres, more_scores = select(score_HW, excluded, count, suppressed)
+            centres = np.concatenate([centres, more_centres])
+            scores.append(more_scores)
+            if strategy.parity or not len(more_centres):
+                return centres[len(request.centres_N2) :], np.concatenate(scores)
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images."""

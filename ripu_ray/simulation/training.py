@@ -178,7 +178,7 @@ class _Draw:
 
 
 def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
-    """Positions first to first + count - 1 of an endless sequence of permutations, each a function of seed and purpose."""
+    """The `count` images from position `first` on of an endless sequence of seeded permutations."""
     chosen = []
     for position in range(first, first + count):
         epoch, index = divmod(position, len(image_ids))

@@ -1,33 +1,17 @@
 """Weights & Biases: one run per trial, grouped by sweep, drawn over the spent share."""
 
-import netrc
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.config import Config, TrackingConfig, WandbMode, to_tree
-from ripu_ray.errors import ConfigError
+from ripu_ray.config import Config, to_tree
 from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.tracking.mode import resolve_mode
 
 AXIS = "spent_share"
 """The x-axis of every panel: strategies are compared at equal cost."""
 _INIT_TIMEOUT_S = 15.0
-
-
-def resolve_mode(tracking: TrackingConfig) -> WandbMode:
-    """`auto` is online where a key is known to this machine, else offline; the other modes stand.
-
-    Raises:
-        ConfigError: online, but there is no key.
-    """
-    has_key = bool(os.environ.get("WANDB_API_KEY")) or _netrc_has_key()
-    if tracking.wandb == "online" and not has_key:
-        raise ConfigError("tracking.wandb is online: expected a key in WANDB_API_KEY or from `wandb login`")
-    if tracking.wandb != "auto":
-        return tracking.wandb
-    return "online" if has_key else "offline"
 
 
 class WandbTracker:
@@ -87,10 +71,3 @@ def flatten(record: RoundRecord, seconds: Mapping[str, float]) -> dict[str, floa
         **{f"loss/{name}": value for name, value in record.losses.items()},
         **{f"seconds/{name}": value for name, value in seconds.items()},
     }
-
-
-def _netrc_has_key() -> bool:
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

@@ -112,9 +112,14 @@ def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def _empty(folder: Path) -> None:
+    for path in folder.rglob("*.*"):
+        path.unlink()
+
+
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing folder": (lambda root: shutil.rmtree(root / "target/val"), "target/val"),
-    "no data at all": (shutil.rmtree, "classes.json"),
+    "no data at all": (shutil.rmtree, "data.root is not a folder"),
     "image without label": (lambda root: _pool(root, "labels/b.png").unlink(), "images/b.jpg: has no label"),
     "label of another size": (
         lambda root: Image.fromarray(np.zeros((9, 9), np.uint8)).save(_pool(root, "labels/b.png")),
@@ -127,7 +132,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "corrupt image": (lambda root: _truncate(_pool(root, "images/b.jpg")), "images/b.jpg"),
     "corrupt label": (lambda root: _truncate(_pool(root, "labels/b.png")), "labels/b.png"),
     "no target images": (
-        lambda root: [path.unlink() for path in (root / "target/train").rglob("*.*")],
+        lambda root: _empty(root / "target/train"),
         "target/train/images: holds no image",
     ),
     "classes are not JSON": (lambda root: (root / "classes.json").write_text("{"), "classes.json"),

@@ -40,7 +40,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _requests(config: Config) -> list[ScoreRequest]:
-    return [ScoreRequest(image_id, 5, EMPTY) for image_id in open_domains(config.data).pool.image_ids]
+    return [ScoreRequest(image_id, EMPTY) for image_id in open_domains(config.data).pool.image_ids]
 
 
 def _purchase(scorer: Scorer, config: Config, weights: Path, folder: Path) -> bytes:

@@ -34,8 +34,7 @@ def test_scorers_and_concurrency_change_no_byte(
     config = _config(f"cluster.scorers={scorers}", f"cluster.concurrent_trials={concurrent}")
     run = RunFolder.create(tmp_path / "run", config)
     reports: list[Progress] = []
-    outcome = run_sweep(run, reports.append)
-    assert outcome.failures == {}
+    assert run_sweep(run, reports.append) == {}
     assert committed(run) == plain
     # Four trials, one warm-up, and each of them is heard of.
     assert len(run.warmups) == 1
@@ -46,7 +45,7 @@ def test_scorers_and_concurrency_change_no_byte(
 def test_train_workers_in_a_sweep(plain: dict[str, bytes], tmp_path: Path) -> None:
     config = load_config(None, (*TINY, "cluster.train_workers=2", "cluster.scorers=1"))
     run = RunFolder.create(tmp_path / "run", config)
-    assert run_sweep(run, ignore).failures == {}
+    assert run_sweep(run, ignore) == {}
     # Weights, and with them scores, differ in the last bits from those of one process; the first purchase does not.
     first = "trials/region-w3-ripu-b5-s0/round_00/purchase.parquet"
     ours, expected = (
@@ -60,12 +59,12 @@ def test_train_workers_in_a_sweep(plain: dict[str, bytes], tmp_path: Path) -> No
 def test_a_trial_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     config = _config("cluster.scorers=1")
     run = RunFolder.create(tmp_path / "run", config)
-    assert run_sweep(run, ignore).failures == {}
+    assert run_sweep(run, ignore) == {}
     broken, *others = run.trials
     for trial_id in run.trials:
         (run.trial(trial_id).stage(1).path / "record.json").unlink()
     (run.trial(broken).stage(0).path / "purchase.parquet").write_bytes(b"torn")
-    failures = run_sweep(RunFolder(run.path), ignore).failures
+    failures = run_sweep(RunFolder(run.path), ignore)
     assert failures.keys() == {broken}
     assert "round_00/purchase.parquet: altered or torn" in failures[broken]
     assert all(run.trial(trial_id).num_committed() == 2 for trial_id in others)
@@ -74,7 +73,7 @@ def test_a_trial_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
 def test_a_warmup_that_fails_is_named_and_no_trial_starts(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", _config("training.learning_rate=1e30", "cluster.scorers=0"))
     for execute in (run_sweep, run_alone):
-        failures = execute(run, ignore).failures
+        failures = execute(run, ignore)
         assert failures.keys() == set(run.warmups)
         assert "warm-up, step 1" in next(iter(failures.values()))
         assert not (run.path / "trials").exists()

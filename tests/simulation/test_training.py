@@ -74,7 +74,7 @@ def test_one_step_is_the_paper_s(tiny: Config, tmp_path: Path) -> None:
         assert losses[name] == pytest.approx(float(term.detach()), rel=1e-5)
     assert losses["total"] == pytest.approx(float(loss.detach()), rel=1e-5)
 
-    loss.backward()
+    torch.autograd.backward(loss)
     rate = poly_rate(training.learning_rate, 3, 3 + 3 * 2, training.power)
     after = load_training_state(job.output).network
     for name, parameter in network.named_parameters():

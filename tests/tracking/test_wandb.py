@@ -12,7 +12,8 @@ import pytest
 from ripu_ray.config import Config, TrackingConfig, load_config, to_tree
 from ripu_ray.simulation.protocols import RoundRecord
 from ripu_ray.tracking.group import open_trackers
-from ripu_ray.tracking.wandb import WandbTracker, flatten, resolve_mode
+from ripu_ray.tracking.mode import resolve_mode
+from ripu_ray.tracking.wandb import WandbTracker, flatten
 
 RECORD = RoundRecord(
     round=0,

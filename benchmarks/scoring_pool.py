@@ -1,0 +1,138 @@
+"""The whole scoring phase: how it grows with the actors, what the driver holds, what a region weighs on the wire.
+
+`python -m benchmarks.scoring_pool` takes some minutes on 2 cores and prints, at the end,
+
+    figure: scoring_scaling <images per second with 2 actors / with 1>      decode, forward, acquisition, return
+    figure: driver_growth_mb <MB>                                           peak of the driver over 100,000 images
+    figure: bytes_per_region <bytes>                                        pickled answer, 8 images of 1,025 regions
+"""
+
+import json
+import pickle
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.measure import peak_extra_mb
+from ripu_ray.config import Budget, Config, FolderData, StrategyConfig, SyntheticData
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.loading import open_domains
+from ripu_ray.distributed.cluster import start_ray
+from ripu_ray.distributed.scoring import PackedSelections, RayScorer
+from ripu_ray.models.networks import build_network
+from ripu_ray.simulation.checkpoint import TrainingState
+from ripu_ray.simulation.ledger import Ledger, Selection
+from ripu_ray.simulation.protocols import ScoreRequest
+
+REPEATS = 3
+NUM_PICTURES = 64
+SIZE = (256, 512)
+NUM_TINY = 100_000
+EMPTY = np.empty((0, 2), np.int32)
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        start_ray(Config().cluster)
+        scaling = measure_scaling(folder)
+        growth = measure_growth(folder)
+    print(f"figure: scoring_scaling {scaling:.2f}")
+    print(f"figure: driver_growth_mb {growth:.1f}")
+    print(f"figure: bytes_per_region {bytes_per_region():.2f}")
+
+
+def measure_scaling(folder: Path) -> float:
+    """Images per second with two actors over that with one: medians of runs in turns, actors started beforehand."""
+    data = FolderData(root=write_pictures(folder / "pictures"))
+    weights = write_weights(Config(data=data), folder / "weights.pt")
+    requests = [ScoreRequest(image_id, EMPTY) for image_id in open_domains(data).pool.image_ids]
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(REPEATS):
+        for number, seen in rates.items():
+            scorer = RayScorer(_with_scorers(data, number), keep=True)
+            scorer.evaluate(weights)  # starts the actors and sends the weights
+            start = time.perf_counter()
+            count = sum(1 for _ in scorer.score(weights, 0, requests))
+            seen.append(count / (time.perf_counter() - start))
+            scorer.close()
+    for number, seen in rates.items():
+        print(f"{number} scoring actors: {statistics.median(seen):.1f} images of {SIZE[0]}x{SIZE[1]} a second")
+    return statistics.median(rates[2]) / statistics.median(rates[1])
+
+
+def measure_growth(folder: Path) -> float:
+    """MB by which the driver's resident memory peaks above its start while it has the tiny images scored and bought."""
+    data = SyntheticData(num_pool=NUM_TINY, num_source=1, num_validation=1, size=(8, 8))
+    # One window of 3x3 in each.
+    config = _with_scorers(data, 2).model_copy(
+        update={"strategy": StrategyConfig(budget=Budget.parse("9px"), rounds=1)}
+    )
+    weights = write_weights(config, folder / "tiny.pt")
+    image_ids = open_domains(data).pool.image_ids
+    scorer = RayScorer(config, keep=True)
+    scorer.evaluate(weights)
+    ledger = Ledger(folder / "ledger", image_ids, purchase_pixels=9)
+    start = time.perf_counter()
+
+    def score() -> None:
+        requests = (ScoreRequest(image_id, EMPTY) for image_id in image_ids)
+        ledger.commit(0, scorer.score(weights, 0, requests))
+
+    growth = peak_extra_mb(score)
+    seconds = time.perf_counter() - start
+    scorer.close()
+    print(f"{NUM_TINY} images of 8x8 scored and bought with 2 actors: {NUM_TINY / seconds:.0f} a second")
+    return growth
+
+
+def bytes_per_region() -> float:
+    """Of a batch as it is at 2.2 % of a Cityscapes image in 5 rounds."""
+    count = 1025
+    selection = Selection(
+        "frankfurt_000000_000294",
+        np.zeros((count, 2), np.uint16),
+        np.zeros(count, np.float32),
+        np.full(count, 9, np.uint32),
+        np.zeros(count, np.uint32),
+    )
+    return len(pickle.dumps(PackedSelections.pack([selection] * 8), protocol=5)) / (8 * count)
+
+
+def write_pictures(root: Path) -> Path:
+    """JPEGs of the embedded task in the folder layout."""
+    domains = open_domains(SyntheticData(num_source=1, num_pool=NUM_PICTURES, num_validation=1, size=SIZE))
+    places = {"source/train": domains.source, "target/train": domains.pool, "target/val": domains.validation}
+    for place, images in places.items():
+        for kind in ("images", "labels"):
+            (root / place / kind).mkdir(parents=True)
+        for number, image_id in enumerate(images.image_ids):
+            Image.fromarray(images.image(image_id)).save(root / place / "images" / f"{number:03d}.jpg", quality=92)
+            Image.fromarray(images.label(image_id)).save(root / place / "labels" / f"{number:03d}.png")
+    classes = [
+        {"id": index, "name": name, "color": colour}
+        for index, (name, colour) in enumerate(zip(domains.classes.names, domains.classes.colours, strict=True))
+    ]
+    tree = {"num_classes": len(classes), "ignore_index": IGNORE_LABEL, "classes": classes}
+    (root / "classes.json").write_text(json.dumps(tree))
+    return root
+
+
+def write_weights(config: Config, path: Path) -> Path:
+    """A checkpoint of an untrained network."""
+    network = build_network(config.model, open_domains(config.data).classes.num_classes, seed=0)
+    TrainingState(network.state_dict(), {}, 0).save(path)
+    return path
+
+
+def _with_scorers(data: FolderData | SyntheticData, number: int) -> Config:
+    return Config(data=data, cluster=Config().cluster.model_copy(update={"scorers": number}))
+
+
+if __name__ == "__main__":
+    main()
