@@ -1,0 +1,52 @@
+"""What the benchmarks share: the image, interleaved timing, peak memory, and how a result is printed."""
+
+import ctypes
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def correlated_logits(num_classes: int, size: tuple[int, int], seed: int = 0) -> Tensor:
+    """(C, h, w) float32: random fields of three scales for each class.
+
+    At 19 classes and 640x1280, brought to 1024x2048, about 5 % of the 3x3 windows hold more than one class.
+    """
+    drawn = torch.Generator().manual_seed(seed)
+    logits_CHW = torch.zeros(num_classes, *size)
+    for cells, amplitude in ((6, 5.0), (16, 2.0), (64, 0.3)):
+        field = torch.randn(1, num_classes, cells, 2 * cells, generator=drawn)
+        logits_CHW += amplitude * F.interpolate(field, size=size, mode="bicubic", align_corners=True)[0]
+    return logits_CHW
+
+
+def interleaved(candidates: Mapping[str, Callable[[], object]], repeats: int = 3) -> dict[str, float]:
+    """Median seconds of each, run in turns, so that other load on the machine hits all alike."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(repeats):
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def peak_extra_mb(run: Callable[[], object]) -> float:
+    """MB by which the resident set of this process peaks above where it stood: for a fresh process, on Linux.
+
+    What earlier work freed is given back to the system first, or it would hide part of the peak.
+    """
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    before = pages * resource.getpagesize()
+    run()
+    peak_kb = next(
+        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
+    return (peak_kb * 1024 - before) / 1e6

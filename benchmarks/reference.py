@@ -1,0 +1,84 @@
+"""The plain transcription of the paper that the product is measured against: slow, obvious, and nobody's dependency.
+
+Dense one-hot planes, all-ones depthwise convolutions, one full-map maximum per purchase. The tests use it as their
+oracle, so it must pass the golden cases itself; it shares no line with `ripu_ray.core`.
+Shapes: B batch, C classes, H x W label pixels.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = 255
+
+
+def window_sum(planes_CHW: Tensor, radius: int) -> Tensor:
+    """(C, H, W) float -> (C, H, W): sum over the window, zeros outside the image, by a dense convolution."""
+    channels = planes_CHW.shape[0]
+    ones = torch.ones(channels, 1, 2 * radius + 1, 2 * radius + 1, dtype=planes_CHW.dtype)
+    return F.conv2d(planes_CHW[None], ones, padding=radius, groups=channels)[0]
+
+
+def maps(logits_CHW: Tensor, size: tuple[int, int], radius: int, mode: str) -> tuple[Tensor, Tensor, Tensor]:
+    """(C, h, w) logits -> impurity, uncertainty, score, each (H, W), as paper.md defines them for `mode`."""
+    num_classes = logits_CHW.shape[0]
+    logits_CHW = F.interpolate(logits_CHW[None], size=size, mode="bilinear", align_corners=True)[0]
+    probabilities_CHW = torch.softmax(logits_CHW, dim=0)
+    entropy_HW = torch.sum(-probabilities_CHW * torch.log(probabilities_CHW + 1e-6), dim=0)
+    one_hot_CHW = F.one_hot(probabilities_CHW.argmax(dim=0), num_classes).permute(2, 0, 1).contiguous()
+    counts_CHW = window_sum(one_hot_CHW.to(logits_CHW.dtype), radius)
+    pixels_HW = counts_CHW.sum(dim=0)
+    share_CHW = counts_CHW / pixels_HW
+    impurity_HW = torch.sum(-share_CHW * torch.log(share_CHW + 1e-6), dim=0) / math.log(num_classes)
+    if mode == "pixel":
+        uncertainty_HW = entropy_HW
+    else:
+        uncertainty_HW = window_sum((entropy_HW / math.log(num_classes))[None], radius)[0] / pixels_HW
+    return impurity_HW, uncertainty_HW, impurity_HW * uncertainty_HW
+
+
+def greedy(score_HW: Tensor, excluded_HW: Tensor, count: int, suppression_radius: int) -> np.ndarray:
+    """(n, 2) int32 (row, col): best remaining pixel by a maximum over the rows, then over the columns, n times."""
+    score_HW = score_HW.clone()
+    score_HW[excluded_HW] = -math.inf
+    centres: list[tuple[int, int]] = []
+    for _ in range(count):
+        best_W, rows_W = score_HW.max(dim=0)
+        best, column = best_W.max(dim=0)
+        if best == -math.inf:
+            break
+        col = int(column)
+        row = int(rows_W[col])
+        centres.append((row, col))
+        top, left = max(row - suppression_radius, 0), max(col - suppression_radius, 0)
+        score_HW[top : row + suppression_radius + 1, left : col + suppression_radius + 1] = -math.inf
+    return np.array(centres, dtype=np.int32).reshape(-1, 2)
+
+
+def negative_learning(logits_BCHW: Tensor, threshold: float) -> Tensor:
+    """Scalar: mean of -log(1 - p + 1e-6) over the (pixel, class) pairs with p below the threshold."""
+    probabilities_BCHW = torch.softmax(logits_BCHW, dim=1)
+    unlikely = probabilities_BCHW.detach() < threshold
+    return -torch.log(1 - probabilities_BCHW[unlikely] + 1e-6).mean()
+
+
+def boundary(labels_BHW: Tensor) -> Tensor:
+    """(B, H, W) -> bool: the 8-neighbour Laplacian (zero padded) of the label map is not 0, and the label not void."""
+    kernel = torch.full((1, 1, 3, 3), -1.0)
+    kernel[0, 0, 1, 1] = 8.0
+    laplacian_BHW = F.conv2d(labels_BHW[:, None].float(), kernel, padding=1)[:, 0]
+    return (laplacian_BHW != 0) & (labels_BHW != IGNORE)
+
+
+def consistency(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
+    """Scalar: mean over boundary pixels of sum_c |p_c - mean of p_c over the 3x3 neighbourhood, replicate padding|."""
+    probabilities_BCHW = torch.softmax(logits_BCHW, dim=1)
+    channels = logits_BCHW.shape[1]
+    ninth = torch.full((channels, 1, 3, 3), 1 / 9, dtype=logits_BCHW.dtype)
+    padded = F.pad(probabilities_BCHW, (1, 1, 1, 1), mode="replicate")
+    mean_BCHW = F.conv2d(padded, ninth, groups=channels)
+    distance_BHW = (probabilities_BCHW - mean_BCHW).abs().sum(dim=1)
+    return distance_BHW[boundary(labels_BHW)].mean()

@@ -1,0 +1,79 @@
+"""Acquisition functions: what a network says about each pixel -> how much buying there is worth.
+
+Each is `fn(maps, *, mode, radius, parity, rng) -> score_HW`, (H, W) float32 without NaN, larger is better.
+A new one is a function here and a line in ACQUISITIONS. Shapes: H x W label pixels.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ripu_ray.config import Mode
+from ripu_ray.core.prediction import PixelMaps, pixel_maps
+from ripu_ray.core.windows import region_impurity, region_mean
+
+__all__ = ["ACQUISITIONS", "AcquisitionFn", "PixelMaps", "pixel_maps", "region_impurity", "region_mean"]
+
+AcquisitionFn = Callable[..., Tensor]
+
+
+def ripu(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
+    """Region impurity times prediction uncertainty.
+
+    Args:
+        maps: the pixels of one image.
+        mode: "region": the window's mean entropy over log C; "pixel": the pixel's own entropy in nats.
+        radius: of the window, in label pixels.
+        parity: the reference's order among windows of one class, by scores slightly below 0.
+        rng: not used.
+
+    Returns:
+        (H, W) float32: in [0, 1] for "region", in [0, log C] for "pixel".
+
+    Source: RIPU, eq. (5); tests/core/test_golden.py.
+    """
+    impurity_HW = region_impurity(maps.predicted_HW, maps.num_classes, radius, parity=parity)
+    return impurity_HW * entropy(maps, mode=mode, radius=radius, parity=parity, rng=rng)
+
+
+def entropy(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
+    """Prediction uncertainty alone: the window's mean entropy over log C, or the pixel's own entropy in nats.
+
+    Args:
+        maps: the pixels of one image.
+        mode: which of the two: "region" or "pixel".
+        radius: of the window, in label pixels; not used in mode "pixel".
+        parity: not used.
+        rng: not used.
+
+    Returns:
+        (H, W) float32: in [0, 1] for "region", in [0, log C] for "pixel".
+
+    Source: U of RIPU, eq. (4).
+    """
+    if mode == "pixel":
+        return maps.entropy_HW
+    return region_mean(maps.entropy_HW / math.log(maps.num_classes), radius)
+
+
+def random(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
+    """The baseline: every place is worth the same, drawn anew for each image and round.
+
+    Args:
+        maps: gives the size and the device.
+        mode: not used.
+        radius: not used.
+        parity: not used.
+        rng: the generator of this image and round.
+
+    Returns:
+        (H, W) float32, uniform in [0, 1).
+    """
+    drawn = rng.random(tuple(maps.predicted_HW.shape), dtype=np.float32)
+    return torch.from_numpy(drawn).to(maps.predicted_HW.device)
+
+
+ACQUISITIONS: dict[str, AcquisitionFn] = {"ripu": ripu, "entropy": entropy, "random": random}

@@ -1,0 +1,220 @@
+"""The losses, as sums and counts kept apart: workers that share a batch form its exact mean from them.
+
+Shapes: B batch, C classes, H x W pixels, N boundary pixels.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.core.prediction import EPSILON
+from ripu_ray.core.windows import sliding
+
+_STRIP_ROWS = 8
+"""Rows at a time on the CPU: the (C, n, W) buffers then stay in the cache."""
+
+
+class LossTerm(NamedTuple):
+    """A loss before its mean is taken.
+
+    Attributes:
+        total: scalar sum over the terms, differentiable, of the logits' dtype.
+        count: scalar number of terms, without gradient.
+    """
+
+    total: Tensor
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody calls here
+
+    def mean(self) -> Tensor:
+        """total / count; 0, with gradient 0, when there is no term."""
+        return self.total / self.count.clamp(min=1)
+
+
+def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> LossTerm:
+    """Cross-entropy of the labelled pixels.
+
+    Args:
+        logits_BCHW: (B, C, H, W) floating point.
+        labels_BHW: (B, H, W) uint8 or int64 class ids, or IGNORE_LABEL.
+
+    Returns:
+        Sum in nats, and number of labelled pixels.
+
+    Source: RIPU, eq. (7).
+    """
+    labels_BHW = labels_BHW.long()
+    total = F.cross_entropy(logits_BCHW, labels_BHW, ignore_index=IGNORE_LABEL, reduction="sum")
+    return LossTerm(total, (labels_BHW != IGNORE_LABEL).sum())
+
+
+def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl"] = "l1") -> LossTerm:
+    """How far the prediction at label boundaries is from the mean of its 3x3 neighbourhood.
+
+    Args:
+        logits_BCHW: (B, C, H, W) floating point.
+        labels_BHW: (B, H, W) uint8 or int64 class ids, or IGNORE_LABEL.
+        kind: "l1": sum_c |p_c - mean_c|; "kl": sum_c p_c log(p_c / (mean_c + 1e-6) + 1e-6).
+
+    Returns:
+        Sum of the distances, and number of boundary pixels.
+
+    Source: RIPU, eq. (8); boundary and borders as in the reference implementation, see `boundary`.
+    """
+    boundary_BHW = boundary(labels_BHW)
+    pixels_D, neighbours_DK = _with_neighbours(boundary_BHW)
+    rows_DC: Tensor = _PixelRows.apply(logits_BCHW, pixels_D)  # type: ignore[no-untyped-call]
+    p_DC = torch.softmax(rows_DC, dim=1)
+    mean_DC: Tensor = _NeighbourMean.apply(p_DC, neighbours_DK)  # type: ignore[no-untyped-call]
+    distance_DC = (p_DC - mean_DC).abs()
+    if kind == "kl":
+        distance_DC = p_DC * torch.log(p_DC / (mean_DC + EPSILON) + EPSILON)
+    total = distance_DC.sum(dim=1) @ boundary_BHW.view(-1)[pixels_D].to(p_DC.dtype)
+    return LossTerm(total, boundary_BHW.sum())
+
+
+def boundary(labels_BHW: Tensor) -> Tensor:
+    """Where classes meet: the 8-neighbour Laplacian of the label map, zero padded, is not 0, and the label not void.
+
+    Args:
+        labels_BHW: (B, H, W) uint8 or int64.
+
+    Returns:
+        (B, H, W) bool.
+    """
+    labels_BHW = labels_BHW.short()
+    around_BHW = sliding(sliding(F.pad(labels_BHW, (1, 1, 1, 1)), 1, 3, torch.add), 2, 3, torch.add)
+    return (around_BHW != 9 * labels_BHW) & (labels_BHW != IGNORE_LABEL)
+
+
+def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
+    """Push down the classes that a pixel surely is not: -log(1 - p + 1e-6) where p is below the threshold.
+
+    Args:
+        logits_BCHW: (B, C, H, W) floating point.
+        threshold: in (0, 1); which (pixel, class) pairs count carries no gradient.
+
+    Returns:
+        Sum in nats, and number of such pairs.
+
+    Source: RIPU, eq. (9).
+    """
+    total, count = _NegativeLearning.apply(logits_BCHW, threshold)  # type: ignore[no-untyped-call]
+    return LossTerm(total, count)
+
+
+def _with_neighbours(boundary_BHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixels that the boundary's 3x3 windows touch, and where among them each one's own window lies.
+
+    Returns:
+        (D,) int64 flat pixels, and (D, 9) int64 places in that list, D for a pixel that is not in it. Windows repeat
+        the border (replicate padding).
+    """
+    height, width = boundary_BHW.shape[1:]
+    padded = F.pad(boundary_BHW.view(torch.uint8), (1, 1, 1, 1))
+    near_BHW = sliding(sliding(padded, 1, 3, torch.maximum), 2, 3, torch.maximum)
+    image_D, row_D, col_D = near_BHW.nonzero(as_tuple=True)
+    step = torch.arange(-1, 2, device=boundary_BHW.device)
+    rows_D3 = (row_D[:, None] + step).clamp_(0, height - 1) + image_D[:, None] * height
+    cols_D3 = (col_D[:, None] + step).clamp_(0, width - 1)
+    pixels_DK = (rows_D3[:, :, None] * width + cols_D3[:, None, :]).flatten(1)
+    pixels_D = pixels_DK[:, 4]
+    place = torch.full((boundary_BHW.numel(),), len(pixels_D), device=boundary_BHW.device)
+    place[pixels_D] = torch.arange(len(pixels_D), device=boundary_BHW.device)
+    return pixels_D, place[pixels_DK]
+
+
+class _PixelRows(torch.autograd.Function):
+    """(B, C, H, W) and distinct flat pixels (D,) -> (D, C): indexing, but for a gradient that needs no accumulation."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_BCHW: Tensor, pixels_D: Tensor) -> Tensor:
+        ctx.save_for_backward(pixels_D)
+        ctx.shape = logits_BCHW.shape
+        image_D, inside_D = _split(pixels_D, logits_BCHW.shape)
+        return logits_BCHW.flatten(2)[image_D, :, inside_D]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_DC: Tensor) -> tuple[Tensor, None]:
+        gradient_BCHW = gradient_DC.new_zeros(ctx.shape)
+        (pixels_D,) = ctx.saved_tensors
+        image_D, inside_D = _split(pixels_D, ctx.shape)
+        gradient_BCHW.flatten(2)[image_D, :, inside_D] = gradient_DC
+        return gradient_BCHW, None
+
+
+def _split(pixels_D: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    pixels_per_image = shape[2] * shape[3]
+    return pixels_D // pixels_per_image, pixels_D % pixels_per_image
+
+
+class _NeighbourMean(torch.autograd.Function):
+    """Rows (D, C) -> the mean of each row's nine neighbours, absent ones counting 0.
+
+    With the border repeated, "is in the window of" is symmetric, repetitions included; so the gradient of this
+    function is the function itself.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows_DC: Tensor, neighbours_DK: Tensor) -> Tensor:
+        ctx.save_for_backward(neighbours_DK)
+        return _neighbour_mean(rows_DC, neighbours_DK)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_DC: Tensor) -> tuple[Tensor, None]:
+        return _neighbour_mean(gradient_DC, *ctx.saved_tensors), None
+
+
+def _neighbour_mean(rows_DC: Tensor, neighbours_DK: Tensor) -> Tensor:
+    return F.embedding_bag(neighbours_DK, F.pad(rows_DC, (0, 0, 0, 1)), mode="sum") / 9
+
+
+class _NegativeLearning(torch.autograd.Function):
+    """Sum and gradient in one pass over strips that stay in the cache; nothing but the gradient is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_BCHW: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        num_images, num_classes, height, width = logits_BCHW.shape
+        num_rows = _STRIP_ROWS if logits_BCHW.is_cpu else height
+        total = torch.zeros((), dtype=torch.float64, device=logits_BCHW.device)
+        num_likely = torch.zeros((), dtype=torch.int64, device=logits_BCHW.device)
+        gradient_BCHW = torch.empty_like(logits_BCHW) if ctx.needs_input_grad[0] else None
+        # The largest number below the threshold: above it means not below the threshold.
+        below = torch.nextafter(
+            torch.tensor(threshold, dtype=logits_BCHW.dtype), torch.zeros((), dtype=logits_BCHW.dtype)
+        ).item()
+        buffers = [logits_BCHW.new_empty(num_classes, num_rows, width) for _ in range(3)]
+        for image in range(num_images):
+            for top in range(0, height, num_rows):
+                rows = slice(top, min(top + num_rows, height))
+                p_CnW, unlikely_CnW, rest_CnW = (buffer[:, : rows.stop - top] for buffer in buffers)
+                torch.softmax(rest_CnW.copy_(logits_BCHW[image, :, rows]), dim=0, out=p_CnW)
+                likely_CnW = torch.threshold(p_CnW, below, 0.0, out=rest_CnW)
+                num_likely += torch.count_nonzero(likely_CnW)
+                torch.sub(p_CnW, likely_CnW, out=unlikely_CnW)
+                torch.neg(unlikely_CnW, out=rest_CnW).add_(1).add_(EPSILON)
+                if gradient_BCHW is not None:
+                    # d(-log rest)/dp = 1 / rest; through the softmax: p (1 / rest - sum over classes of p / rest)
+                    slope_CnW = unlikely_CnW.div_(rest_CnW)
+                    p_CnW.mul_(slope_CnW.sum(dim=0))
+                    torch.sub(slope_CnW, p_CnW, out=gradient_BCHW[image, :, rows])
+                total -= rest_CnW.log_().sum()
+        # A likely class entered the sum with 1 - 0 + epsilon.
+        one = logits_BCHW.new_ones(())
+        total += num_likely * torch.log(one + EPSILON)
+        if gradient_BCHW is not None:
+            ctx.save_for_backward(gradient_BCHW)
+        count = logits_BCHW.numel() - num_likely
+        ctx.mark_non_differentiable(count)
+        return total.to(logits_BCHW.dtype), count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        (gradient_BCHW,) = ctx.saved_tensors
+        return gradient_BCHW * gradient, None

@@ -1,0 +1,103 @@
+"""Network logits -> what every acquisition function starts from: the predicted class and the entropy of each pixel.
+
+Shapes: C classes, h x w network resolution, H x W label resolution, n rows of a strip.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ripu_ray.errors import NonFiniteError
+
+EPSILON = 1e-6
+"""Inside every logarithm of the method, as in the reference implementation."""
+
+_STRIP_ROWS = 8
+"""Label rows at a time on the CPU: the three (C, n, W) buffers then stay in the cache."""
+
+
+@dataclass(frozen=True)
+class PixelMaps:
+    """What a network says about each pixel of one image.
+
+    Attributes:
+        predicted_HW: (H, W) uint8, the most probable class, the smaller id among equals.
+        entropy_HW: (H, W) float32, -sum_c p_c log(p_c + 1e-6) in nats, about 0 to log C.
+        num_classes: C.
+    """
+
+    predicted_HW: Tensor
+    entropy_HW: Tensor
+    num_classes: int
+
+
+@torch.no_grad()
+def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
+    """Predicted class and entropy at label resolution, from logits at network resolution.
+
+    Args:
+        logits_CHW: (C, h, w) floating point, C from 2 to 255; computed in float32 whatever the dtype.
+        size: (H, W), label resolution; the logits are brought there bilinearly with aligned corners.
+
+    Returns:
+        The maps on the logits' device. On the CPU no array of C x H x W is ever held.
+
+    Raises:
+        ValueError: not 3-D, not floating point, or C out of range.
+        NonFiniteError: a NaN or an infinity among the logits.
+
+    Source: P and H of RIPU, section 3.2. Bit for bit what interpolate, softmax, argmax and sum over the whole
+    image give on a CPU: tests/core/test_prediction.py.
+    """
+    if logits_CHW.dim() != 3 or not logits_CHW.is_floating_point() or not 2 <= logits_CHW.shape[0] <= 255:
+        raise ValueError(f"logits: expected floats (C, h, w) with 2 to 255 classes, found {tuple(logits_CHW.shape)}")
+    logits_CHW = logits_CHW.float()
+    if not torch.isfinite(torch.stack(torch.aminmax(logits_CHW))).all():
+        raise NonFiniteError("a NaN or an infinity among the logits")
+    num_classes = logits_CHW.shape[0]
+    predicted_HW = torch.empty(size, dtype=torch.uint8, device=logits_CHW.device)
+    entropy_HW = torch.empty(size, dtype=torch.float32, device=logits_CHW.device)
+    # Among equals the largest weight wins: the smallest id.
+    weight_C11 = torch.arange(num_classes, 0, -1.0, device=logits_CHW.device)[:, None, None]
+    buffer_CnW: Tensor | None = None
+    for rows, strip_CnW in _upsampled(logits_CHW, size):
+        buffer_CnW = torch.empty_like(strip_CnW) if buffer_CnW is None else buffer_CnW[:, : strip_CnW.shape[1]]
+        p_CnW = torch.softmax(strip_CnW, dim=0, out=buffer_CnW)
+        torch.add(p_CnW, EPSILON, out=strip_CnW)
+        torch.sum(strip_CnW.log_().mul_(p_CnW), dim=0, out=entropy_HW[rows])
+        # torch.argmax over the first axis costs more than everything else together
+        best_nW = p_CnW.eq_(p_CnW.amax(dim=0)).mul_(weight_C11).amax(dim=0)
+        predicted_HW[rows] = num_classes - best_nW
+    return PixelMaps(predicted_HW, entropy_HW.neg_(), num_classes)
+
+
+def _upsampled(logits_CHW: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+    """Strips (rows, (C, n, W)) of the upsampled logits; a strip may be overwritten and lives until the next."""
+    height, width = size
+    if not logits_CHW.is_cpu:
+        yield slice(0, height), F.interpolate(logits_CHW[None], size=size, mode="bilinear", align_corners=True)[0]
+        return
+    # Rows first along the width, by the library; then the height, by hand, as the library's own kernel does it:
+    # float32 positions, and upper * w0 fused onto lower * w1. The bits are those of one call for the whole image.
+    num_rows = logits_CHW.shape[1]
+    scale = np.float32(num_rows - 1) / np.float32(max(height - 1, 1))
+    position_H = np.arange(height, dtype=np.float32) * scale
+    upper_H = np.minimum(position_H.astype(np.int64), num_rows - 1)
+    lower_H = np.minimum(upper_H + 1, num_rows - 1)
+    lower_weight_H = np.clip(position_H - upper_H.astype(np.float32), 0, 1)
+    upper_weight_H = np.float32(1) - lower_weight_H
+    buffer_CnW = torch.empty(logits_CHW.shape[0], _STRIP_ROWS, width)
+    for top in range(0, height, _STRIP_ROWS):
+        rows = slice(top, min(top + _STRIP_ROWS, height))
+        first, last = int(upper_H[rows][0]), int(lower_H[rows][-1])
+        wide_CnW = F.interpolate(logits_CHW[:, first : last + 1], size=width, mode="linear", align_corners=True)
+        strip_CnW = buffer_CnW[:, : rows.stop - top]
+        for row in range(top, rows.stop):
+            out_CW = strip_CnW[:, row - top]
+            torch.mul(wide_CnW[:, lower_H[row] - first], float(lower_weight_H[row]), out=out_CW)
+            out_CW.add_(wide_CnW[:, upper_H[row] - first], alpha=float(upper_weight_H[row]))
+        yield rows, strip_CnW

@@ -1,0 +1,150 @@
+"""Statistics of the square window around every pixel, cut at the image border, at a cost that hardly knows the radius.
+
+Shapes: H x W pixels, n rows of a strip, M pixels whose window is mixed, C classes.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ripu_ray.core.prediction import EPSILON
+
+_STRIP_ROWS = 128
+"""Rows at a time on the CPU; more for large windows, so that the overlap of strips never dominates."""
+
+_OUTSIDE = 255
+"""Stands for a class beyond the image's border: no class has this id."""
+
+_RASTER_RADIUS = 2
+"""Up to here windows are summed in float32 in raster order: the bits of a dense convolution, and fast enough."""
+
+
+def region_mean(values_HW: Tensor, radius: int) -> Tensor:
+    """Mean over the window around every pixel, windows cut at the image border.
+
+    Args:
+        values_HW: (H, W) float32, any unit.
+        radius: the window is 2 * radius + 1 pixels a side; 0 returns the input's values.
+
+    Returns:
+        (H, W) float32, the input's unit.
+
+    Raises:
+        ValueError: not 2-D, or radius < 0.
+
+    Source: the mean over N_k of RIPU, eq. (4); tests/core/test_windows.py compares with a float64 loop.
+    """
+    _check(values_HW, radius)
+    height, width = values_HW.shape
+    window = 2 * radius + 1
+    if radius > _RASTER_RADIUS:
+        padded = F.pad(values_HW.double(), (radius,) * 4)
+        sum_HW = sliding(sliding(padded, 0, window, torch.add), 1, window, torch.add)
+    else:
+        padded = F.pad(values_HW, (radius,) * 4)
+        sum_HW = padded[:height, :width].clone()
+        for row, col in list(product(range(window), repeat=2))[1:]:
+            sum_HW += padded[row : row + height, col : col + width]
+    return sum_HW.div_(torch.outer(*_extents(values_HW, radius))).float()
+
+
+def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, parity: bool = False) -> Tensor:
+    """Entropy of the predicted classes inside the window around every pixel, over log C.
+
+    Args:
+        predicted_HW: (H, W) uint8 class ids below `num_classes`.
+        num_classes: C, 2 to 255.
+        radius: the window is 2 * radius + 1 pixels a side, cut at the image border.
+        parity: a window of one class gives what the reference's formula gives in float32, slightly below 0.
+
+    Returns:
+        (H, W) float32 in [0, 1]: exactly 0 where the window holds one class (unless `parity`).
+
+    Raises:
+        ValueError: not 2-D uint8, or radius < 0.
+
+    Source: I of RIPU, eq. (3), -sum_c f_c log(f_c + 1e-6) / log C; tests/core/test_windows.py.
+    """
+    _check(predicted_HW, radius)
+    if predicted_HW.dtype != torch.uint8:
+        raise ValueError(f"predicted classes: expected uint8, found {predicted_HW.dtype}")
+    height = predicted_HW.shape[0]
+    one = torch.ones((), device=predicted_HW.device)
+    pure = float(-one * torch.log(one + EPSILON) / math.log(num_classes)) if parity else 0.0
+    impurity_HW = torch.full(predicted_HW.shape, pure, dtype=torch.float32, device=predicted_HW.device)
+    num_rows = max(_STRIP_ROWS, 2 * radius) if predicted_HW.is_cpu else height
+    for top in range(0, height, num_rows):
+        rows = slice(top, min(top + num_rows, height))
+        mixed_M, share_CM = _mixed_shares(predicted_HW, num_classes, radius, rows)
+        terms_CM = torch.add(share_CM, EPSILON).log_().mul_(share_CM)
+        impurity_HW[rows].view(-1)[mixed_M] = terms_CM.sum(dim=0).neg_() / math.log(num_classes)
+    return impurity_HW
+
+
+def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: slice) -> tuple[Tensor, Tensor]:
+    """Flat indices (M,) of the windows centred in `rows` that hold several classes, and the shares (C, M) of each."""
+    window = 2 * radius + 1
+    top, bottom = max(rows.start - radius, 0), min(rows.stop + radius, predicted_HW.shape[0])
+    border = (radius, radius, top - rows.start + radius, rows.stop + radius - bottom)
+    padded_nW = F.pad(predicted_HW[top:bottom], border, value=_OUTSIDE)
+    smallest_nW = sliding(sliding(padded_nW, 0, window, torch.minimum), 1, window, torch.minimum)
+    # One more than each id, in 8 bits: outside becomes 0, so that neither extreme sees it.
+    above_nW = sliding(sliding(padded_nW + 1, 0, window, torch.maximum), 1, window, torch.maximum)
+    mixed_M = (above_nW - smallest_nW != 1).view(-1).nonzero()[:, 0]
+    share_CM = torch.empty(num_classes, len(mixed_M), device=predicted_HW.device)
+    if not len(mixed_M):
+        return mixed_M, share_CM
+    for label in range(num_classes):
+        # The pixels that are NOT of this class are counted: 8-bit xor and minimum run many times as fast as ==.
+        other_nW = torch.bitwise_xor(padded_nW, label).clamp_(max=1)
+        column_nW = sliding(other_nW.to(_counter(window)), 0, window, torch.add)
+        count_nW = sliding(column_nW.to(_counter(window**2)), 1, window, torch.add)
+        torch.sub(window**2, count_nW.view(-1).index_select(0, mixed_M), out=share_CM[label])
+    row_extent_H, col_extent_W = _extents(predicted_HW, radius)
+    return mixed_M, share_CM.div_(torch.outer(row_extent_H[rows], col_extent_W).view(-1)[mixed_M])
+
+
+def sliding(values: Tensor, dim: int, window: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Combine each run of `window` neighbours along `dim`, in about 2 log2(window) passes: length - window + 1 left.
+
+    Runs of 1, 2, 4, ... are built by doubling, and the runs named by the window's binary digits are laid end to end.
+    """
+    length = values.shape[dim] - window + 1
+    total: Tensor | None = None
+    run, size, done = values, 1, 0
+    while True:
+        if window & size:
+            piece = run.narrow(dim, done, length)
+            total = piece if total is None else combine(total, piece)
+            done += size
+        if 2 * size > window:
+            break
+        run = combine(run.narrow(dim, 0, run.shape[dim] - size), run.narrow(dim, size, run.shape[dim] - size))
+        size *= 2
+    assert total is not None
+    return total
+
+
+def _extents(image_HW: Tensor, radius: int) -> list[Tensor]:
+    """Rows (H,) and columns (W,) of each window that lie inside the image, float32: their products are its pixels."""
+    extents = []
+    for length in image_HW.shape:
+        index = torch.arange(length, device=image_HW.device)
+        extents.append(((index + radius).clamp_(max=length - 1) - (index - radius).clamp_(min=0) + 1).float())
+    return extents
+
+
+def _counter(largest: int) -> torch.dtype:
+    """The narrowest integer that counts so far: additions on it are the fastest."""
+    if largest <= torch.iinfo(torch.uint8).max:
+        return torch.uint8
+    return torch.int16 if largest <= torch.iinfo(torch.int16).max else torch.int32
+
+
+def _check(image_HW: Tensor, radius: int) -> None:
+    if image_HW.dim() != 2 or radius < 0:
+        raise ValueError(f"expected (H, W) and radius >= 0, found {tuple(image_HW.shape)} and {radius}")

@@ -1,0 +1,128 @@
+"""From the configuration to source, pool and validation images, and the check of every file before work starts."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.config import FolderData, SyntheticData
+from ripu_ray.data.folder import FolderImages
+from ripu_ray.data.labels import ClassTable, read_class_table
+from ripu_ray.data.synthetic import CLASSES, SyntheticImages
+from ripu_ray.errors import DataError
+
+
+class ImageSet(Protocol):
+    """The images of one domain and split, with their labels."""
+
+    image_ids: tuple[str, ...]
+    """In an order that depends on the data alone."""
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 RGB at the network's input size. Raises DataError that names the file."""
+
+    def label(self, image_id: str) -> NDArray[np.uint8]:
+        """(H, W) uint8 class ids, 255 = void, at label size. Raises DataError that names the file."""
+
+    def label_size(self, image_id: str) -> tuple[int, int]:
+        """(H, W) of the label map, without decoding it. Raises DataError that names the file."""
+
+
+@dataclass(frozen=True)
+class Domains:
+    """What a simulation works on.
+
+    Attributes:
+        classes: the classes of all label maps.
+        source: labelled images of the source domain.
+        pool: images of the target domain whose labels can be bought.
+        validation: images of the target domain for evaluation alone.
+    """
+
+    classes: ClassTable
+    source: ImageSet
+    pool: ImageSet
+    validation: ImageSet
+
+
+def open_domains(data: SyntheticData | FolderData) -> Domains:
+    """Open the data sets that the configuration names. Cheap: lists folders, opens no image.
+
+    Args:
+        data: the configuration's `data` section.
+
+    Returns:
+        The domains.
+
+    Raises:
+        DataError: a folder, a file of a pair or `classes.json` is missing or wrong.
+    """
+    if isinstance(data, SyntheticData):
+        return Domains(
+            classes=CLASSES,
+            source=SyntheticImages("source", "train", data.num_source, data.size, data.seed),
+            pool=SyntheticImages("target", "train", data.num_pool, data.size, data.seed),
+            validation=SyntheticImages("target", "val", data.num_validation, data.size, data.seed),
+        )
+    if not data.root.is_dir():
+        raise DataError(f"{data.root}: data.root is not a folder")
+    classes = read_class_table(data.root / "classes.json")
+
+    def open_folder(domain: str, split: str) -> FolderImages:
+        return FolderImages(data.root, domain, split, classes.num_classes, data.input_size, data.label_size)
+
+    return Domains(
+        classes=classes,
+        source=open_folder(data.source, data.train_split),
+        pool=open_folder(data.target, data.train_split),
+        validation=open_folder(data.target, data.validation_split),
+    )
+
+
+def check_domains(domains: Domains, data: SyntheticData | FolderData) -> None:
+    """Read every image and label once, so that a fault is found before any actor starts.
+
+    Args:
+        domains: what `open_domains` gave for `data`.
+        data: the configuration's `data` section.
+
+    Raises:
+        DataError: one line that names the first file at fault and counts the others: damaged, of another size than
+            its partner or than its split's first (batches are stacked), a label id outside the classes.
+    """
+    if isinstance(data, SyntheticData):
+        return  # drawn, not read
+    faults: list[str] = []
+    for images in (domains.source, domains.pool, domains.validation):
+        faults.extend(_find_faults(images))
+    if faults:
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{more}")
+
+
+def _find_faults(images: ImageSet) -> Iterator[str]:
+    def read(image_id: str) -> tuple[tuple[int, ...], tuple[int, ...]] | DataError:
+        try:
+            return images.image(image_id).shape[:2], images.label(image_id).shape
+        except DataError as error:
+            return error
+
+    # Pillow decodes without holding the interpreter's lock.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        results = list(threads.map(read, images.image_ids))
+    first: tuple[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
+    for image_id, result in zip(images.image_ids, results, strict=True):
+        if isinstance(result, DataError):
+            yield str(result)
+        elif first is None:
+            first = image_id, result
+        else:
+            keys = ("data.input_size", "data.label_size")
+            for key, size, usual in zip(keys, result, first[1], strict=True):
+                if size != usual:
+                    other = f"{first[0]} is {usual[0]}x{usual[1]} (height x width)"
+                    yield f"{image_id}: {size[0]}x{size[1]}, but {other}: give them one size with {key}"

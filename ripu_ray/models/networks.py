@@ -1,0 +1,45 @@
+"""From a name in the configuration to an initialised network, and from an image to what it takes."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ripu_ray.config import ModelConfig
+from ripu_ray.models.compact import Compact
+
+
+def build_network(model: ModelConfig, num_classes: int, seed: int) -> nn.Module:
+    """Build the network, its weights a function of the arguments alone.
+
+    The network maps (B, 3, h, w) float images, made by `to_input`, to (B, num_classes, h', w') logits at its own
+    stride; the caller upsamples them (bilinear, align_corners=True). `network.head` is the classifier, whose learning
+    rate may differ.
+
+    Args:
+        model: name and width.
+        num_classes: at least 1.
+        seed: at least 0.
+
+    Returns:
+        The network in training mode, float32, on the CPU. The global random state is as before.
+    """
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return Compact(num_classes, model.width)
+
+
+def to_input(image_HW3: NDArray[np.uint8]) -> Tensor:
+    """One image as the networks take it.
+
+    Args:
+        image_HW3: (H, W, 3) uint8, RGB.
+
+    Returns:
+        (3, H, W) float32, contiguous, about -2..2: ImageNet's mean and standard deviation removed.
+    """
+    mean_3 = torch.tensor((0.485, 0.456, 0.406))
+    std_3 = torch.tensor((0.229, 0.224, 0.225))
+    # `tensor` copies: the array may be read-only
+    image = torch.tensor(image_HW3).float() / 255
+    return ((image - mean_3) / std_3).permute(2, 0, 1).contiguous()

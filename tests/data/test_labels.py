@@ -1,0 +1,91 @@
+"""classes.json: what is read, and one line for each thing that can be wrong with it."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripu_ray.data.labels import read_class_table
+from ripu_ray.errors import DataError
+
+GOOD: dict[str, Any] = {
+    "num_classes": 2,
+    "ignore_index": 255,
+    "classes": [
+        {"id": 0, "name": "road", "color": [1, 2, 3]},
+        {"id": 1, "name": "sky", "color": [255, 0, 9]},
+    ],
+}
+
+
+def write(path: Path, tree: Any) -> Path:
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    return path
+
+
+def test_names_and_colours_are_in_the_order_of_the_ids(tmp_path: Path) -> None:
+    table = read_class_table(write(tmp_path / "classes.json", GOOD))
+    assert table.names == ("road", "sky")
+    assert table.colours == ((1, 2, 3), (255, 0, 9))
+    assert table.num_classes == 2
+
+
+FAULTS = {
+    "num_classes is 3": (("num_classes",), 3),
+    "num_classes is True": (("num_classes",), True),
+    "ignore_index is 0": (("ignore_index",), 0),
+    "classes: expected 1 to 255": (("classes",), []),
+    "classes is 'road'": (("classes",), "road"),
+    "classes[0]: expected keys": (("classes", 0), 7),
+    "classes[1].id is 2": (("classes", 1, "id"), 2),
+    "classes[1].name is 'road'": (("classes", 1, "name"), "road"),
+    "classes[0].name is ' '": (("classes", 0, "name"), " "),
+    "classes[0].color is [1, 2]": (("classes", 0, "color"), [1, 2]),
+    "classes[0].color is [0, 0, 256]": (("classes", 0, "color"), [0, 0, 256]),
+    "classes[0].color is [0, 0, 1.5]": (("classes", 0, "color"), [0, 0, 1.5]),
+}
+
+
+@pytest.mark.parametrize("message", FAULTS)
+def test_a_wrong_value_is_named(tmp_path: Path, message: str) -> None:
+    keys, value = FAULTS[message]
+    tree = copy.deepcopy(GOOD)
+    place: Any = tree
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path = write(tmp_path / "classes.json", tree)
+    with pytest.raises(DataError) as caught:
+        read_class_table(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["num_classes", "ignore_index", "classes"])
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    path = write(tmp_path / "classes.json", {name: value for name, value in GOOD.items() if name != key})
+    with pytest.raises(DataError, match=f"'{key}' is missing"):
+        read_class_table(path)
+
+
+def test_more_than_255_classes_do_not_fit_beside_void(tmp_path: Path) -> None:
+    classes = [{"id": i, "name": str(i), "color": [0, 0, 0]} for i in range(256)]
+    path = write(tmp_path / "classes.json", {"num_classes": 256, "ignore_index": 255, "classes": classes})
+    with pytest.raises(DataError, match="found 256"):
+        read_class_table(path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"", b"[" * 100_000])
+def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "classes.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not valid JSON"):
+        read_class_table(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"classes\.json: cannot be read"):
+        read_class_table(tmp_path / "classes.json")
