@@ -1,5 +1,6 @@
 """Network logits -> what every acquisition function starts from: the predicted class and the entropy of each pixel.
 
+Meant for one torch thread per image: with more, on busy cores, the many small operations wait for each other.
 Shapes: C classes, h x w network resolution, H x W label resolution, n rows of a strip.
 """
 

@@ -175,6 +175,8 @@ def test_shapes_and_signs_are_checked() -> None:
     for excluded_HW, count, radius in ((np.zeros((5, 4), bool), 1, 1), (np.zeros((5, 5), bool), -1, 1)):
         with pytest.raises(ValueError, match="expected"):
             select(torch.zeros(5, 5), excluded_HW, count, radius)
+    with pytest.raises(ValueError, match="float32"):
+        select(torch.zeros(5, 5, dtype=torch.float64), np.zeros((5, 5), bool), 1, 1)
 
 
 def test_radii_by_mode() -> None:
