@@ -66,6 +66,21 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(run / "results.csv"), results)
 
 
+@pytest.mark.slow
+def test_the_readme_s_command_learns_the_embedded_task(tmp_path: Path) -> None:
+    done = _ripu(tmp_path, "sweep", "--budgets", "2.2,5", "--mode", "region", "--name", "demo", timeout_s=280)
+    assert (done.returncode, done.stderr) == (0, "")
+    results = pd.read_csv(tmp_path / "runs/demo/results.csv", dtype={"budget": str})
+    by_round = results.pivot(index="round", columns="budget", values="miou")
+    assert by_round.index.tolist() == [-1, 0, 1, 2, 3, 4]
+    # A few per cent of the labels are worth far more than ten points here: docs/benchmarks.md.
+    assert (by_round.loc[4] - by_round.loc[-1] > 0.1).all()
+    assert by_round.loc[4, "5"] > by_round.loc[4, "2.2"]
+    spent = results[results["round"] == 4].set_index("budget")["spent_share"]
+    assert 0.021 < spent["2.2"] <= 0.022
+    assert 0.049 < spent["5"] <= 0.05
+
+
 def test_run_needs_no_ray(tmp_path: Path) -> None:
     done = _ripu(tmp_path, "run", *TINY_FLAGS, "--set", "cluster.scorers=0", "--budget", "4", "--name", "one")
     assert (done.returncode, done.stderr) == (0, "")
