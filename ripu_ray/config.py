@@ -111,8 +111,21 @@ class FolderData(_Model):
 class ModelConfig(_Model):
     """The network."""
 
-    name: Literal["compact"] = "compact"
+    name: Literal["compact", "deeplabv2", "deeplabv3plus"] = "compact"
     width: int = Field(32, ge=8, multiple_of=8)
+    """Channels of `compact`; the others' are given."""
+    backbone_weights: Path | None = None
+    """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`."""
+    init_from: Path | None = None
+    """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
+
+    @model_validator(mode="after")
+    def _weights_have_a_use(self) -> Self:
+        if self.backbone_weights and self.name == "compact":
+            raise ValueError("backbone_weights: `compact` has no ResNet-101; choose name deeplabv2 or deeplabv3plus")
+        if self.backbone_weights and self.init_from:
+            raise ValueError("backbone_weights and init_from: init_from replaces every weight; name one of them")
+        return self
 
 
 class TrainingConfig(_Model):
