@@ -2,6 +2,7 @@
 
 from math import ceil
 
+from ripu_ray.config import ModelConfig
 from ripu_ray.core.budget import num_regions
 from ripu_ray.core.selection import purchase_radius
 from ripu_ray.data.loading import Domains, check_domains, open_domains
@@ -13,7 +14,7 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
     """Check the data of a sweep, and that every trial of it can buy something.
 
     Raises:
-        DataError: names the file that is missing or wrong.
+        DataError: names the file that is missing or wrong: images, labels, weights to start from.
         ConfigError: a window is larger than an image, or a budget buys nothing in any image.
     """
     data = trials[0].config.data
@@ -21,6 +22,17 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
     check_domains(domains, data)
     for trial in trials:
         _check_purchases(trial, domains)
+    _check_weights(trials[0].config.model, domains)
+
+
+def _check_weights(model: ModelConfig, domains: Domains) -> None:
+    if not model.init_from and not model.backbone_weights:
+        return
+    # Here, so that whatever else is wrong is said before torch is loaded.
+    from ripu_ray.models.networks import build_network
+    from ripu_ray.models.pretrained import load_pretrained
+
+    load_pretrained(build_network(model, domains.classes.num_classes, seed=0), model)
 
 
 def _check_purchases(trial: Trial, domains: Domains) -> None:

@@ -25,6 +25,7 @@ from ripu_ray.core.selection import purchase_radius
 from ripu_ray.data.loading import Domains, ImageSet
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.grid import schedule_steps
 from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
@@ -97,6 +98,7 @@ def train(
 
     Raises:
         NonFiniteError: names phase, step and images.
+        DataError: a file of weights that `model` names does not fit.
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
@@ -106,6 +108,8 @@ def train(
         state = load_training_state(job.start)
         network.load_state_dict(state.network)
         optimiser.load_state_dict(state.optimiser)
+    else:
+        load_pretrained(network, config.model)
     step_module = wrap(TrainingStep(network, config.training).train())
     draw = _Draw(config, domains, device, job.annotated)
     sums: dict[str, float] = defaultdict(float)

@@ -100,3 +100,14 @@ def test_a_phase_in_two_parts_is_the_phase(tiny: Config, tmp_path: Path) -> None
     tuner.fit(TrainingJob(tiny, 0, 1, None, tmp_path / "part.pt", "warm-up"), ignore_steps)
     tuner.fit(TrainingJob(tiny, 1, 3, tmp_path / "part.pt", tmp_path / "rest.pt", "warm-up"), ignore_steps)
     assert (tmp_path / "rest.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
+
+
+def test_a_fresh_network_starts_from_the_named_checkpoint(tiny: Config, tmp_path: Path) -> None:
+    first = TrainingJob(tiny, 0, 2, start=None, output=tmp_path / "first.pt", phase="warm-up")
+    LocalFineTuner(tiny).fit(first, ignore_steps)
+    model = tiny.model.model_copy(update={"init_from": first.output})
+    started = tiny.model_copy(update={"model": model, "seed": 7})
+    second = TrainingJob(started, 0, 0, start=None, output=tmp_path / "second.pt", phase="warm-up")
+    LocalFineTuner(started).fit(second, ignore_steps)
+    before, after = (load_training_state(job.output).network for job in (first, second))
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
