@@ -108,6 +108,28 @@ class FolderData(_Model):
     """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
 
 
+class CityscapesData(_Model):
+    """GTAV or SYNTHIA as the source and Cityscapes as the target, each in the folders it is published in.
+
+    With GTAV there are 19 classes, with SYNTHIA 16. Sizes are (height, width), as in `FolderData`.
+    """
+
+    dataset: Literal["cityscapes"]
+    source: Literal["gtav", "synthia"]
+    source_root: Path
+    """Holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder RAND_CITYSCAPES)."""
+    target_root: Path
+    """Holds `leftImg8bit` and `gtFine`."""
+    source_list: Path | None = None
+    """Text file, one image file name a line: the images to use. None: all."""
+    train_list: Path | None = None
+    validation_list: Path | None = None
+    source_input_size: Size | None = None
+    source_label_size: Size | None = None
+    input_size: Size | None = None
+    label_size: Size | None = None
+
+
 class ModelConfig(_Model):
     """The network."""
 
@@ -229,6 +251,9 @@ class TrackingConfig(_Model):
     entity: str | None = None
 
 
+Data = SyntheticData | FolderData | CityscapesData
+
+
 def _default_dataset(data: object) -> object:
     return {"dataset": "synthetic", **data} if isinstance(data, dict) else data
 
@@ -237,9 +262,7 @@ class Config(_Model):
     """Everything that a run, or a sweep of runs, depends on."""
 
     seed: int = Field(0, ge=0)
-    data: Annotated[SyntheticData | FolderData, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = (
-        SyntheticData()
-    )
+    data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
@@ -335,7 +358,7 @@ def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
 
 def _one_line(error: ValidationError, file: Path | None) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder"))
+    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder", "cityscapes"))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key"

@@ -4,15 +4,19 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.config import FolderData, SyntheticData
+from ripu_ray.config import CityscapesData, Data, SyntheticData
+from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19, open_cityscapes
 from ripu_ray.data.folder import FolderImages
+from ripu_ray.data.gtav import open_gtav
 from ripu_ray.data.labels import ClassTable, read_class_table
 from ripu_ray.data.synthetic import CLASSES, SyntheticImages
+from ripu_ray.data.synthia import open_synthia
 from ripu_ray.errors import DataError
 
 
@@ -49,7 +53,7 @@ class Domains:
     validation: ImageSet
 
 
-def open_domains(data: SyntheticData | FolderData) -> Domains:
+def open_domains(data: Data) -> Domains:
     """Open the data sets that the configuration names. Cheap: lists folders, opens no image.
 
     Args:
@@ -68,6 +72,8 @@ def open_domains(data: SyntheticData | FolderData) -> Domains:
             pool=SyntheticImages("target", "train", data.num_pool, data.size, data.seed),
             validation=SyntheticImages("target", "val", data.num_validation, data.size, data.seed),
         )
+    if isinstance(data, CityscapesData):
+        return _open_cityscapes_pair(data)
     if not data.root.is_dir():
         raise DataError(f"{data.root}: data.root is not a folder")
     classes = read_class_table(data.root / "classes.json")
@@ -83,7 +89,22 @@ def open_domains(data: SyntheticData | FolderData) -> Domains:
     )
 
 
-def check_domains(domains: Domains, data: SyntheticData | FolderData) -> None:
+def _open_cityscapes_pair(data: CityscapesData) -> Domains:
+    classes = CLASSES_19 if data.source == "gtav" else CLASSES_16
+    open_source = open_gtav if data.source == "gtav" else open_synthia
+
+    def open_target(split: str, names: Path | None) -> ImageSet:
+        return open_cityscapes(data.target_root, split, classes, names, data.input_size, data.label_size)
+
+    return Domains(
+        classes=classes,
+        source=open_source(data.source_root, data.source_list, data.source_input_size, data.source_label_size),
+        pool=open_target("train", data.train_list),
+        validation=open_target("val", data.validation_list),
+    )
+
+
+def check_domains(domains: Domains, data: Data) -> None:
     """Read every image and label once, so that a fault is found before any actor starts.
 
     Args:
@@ -97,14 +118,17 @@ def check_domains(domains: Domains, data: SyntheticData | FolderData) -> None:
     if isinstance(data, SyntheticData):
         return  # drawn, not read
     faults: list[str] = []
-    for images in (domains.source, domains.pool, domains.validation):
-        faults.extend(_find_faults(images))
+    source_prefix = "data.source_" if isinstance(data, CityscapesData) else "data."
+    for images, prefix in ((domains.source, source_prefix), (domains.pool, "data."), (domains.validation, "data.")):
+        faults.extend(_find_faults(images, prefix))
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise DataError(f"{faults[0]}{more}")
 
 
-def _find_faults(images: ImageSet) -> Iterator[str]:
+def _find_faults(images: ImageSet, prefix: str) -> Iterator[str]:
+    """One line for each; `prefix`: of the settings that give these images their sizes."""
+
     def read(image_id: str) -> tuple[tuple[int, ...], tuple[int, ...]] | DataError:
         try:
             return images.image(image_id).shape[:2], images.label(image_id).shape
@@ -121,7 +145,7 @@ def _find_faults(images: ImageSet) -> Iterator[str]:
         elif first is None:
             first = image_id, result
         else:
-            keys = ("data.input_size", "data.label_size")
+            keys = (f"{prefix}input_size", f"{prefix}label_size")
             for key, size, usual in zip(keys, result, first[1], strict=True):
                 if size != usual:
                     other = f"{first[0]} is {usual[0]}x{usual[1]} (height x width)"
