@@ -114,6 +114,28 @@ def run(
     _run(config, settings, flags, wandb, output / (name or _dated("run")), dry_run)
 
 
+@app.command()
+def evaluate(
+    checkpoint: Annotated[
+        Path, typer.Option(help="Weights: a run's weights.pt, or a checkpoint that the reference published.")
+    ],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder for the predictions, as PNGs in the classes' colours.")
+    ] = None,
+) -> None:
+    """Evaluate one checkpoint on the target's validation split."""
+    with _one_line_errors():
+        from ripu_ray.config import load_config
+
+        resolved = load_config(config, settings or ())
+        from ripu_cli.evaluation import evaluate
+
+        evaluate(resolved, checkpoint, flip, predictions)
+
+
 def _run(
     file: Path | None,
     settings: list[str] | None,

@@ -53,11 +53,28 @@ class Domains:
     validation: ImageSet
 
 
-def open_domains(data: Data) -> Domains:
+class NoImages:
+    """An `ImageSet` without images, in place of a source that is not used and need not be there."""
+
+    image_ids: tuple[str, ...] = ()
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """There is none."""
+        raise KeyError(image_id)
+
+    label = image
+
+    def label_size(self, image_id: str) -> tuple[int, int]:
+        """There is none."""
+        raise KeyError(image_id)
+
+
+def open_domains(data: Data, with_source: bool = True) -> Domains:
     """Open the data sets that the configuration names. Cheap: lists folders, opens no image.
 
     Args:
         data: the configuration's `data` section.
+        with_source: False leaves the source's files alone; `source` then has no images.
 
     Returns:
         The domains.
@@ -68,12 +85,14 @@ def open_domains(data: Data) -> Domains:
     if isinstance(data, SyntheticData):
         return Domains(
             classes=CLASSES,
-            source=SyntheticImages("source", "train", data.num_source, data.size, data.seed),
+            source=SyntheticImages("source", "train", data.num_source, data.size, data.seed)
+            if with_source
+            else NoImages(),
             pool=SyntheticImages("target", "train", data.num_pool, data.size, data.seed),
             validation=SyntheticImages("target", "val", data.num_validation, data.size, data.seed),
         )
     if isinstance(data, CityscapesData):
-        return _open_cityscapes_pair(data)
+        return _open_cityscapes_pair(data, with_source)
     if not data.root.is_dir():
         raise DataError(f"{data.root}: data.root is not a folder")
     classes = read_class_table(data.root / "classes.json")
@@ -83,22 +102,25 @@ def open_domains(data: Data) -> Domains:
 
     return Domains(
         classes=classes,
-        source=open_folder(data.source, data.train_split),
+        source=open_folder(data.source, data.train_split) if with_source else NoImages(),
         pool=open_folder(data.target, data.train_split),
         validation=open_folder(data.target, data.validation_split),
     )
 
 
-def _open_cityscapes_pair(data: CityscapesData) -> Domains:
+def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
     classes = CLASSES_19 if data.source == "gtav" else CLASSES_16
-    open_source = open_gtav if data.source == "gtav" else open_synthia
+    source: ImageSet = NoImages()
+    if with_source:
+        open_source = open_gtav if data.source == "gtav" else open_synthia
+        source = open_source(data.source_root, data.source_list, data.source_input_size, data.source_label_size)
 
     def open_target(split: str, names: Path | None) -> ImageSet:
         return open_cityscapes(data.target_root, split, classes, names, data.input_size, data.label_size)
 
     return Domains(
         classes=classes,
-        source=open_source(data.source_root, data.source_list, data.source_input_size, data.source_label_size),
+        source=source,
         pool=open_target("train", data.train_list),
         validation=open_target("val", data.validation_list),
     )
