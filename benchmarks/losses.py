@@ -2,7 +2,8 @@
 
     python benchmarks/losses.py
 
-Both run in turns in one process with the same threads, 3 times; values and gradients must agree.
+Both run in turns in one process on one thread, the default of `cluster.threads`, 3 times; values must agree. Gradients are compared in print
+only: where |p - mean| is 0 but for rounding its slope is a matter of rounding, for the plain version as well.
 """
 
 import sys
@@ -33,10 +34,9 @@ def both_ways(loss: Callable[[Tensor], Tensor], logits_BCHW: Tensor) -> tuple[fl
 
 def main() -> None:
     """The table and the figures of issue 3."""
+    torch.set_num_threads(1)
     logits_BCHW = torch.stack([correlated_logits(NUM_CLASSES, SIZE, seed) for seed in (0, 1)])
     labels_BHW = torch.stack([correlated_logits(NUM_CLASSES, SIZE, seed).argmax(dim=0) for seed in (2, 3)]).byte()
-    # without noise some |p - mean| are 0 but for rounding, and their slope is a matter of taste
-    logits_BCHW += 0.1 * torch.randn(logits_BCHW.shape, generator=torch.Generator().manual_seed(4))
     losses: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
         "negative_learning": (
             lambda logits: reference.negative_learning(logits, THRESHOLD),
@@ -48,22 +48,23 @@ def main() -> None:
         ),
     }
     figures = {}
-    print(f"{torch.get_num_threads()} threads; {float(reference.boundary(labels_BHW).float().mean()):.1%} boundary")
+    print(f"{float(reference.boundary(labels_BHW).float().mean()):.1%} boundary")
     for name, (plain, product) in losses.items():
         (value, gradient), (expected, expected_gradient) = (
             both_ways(product, logits_BCHW),
             both_ways(plain, logits_BCHW),
         )
         assert abs(value / expected - 1) < 1e-5, f"{name}: {value} against {expected}"
-        error = float((gradient - expected_gradient).abs().max() / expected_gradient.abs().max())
-        del gradient, expected_gradient
+        far = (gradient - expected_gradient).abs() > 1e-5 * expected_gradient.abs().max()
+        share = float(far.float().mean())
+        del gradient, expected_gradient, far
         seconds = interleaved(
             {"plain": partial(both_ways, plain, logits_BCHW), "product": partial(both_ways, product, logits_BCHW)}
         )
         figures[name] = seconds["plain"] / seconds["product"]
         print(
             f"{name:20} {1e3 * seconds['plain']:8.0f} ms {1e3 * seconds['product']:8.0f} ms {figures[name]:6.1f} x   "
-            f"gradient differs by {error:.1e} of its largest entry"
+            f"{share:.0e} of the gradient's entries differ by more than 1e-5 of the largest"
         )
     for name, ratio in figures.items():
         print(f"figure: loss_{name} {ratio:.1f}")

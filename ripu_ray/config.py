@@ -159,11 +159,14 @@ class TrainingConfig(_Model):
     """Horizon of the polynomial schedule; None: warmup_steps + rounds * round_steps, plus one round."""
     source_batch: int = Field(4, ge=1)
     target_batch: int = Field(4, ge=1)
-    learning_rate: float = Field(0.05, gt=0)
+    optimiser: Literal["sgd", "adamw"] = "adamw"
+    """sgd is the paper's; adamw learns the embedded task from scratch, where sgd is unsteady (docs/log.md)."""
+    learning_rate: float = Field(0.003, gt=0)
     head_rate_factor: float = Field(1.0, gt=0)
     power: float = Field(0.9, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
+    """Of sgd."""
+    weight_decay: float = Field(0.01, ge=0)
     consistency_weight: float = Field(0.1, ge=0)
     negative_weight: float = Field(1.0, ge=0)
     negative_threshold: float = Field(0.05, gt=0, lt=1)

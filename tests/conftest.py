@@ -10,7 +10,7 @@ import pytest
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.pop("WANDB_API_KEY", None)
 
-from ripu_ray.config import ClusterConfig, Config, load_config  # noqa: E402
+from ripu_ray.config import ClusterConfig, Config, load_config
 
 TINY = (
     "data.num_source=6",

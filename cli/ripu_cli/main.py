@@ -145,7 +145,7 @@ def _run(
     dry_run: bool,
 ) -> None:
     # Imported here, so that --help and a mistyped flag answer at once.
-    with _one_line_errors():
+    with _one_line_errors(folder):
         from ripu_ray.config import load_config
 
         config = load_config(file, settings or (), {**flags, "tracking.wandb": wandb.value if wandb else None})
@@ -160,14 +160,15 @@ def _run(
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _one_line_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except RipuError as error:
         typer.echo(f"ripu: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
     except KeyboardInterrupt:
-        typer.echo("ripu: interrupted; the same command with the same --name goes on from the last round", err=True)
+        again = f"the same command with --name {folder.name} goes on from the last finished round"
+        typer.echo(f"ripu: interrupted; {again}", err=True)
         # Ray's own handlers would print for seconds; whatever matters is on disk.
         sys.stdout.flush()
         os._exit(130)

@@ -1,5 +1,6 @@
 """Network logits -> what every acquisition function starts from: the predicted class and the entropy of each pixel.
 
+Meant for one torch thread per image: with more, on busy cores, the many small operations wait for each other.
 Shapes: C classes, h x w network resolution, H x W label resolution, n rows of a strip.
 """
 
@@ -50,8 +51,8 @@ def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
         ValueError: not 3-D, not floating point, or C out of range.
         NonFiniteError: a NaN or an infinity among the logits.
 
-    Source: P and H of RIPU, section 3.2. Bit for bit what interpolate, softmax, argmax and sum over the whole
-    image give on a CPU: tests/core/test_prediction.py.
+    Source: P and H of RIPU, section 3.2. What interpolate, softmax, argmax and sum over the whole image give on a
+    CPU, to the bit where rows are whole vector registers: tests/core/test_prediction.py.
     """
     if logits_CHW.dim() != 3 or not logits_CHW.is_floating_point() or not 2 <= logits_CHW.shape[0] <= 255:
         raise ValueError(f"logits: expected floats (C, h, w) with 2 to 255 classes, found {tuple(logits_CHW.shape)}")

@@ -61,7 +61,7 @@ def select(
         Among equal scores the smallest column comes first, then the smallest row.
 
     Raises:
-        ValueError: shapes that differ, or a negative count or radius.
+        ValueError: scores not float32, shapes that differ, or a negative count or radius.
         NonFiniteError: a NaN or an infinity among the scores.
 
     Source: the greedy acquisition of RIPU, algorithm 1, ties as in the reference implementation;
@@ -69,6 +69,8 @@ def select(
     """
     height, width = score_HW.shape
     blocked_HW = excluded_HW.cpu().numpy() if isinstance(excluded_HW, Tensor) else excluded_HW
+    if score_HW.dtype != torch.float32:
+        raise ValueError(f"expected float32 scores, found {score_HW.dtype}")
     if blocked_HW.shape != (height, width) or count < 0 or suppression_radius < 0:
         raise ValueError(
             f"expected equal shapes, count and radius >= 0, found scores {(height, width)}, excluded "

@@ -5,10 +5,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-# Ray reads these when it is imported: no usage report, no banner, and Train looks at its workers ten times a second.
+# Ray reads these when it is imported: no usage report, no banner, Ctrl-C is ours, and Train
+# looks at its workers ten times a second.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 

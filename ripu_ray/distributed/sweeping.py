@@ -43,7 +43,8 @@ def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
     concurrent = num_concurrent(run.config, has)
     warmups = [key for key in run.warmups if not run.warmup(key).is_committed()]
     failures = _tune(execute_warmup, run, warmups, concurrent, listen)
-    return failures or _tune(execute_trial, run, list(run.trials), concurrent, listen)
+    trials = [trial_id for trial_id in run.trials if not run.is_finished(trial_id)]
+    return failures or _tune(execute_trial, run, trials, concurrent, listen)
 
 
 def run_alone(run: RunFolder, listen: OnProgress) -> Failures:
@@ -51,6 +52,8 @@ def run_alone(run: RunFolder, listen: OnProgress) -> Failures:
     failures: Failures = {}
     for execute, names in ((execute_warmup, run.warmups), (execute_trial, run.trials)):
         for name in names:
+            if name in run.trials and run.is_finished(name):
+                continue
             try:
                 execute(run, name, listen)
             except RipuError as error:

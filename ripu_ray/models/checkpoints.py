@@ -1,6 +1,7 @@
 """Weights on disk: written all at once or not at all, read without running what is in them."""
 
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from ripu_ray.files import replace_file
 def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
     """Write a checkpoint so that `path` holds either what it held before or all of `payload`, whatever happens.
 
+    Equal payloads give equal bytes.
+
     Args:
         path: the file.
         payload: tensors, numbers, texts, and lists and dicts of them.
@@ -21,7 +24,7 @@ def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
     Raises:
         OSError: the folder cannot be written to.
     """
-    replace_file(path, lambda file: torch.save(payload, file))
+    replace_file(path, lambda file: torch.save(_canonical(payload), file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -49,3 +52,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise DataError(f"{path}: expected a checkpoint's keys and values, found {type(payload).__name__}")
     return payload
+
+
+def _canonical(value: Any) -> Any:
+    """An equal value in which equal texts are one object and everything else is met once.
+
+    A pickle refers back to objects it has met, so its bytes would tell a loaded optimiser from one that was not.
+    """
+    if isinstance(value, dict):
+        return {_canonical(key): _canonical(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_canonical, value))
+    return sys.intern(value) if isinstance(value, str) else value

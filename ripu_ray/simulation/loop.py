@@ -90,12 +90,15 @@ def run_trial(
     radius = purchase_radius(strategy.mode, strategy.radius)
     ledger = Ledger(folder.path, bench.domains.pool.image_ids, (2 * radius + 1) ** 2)
     records = [warmup.read()]
+    # Trackers hear of every round, committed before or not: a crash may have come between a commit and its log.
+    tracker.log_round(records[-1], warmup.seconds())
     previous = warmup
     for round_index in range(strategy.rounds):
         stage = folder.stage(round_index)
         if not stage.is_committed():
-            _run_round(trial, round_index, previous, stage, ledger, bench, tracker, records)
+            _run_round(trial, round_index, previous, stage, ledger, bench, records)
         records.append(stage.read())
+        tracker.log_round(records[-1], stage.seconds())
         previous = stage
     bench.scorer.release()
     bench.report(Progress(trial.trial_id, "done", strategy.rounds - 1, records[-1].step, _curve(records)))
@@ -109,7 +112,6 @@ def _run_round(
     stage: StageFolder,
     ledger: Ledger,
     bench: Workbench,
-    tracker: Tracker,
     records: list[RoundRecord],
 ) -> None:
     config, first_step, curve = trial.config, records[-1].step, _curve(records)
@@ -145,7 +147,6 @@ def _run_round(
         confusion = bench.scorer.evaluate(stage.weights).confusion_CC
     record = _record(job, round_index, bench.domains, confusion, losses, ledger.spent, ledger.digest(round_index))
     stage.commit(record, seconds)
-    tracker.log_round(record, seconds)
 
 
 def _record(

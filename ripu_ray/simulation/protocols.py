@@ -124,7 +124,7 @@ class Tracker(Protocol):
     """Takes the records of one trial somewhere."""
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Log one committed round and the seconds each of its phases took."""
+        """Log one committed round and the seconds of its phases; a round that was logged before is no news."""
 
     def close(self, failure: str | None = None) -> None:
         """End the trial; `failure` says why, if it failed."""

@@ -116,6 +116,10 @@ class RunFolder:
         """The folder of one trial."""
         return TrialFolder(self.path / "trials" / trial_id)
 
+    def is_finished(self, trial_id: str) -> bool:
+        """Whether all rounds of a trial are committed."""
+        return self.trial(trial_id).num_committed() == self.config.strategy.rounds
+
     def warmup(self, key: str) -> "StageFolder":
         """The folder of one warm-up."""
         return StageFolder(self.path / "warmups" / key)

@@ -199,15 +199,16 @@ def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
     return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
 
 
-def _optimiser(network: nn.Module, training: TrainingConfig) -> torch.optim.SGD:
+def _optimiser(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
     head = {id(parameter) for parameter in network.head.parameters()}  # type: ignore[union-attr]
     groups = [
         {"params": [p for p in network.parameters() if id(p) not in head], "rate_factor": 1.0},
         {"params": [p for p in network.parameters() if id(p) in head], "rate_factor": training.head_rate_factor},
     ]
-    return torch.optim.SGD(
-        groups, lr=training.learning_rate, momentum=training.momentum, weight_decay=training.weight_decay
-    )
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay)
 
 
 def poly_rate(base_rate: float, step: int, horizon: int, power: float) -> float:

@@ -13,10 +13,13 @@ class JsonlTracker:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "metrics.jsonl"
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        self._logged = sum('"round"' in line for line in lines)
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Append one line."""
-        self._append({**asdict(record), "seconds": dict(seconds)})
+        """Append one line, unless it is there."""
+        if record.round + 1 >= self._logged:
+            self._append({**asdict(record), "seconds": dict(seconds)})
 
     def close(self, failure: str | None = None) -> None:
         """Append why the trial failed, if it did."""

@@ -53,7 +53,8 @@ class WandbTracker:
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """Log one point of every curve."""
-        self._run.log(flatten(record, seconds))
+        # With a step of its own, W&B passes over a round that a resumed run logs again.
+        self._run.log(flatten(record, seconds), step=record.round + 1)
 
     def close(self, failure: str | None = None) -> None:
         """Finish the run; a failed trial is marked as failed."""

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
 from tests.conftest import TINY
@@ -139,21 +141,30 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def _assert_refused(done: subprocess.CompletedProcess[str], says: str, folder: Path) -> None:
-    assert done.returncode == 2, done.stderr
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stdout == ""
-    assert not (folder / "runs").exists()
+@pytest.fixture
+def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str], str], None]:
+    """Assert that a command is refused with one line, exit code 2, and nothing written, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def check(arguments: list[str], says: str) -> None:
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2, done.output
+        assert says in done.stderr
+        assert done.stderr.startswith("ripu: ")
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stdout == ""
+        assert not (tmp_path / "runs").exists()
+
+    return check
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_bad_data_gets_one_line(harm: str, tmp_path: Path) -> None:
+def test_bad_data_gets_one_line(harm: str, tmp_path: Path, refuse: Callable[[list[str], str], None]) -> None:
     root = _camvid(tmp_path / "data")
     spoil, says = HARMS[harm]
     spoil(root)
-    done = _ripu(tmp_path, "sweep", *TINY_FLAGS[10:], "--set", "data.dataset=folder", "--set", f"data.root={root}")
-    _assert_refused(done, says, tmp_path)
+    refuse(["sweep", *TINY_FLAGS[10:], "--set", "data.dataset=folder", "--set", f"data.root={root}"], says)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +190,20 @@ def test_bad_data_gets_one_line(harm: str, tmp_path: Path) -> None:
         (["--set", "cluster.train_workers=4", "--set", "cluster.cpus=3"], "one trial needs 4 CPU, there are 3"),
     ],
 )
-def test_bad_flags_get_one_line(arguments: list[str], says: str, tmp_path: Path) -> None:
-    _assert_refused(_ripu(tmp_path, "sweep", *TINY_FLAGS, *arguments), says, tmp_path)
+def test_bad_flags_get_one_line(arguments: list[str], says: str, refuse: Callable[[list[str], str], None]) -> None:
+    refuse(["sweep", *TINY_FLAGS, *arguments], says)
+
+
+def test_bad_input_is_a_line_and_an_exit_code_of_the_process(tmp_path: Path) -> None:
+    done = _ripu(tmp_path, "sweep", "--budgets", "0")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("arguments", [["--wandb", "sometimes"], ["--no-such-flag"], ["stray"]])
+def test_a_mistyped_flag_is_a_usage_error(arguments: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["sweep", *arguments])
+    assert done.exit_code == 2
+    assert arguments[-1] in done.stderr
 
 
 def test_an_output_folder_of_another_sweep_is_refused(tmp_path: Path) -> None:

@@ -53,9 +53,7 @@ def test_centres_masks_and_annotations_are_the_references(name: str, choose: Cho
         excluded_HW = cover(case.size, centres, suppression_radius(case.mode, case.radius))
         bought = purchase_radius(case.mode, case.radius)
         np.testing.assert_array_equal(np.packbits(excluded_HW), case.arrays[f"excluded_{index}"])
-        np.testing.assert_array_equal(
-            np.packbits(cover(case.size, centres, bought)), case.arrays[f"selected_{index}"]
-        )
+        np.testing.assert_array_equal(np.packbits(cover(case.size, centres, bought)), case.arrays[f"selected_{index}"])
         annotation_HW = annotate(case.arrays["ground_truth"], centres, bought)
         np.testing.assert_array_equal(annotation_HW, case.arrays[f"label_{index}"])
 

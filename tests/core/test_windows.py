@@ -31,7 +31,7 @@ def test_mean_is_the_float64_loop(radius: int) -> None:
         assert found_HW[row, col].item() == pytest.approx(mean, abs=1e-6)
 
 
-@pytest.mark.parametrize("radius", [0, 1, 2, 7, 40])
+@pytest.mark.parametrize("radius", [0, 1, 2, 7, 40, 100])
 @pytest.mark.parametrize("num_classes", [2, 5, 19, 255])
 def test_impurity_is_the_float64_loop(radius: int, num_classes: int) -> None:
     predicted_HW = blobs(num_classes, (17, 23), radius)
@@ -44,8 +44,8 @@ def test_impurity_is_the_float64_loop(radius: int, num_classes: int) -> None:
         assert (found_HW[row, col].item() == 0) == (share_C.max() == 1)
 
 
-@pytest.mark.parametrize("radius", [0, 1, 4, 20, 100])
-def test_parity_impurity_has_the_bits_of_the_plain_version(radius: int) -> None:
+@pytest.mark.parametrize("radius", [0, 1, 4, 20])
+def test_parity_impurity_is_the_plain_version(radius: int) -> None:
     for num_classes in (3, 19):
         predicted_HW = blobs(num_classes, (150, 40), radius)
         one_hot_CHW = torch.nn.functional.one_hot(predicted_HW.long(), num_classes).permute(2, 0, 1).float()

@@ -2,6 +2,8 @@
 
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,11 @@ POOL = Path("dusk/train")
 
 def check(data: FolderData) -> None:
     check_domains(open_domains(data), data)
+
+
+def test_the_check_of_input_loads_no_torch() -> None:
+    code = "import sys, ripu_ray.data.loading; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_good_data_set_passes(tmp_path: Path) -> None:

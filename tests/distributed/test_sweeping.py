@@ -27,7 +27,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return committed(run_all(tmp_path_factory.mktemp("plain") / "run", _config("cluster.scorers=0")))
 
 
-@pytest.mark.parametrize(("scorers", "concurrent"), [(1, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(
+    ("scorers", "concurrent"),
+    [(2, 2), pytest.param(1, 1, marks=pytest.mark.slow), pytest.param(1, 2, marks=pytest.mark.slow)],
+)
 def test_scorers_and_concurrency_change_no_byte(
     scorers: int, concurrent: int, plain: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -42,6 +45,7 @@ def test_scorers_and_concurrency_change_no_byte(
     assert {report.trial_id for report in reports if report.phase == "done"} == set(run.trials)
 
 
+@pytest.mark.slow
 def test_train_workers_in_a_sweep(plain: dict[str, bytes], tmp_path: Path) -> None:
     config = load_config(None, (*TINY, "cluster.train_workers=2", "cluster.scorers=1"))
     run = RunFolder.create(tmp_path / "run", config)
@@ -56,6 +60,7 @@ def test_train_workers_in_a_sweep(plain: dict[str, bytes], tmp_path: Path) -> No
         assert ours[column].to_pylist() == expected[column].to_pylist()
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     config = _config("cluster.scorers=1")
     run = RunFolder.create(tmp_path / "run", config)

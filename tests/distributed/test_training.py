@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("ray_cpus")
 
 
 def _config(workers: int, *more: str) -> Config:
-    return load_config(None, (*TINY, f"cluster.train_workers={workers}", *more))
+    return load_config(None, (*TINY, "training.optimiser=sgd", f"cluster.train_workers={workers}", *more))
 
 
 def _job(config: Config, output: Path) -> TrainingJob:
@@ -38,7 +38,7 @@ def _fit(workers: int, folder: Path) -> tuple[Losses, TrainingState]:
     return tuner.fit(_job(config, output), ignore_steps), load_training_state(output)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_losses_and_gradients_are_those_of_one_process(workers: int, tmp_path: Path) -> None:
     expected_losses, expected = _fit(0, tmp_path)
     losses, state = _fit(workers, tmp_path)
@@ -53,6 +53,7 @@ def test_losses_and_gradients_are_those_of_one_process(workers: int, tmp_path: P
         assert error <= 1e-5 * gradient.abs().max()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_all_workers_with_its_place(tmp_path: Path) -> None:
     config = _config(2, "training.learning_rate=1e30")
     job = TrainingJob(config, 0, 3, start=None, output=tmp_path / "w.pt", phase="warm-up")

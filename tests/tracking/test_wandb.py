@@ -29,6 +29,7 @@ RECORD = RoundRecord(
     iou={"road": 0.75, "pole": 0.25, "train": None},
     losses={"total": 1.5},
 )
+WARMUP = replace(RECORD, round=-1, step=10, spent_pixels=0, spent_share=0.0, miou=0.25)
 ROUNDS = [RECORD, replace(RECORD, round=1, step=40, spent_pixels=90, spent_share=0.018, miou=0.625)]
 
 
@@ -45,7 +46,7 @@ def offline() -> Config:
 
 def test_an_offline_run_holds_every_round_over_the_spent_share(offline: Config, tmp_path: Path) -> None:
     tracker = open_trackers(offline, "field", "region-w3-ripu-b2.2-s0", tmp_path)
-    for record in ROUNDS:
+    for record in WARMUP, *ROUNDS:
         tracker.log_round(record, {"score": 1.25})
     tracker.close()
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
@@ -60,13 +61,25 @@ def test_an_offline_run_holds_every_round_over_the_spent_share(offline: Config, 
     assert run["config"]["update"]["strategy"] == to_tree(offline)["strategy"]
     assert {metric.get("glob_name"): metric.get("step_metric") for metric in all_of("metric")}["*"] == "spent_share"
     history = [entry["item"] for entry in all_of("history")]
-    assert [item["spent_share"] for item in history] == [0.009, 0.018]
-    assert [item["miou"] for item in history] == [0.5, 0.625]
+    assert [item["spent_share"] for item in history] == [0, 0.009, 0.018]
+    assert [item["miou"] for item in history] == [0.25, 0.5, 0.625]
     for item in history:
         assert item.items() >= {"iou/road": 0.75, "iou/pole": 0.25, "loss/total": 1.5, "seconds/score": 1.25}.items()
     assert all_of("exit") == [{"exit_code": 0}]
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["spent_pixels"] for line in lines] == [45, 90]
+    assert [line["spent_pixels"] for line in lines] == [0, 45, 90]
+
+
+def test_rounds_that_were_logged_are_not_logged_again(tmp_path: Path) -> None:
+    config = load_config(None, ["tracking.wandb=disabled"])
+    first = open_trackers(config, "field", "trial", tmp_path)
+    for record in WARMUP, ROUNDS[0]:
+        first.log_round(record, {})
+    resumed = open_trackers(config, "field", "trial", tmp_path)
+    for record in WARMUP, *ROUNDS:
+        resumed.log_round(record, {})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["round"] for line in lines] == [-1, 0, 1]
 
 
 def test_a_failed_trial_is_marked_as_failed(offline: Config, tmp_path: Path) -> None:
