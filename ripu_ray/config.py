@@ -116,8 +116,9 @@ class CityscapesData(_Model):
 
     dataset: Literal["cityscapes"]
     source: Literal["gtav", "synthia"]
-    source_root: Path
-    """Holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder RAND_CITYSCAPES)."""
+    source_root: Path | None = None
+    """Holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder RAND_CITYSCAPES).
+    May be left out where the source is not opened."""
     target_root: Path
     """Holds `leftImg8bit` and `gtFine`."""
     source_list: Path | None = None
@@ -155,8 +156,14 @@ class TrainingConfig(_Model):
 
     warmup_steps: int = Field(300, ge=0)
     round_steps: int = Field(60, ge=1)
+    last_round_steps: int | None = Field(None, ge=1)
+    """Of the last round, after which training goes on; None: as many as of the others."""
     schedule_steps: int | None = Field(None, ge=1)
-    """Horizon of the polynomial schedule; None: warmup_steps + rounds * round_steps, plus one round."""
+    """Horizon of the polynomial schedule; None: the warm-up, all rounds, and round_steps more."""
+    source_free: bool = False
+    """Train on bought target pixels alone, without the source's losses; the source's images are never opened."""
+    source_sampling: Literal["uniform", "rarity"] = "uniform"
+    """rarity: the rarer a class among the source images drawn so far, the more often an image that has it."""
     source_batch: int = Field(4, ge=1)
     target_batch: int = Field(4, ge=1)
     optimiser: Literal["sgd", "adamw"] = "adamw"
@@ -272,6 +279,24 @@ class Config(_Model):
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _source_free_has_a_start(self) -> Self:
+        if self.training.source_free and not self.model.init_from:
+            raise ValueError("training.source_free needs model.init_from, the checkpoint of a source-only model")
+        if self.training.source_free and self.training.warmup_steps:
+            raise ValueError("training.source_free needs training.warmup_steps=0: there is no source to warm up on")
+        return self
+
+    def round_steps(self, round_index: int) -> int:
+        """Optimiser updates of a round, 0-based."""
+        training = self.training
+        is_last = round_index == self.strategy.rounds - 1
+        return training.last_round_steps or training.round_steps if is_last else training.round_steps
+
+    def num_round_steps(self) -> int:
+        """Optimiser updates of all rounds of a trial."""
+        return sum(map(self.round_steps, range(self.strategy.rounds)))
 
     @model_validator(mode="after")
     def _batches_reach_every_worker(self) -> Self:

@@ -160,15 +160,15 @@ def _run(
 
 
 @contextmanager
-def _one_line_errors(folder: Path) -> Iterator[None]:
+def _one_line_errors(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except RipuError as error:
         typer.echo(f"ripu: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
     except KeyboardInterrupt:
-        again = f"the same command with --name {folder.name} goes on from the last finished round"
-        typer.echo(f"ripu: interrupted; {again}", err=True)
+        again = f"; the same command with --name {folder.name} goes on from the last finished round" if folder else ""
+        typer.echo(f"ripu: interrupted{again}", err=True)
         # Ray's own handlers would print for seconds; whatever matters is on disk.
         sys.stdout.flush()
         os._exit(130)

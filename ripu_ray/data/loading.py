@@ -112,6 +112,8 @@ def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
     classes = CLASSES_19 if data.source == "gtav" else CLASSES_16
     source: ImageSet = NoImages()
     if with_source:
+        if data.source_root is None:
+            raise DataError(f"data.source_root: expected the folder of {data.source}")
         open_source = open_gtav if data.source == "gtav" else open_synthia
         source = open_source(data.source_root, data.source_list, data.source_input_size, data.source_label_size)
 

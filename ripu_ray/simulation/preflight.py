@@ -17,12 +17,13 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
         DataError: names the file that is missing or wrong: images, labels, weights to start from.
         ConfigError: a window is larger than an image, or a budget buys nothing in any image.
     """
-    data = trials[0].config.data
-    domains = open_domains(data)
+    config = trials[0].config
+    data = config.data
+    domains = open_domains(data, not config.training.source_free)
     check_domains(domains, data)
     for trial in trials:
         _check_purchases(trial, domains)
-    _check_weights(trials[0].config.model, domains)
+    _check_weights(config.model, domains)
 
 
 def _check_weights(model: ModelConfig, domains: Domains) -> None:

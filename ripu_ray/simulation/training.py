@@ -1,13 +1,14 @@
 """One phase of training, in one process or in each of several that torch.distributed joins.
 
 L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target); the warm-up has the source's
-part only. Each mean is over the whole batch, however it is spread over workers: every worker contributes its sum over
-the global count. What a step sees depends on (seed, step) alone, so a phase may stop and go on anywhere.
+part only, source-free training the target's. Each mean is over the whole batch, however it is spread over workers:
+every worker contributes its sum over the global count. What a step sees depends on (seed, step) alone, so a phase may
+stop and go on anywhere.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,6 @@ from torch.nn import functional as F
 from ripu_ray.config import Config, TrainingConfig
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
-from ripu_ray.core.randomness import generator
 from ripu_ray.core.selection import purchase_radius
 from ripu_ray.data.loading import Domains, ImageSet
 from ripu_ray.errors import NonFiniteError
@@ -29,6 +29,7 @@ from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.grid import schedule_steps
 from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
+from ripu_ray.simulation.sampling import RaritySampler, draw_ids
 
 WrapStep = Callable[[nn.Module], nn.Module]
 """How a step is made data-parallel, such as DistributedDataParallel."""
@@ -51,14 +52,14 @@ class TrainingStep(nn.Module):
         self.network = network
         self._training = training
 
-    def forward(self, source: Batch, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to differentiate, scaled so that its gradient's mean over workers is right, and each global mean."""
         training = self._training
-        logits = self._logits(source)
-        terms = {
-            "source_cross_entropy": (1.0, cross_entropy(logits, source.labels_BHW)),
-            "consistency": (training.consistency_weight, consistency(logits, source.labels_BHW)),
-        }
+        terms = {}
+        if source is not None:
+            logits = self._logits(source)
+            terms["source_cross_entropy"] = (1.0, cross_entropy(logits, source.labels_BHW))
+            terms["consistency"] = (training.consistency_weight, consistency(logits, source.labels_BHW))
         if target is not None:
             logits = self._logits(target)
             terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
@@ -120,7 +121,7 @@ def train(
         loss, means = step_module(source, target)
         for name, value in means.items():
             if not math.isfinite(mean := float(value)):
-                images = ", ".join(source.image_ids + (target.image_ids if target else ()))
+                images = ", ".join(image_id for batch in (source, target) if batch for image_id in batch.image_ids)
                 raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
             sums[name] += mean
         loss.backward()
@@ -151,9 +152,18 @@ class _Draw:
         self._config, self._domains, self._device, self._annotated = config, domains, device, annotated
         self._radius = purchase_radius(config.strategy.mode, config.strategy.radius)
 
-    def source(self, step: int) -> Batch:
-        images = self._domains.source
-        return self._batch(images, "source", step, self._config.training.source_batch, images.label)
+        self._rarity: RaritySampler | None = None
+        if config.training.source_sampling == "rarity" and not config.training.source_free:
+            self._rarity = RaritySampler(domains.source, domains.classes.num_classes, config.seed)
+
+    def source(self, step: int) -> Batch | None:
+        images, size = self._domains.source, self._config.training.source_batch
+        if self._config.training.source_free:
+            return None
+        first = step * size
+        if self._rarity:
+            return self._batch(images, self._rarity.draw(first, size), images.label)
+        return self._batch(images, draw_ids(images.image_ids, self._config.seed, "source", first, size), images.label)
 
     def target(self, step: int) -> Batch | None:
         annotated, images = self._annotated, self._domains.pool
@@ -161,34 +171,20 @@ class _Draw:
             return None
         # Round steps are counted from the end of the warm-up, so that every image of the pool comes once an epoch.
         step -= self._config.training.warmup_steps
+        size = self._config.training.target_batch
         return self._batch(
             images,
-            "target",
-            step,
-            self._config.training.target_batch,
+            draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
             lambda image_id: annotate(images.label(image_id), annotated[image_id], self._radius),
         )
 
-    def _batch(
-        self, images: ImageSet, purpose: str, step: int, size: int, label: Callable[[str], NDArray[np.uint8]]
-    ) -> Batch:
-        chosen = draw_ids(images.image_ids, self._config.seed, purpose, step * size, size)
+    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
         mine = chosen[worker_rank() :: num_workers()]
         return Batch(
             torch.stack([to_input(images.image(image_id)) for image_id in mine]).to(self._device),
             torch.from_numpy(np.stack([label(image_id) for image_id in mine])).to(self._device),
             mine,
         )
-
-
-def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
-    """The `count` images from position `first` on of an endless sequence of seeded permutations."""
-    chosen = []
-    for position in range(first, first + count):
-        epoch, index = divmod(position, len(image_ids))
-        order = generator(seed, "order", purpose, epoch).permutation(len(image_ids))
-        chosen.append(image_ids[int(order[index])])
-    return tuple(chosen)
 
 
 def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:

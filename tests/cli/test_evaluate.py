@@ -26,7 +26,7 @@ def test_figures_of_16_and_13_classes_and_pictures(tmp_path: Path) -> None:
     data = published.write_pair(tmp_path, "synthia")
     torch.save({"network": build_network(ModelConfig(width=8), 16, seed=0).state_dict()}, tmp_path / "w.pt")
     # The source is neither needed nor looked for.
-    shutil.rmtree(data.source_root)
+    shutil.rmtree(tmp_path / "synthia")
     settings = [
         "data.dataset=cityscapes",
         "data.source=synthia",

@@ -14,7 +14,8 @@ from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.simulation.checkpoint import load_training_state
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.simulation.protocols import TrainingJob
-from ripu_ray.simulation.training import draw_ids, poly_rate
+from ripu_ray.simulation.sampling import draw_ids
+from ripu_ray.simulation.training import poly_rate
 from tests.conftest import TINY
 from tests.runs import ignore_steps
 
