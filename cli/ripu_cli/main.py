@@ -114,6 +114,30 @@ def run(
     _run(config, settings, flags, wandb, output / (name or _dated("run")), dry_run)
 
 
+data_app = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def check(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    overlays: Annotated[Path, typer.Option(help="Picture of 8 labels over their images.")] = Path("overlays.png"),
+) -> None:
+    """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
+    with _one_line_errors():
+        from ripu_ray.config import load_config
+
+        resolved = load_config(config, settings or ())
+        from ripu_cli.data import check
+
+        faults = check(resolved, overlays)
+    for fault in faults:
+        typer.echo(f"ripu: {fault}", err=True)
+    if faults:
+        raise typer.Exit(2)
+
+
 @app.command()
 def evaluate(
     checkpoint: Annotated[

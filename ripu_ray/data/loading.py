@@ -1,8 +1,5 @@
-"""From the configuration to source, pool and validation images, and the check of every file before work starts."""
+"""From the configuration to source, pool and validation images."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -126,51 +123,3 @@ def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
         pool=open_target("train", data.train_list),
         validation=open_target("val", data.validation_list),
     )
-
-
-def check_domains(domains: Domains, data: Data) -> None:
-    """Read every image and label once, so that a fault is found before any actor starts.
-
-    Args:
-        domains: what `open_domains` gave for `data`.
-        data: the configuration's `data` section.
-
-    Raises:
-        DataError: one line that names the first file at fault and counts the others: damaged, of another size than
-            its partner or than its split's first (batches are stacked), a label id outside the classes.
-    """
-    if isinstance(data, SyntheticData):
-        return  # drawn, not read
-    faults: list[str] = []
-    source_prefix = "data.source_" if isinstance(data, CityscapesData) else "data."
-    for images, prefix in ((domains.source, source_prefix), (domains.pool, "data."), (domains.validation, "data.")):
-        faults.extend(_find_faults(images, prefix))
-    if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}")
-
-
-def _find_faults(images: ImageSet, prefix: str) -> Iterator[str]:
-    """One line for each; `prefix`: of the settings that give these images their sizes."""
-
-    def read(image_id: str) -> tuple[tuple[int, ...], tuple[int, ...]] | DataError:
-        try:
-            return images.image(image_id).shape[:2], images.label(image_id).shape
-        except DataError as error:
-            return error
-
-    # Pillow decodes without holding the interpreter's lock.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        results = list(threads.map(read, images.image_ids))
-    first: tuple[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
-    for image_id, result in zip(images.image_ids, results, strict=True):
-        if isinstance(result, DataError):
-            yield str(result)
-        elif first is None:
-            first = image_id, result
-        else:
-            keys = (f"{prefix}input_size", f"{prefix}label_size")
-            for key, size, usual in zip(keys, result, first[1], strict=True):
-                if size != usual:
-                    other = f"{first[0]} is {usual[0]}x{usual[1]} (height x width)"
-                    yield f"{image_id}: {size[0]}x{size[1]}, but {other}: give them one size with {key}"
