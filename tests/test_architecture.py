@@ -69,6 +69,13 @@ def test_the_loop_loads_no_ray() -> None:
     assert not loaded & {"ray", "wandb", "typer"}
 
 
+@pytest.mark.parametrize("flag", ["--budgets=0", "--windows=33", "--windows=15", "--set=cluster.scorers=999"])
+def test_bad_input_is_refused_before_torch_or_ray_are_loaded(flag: str) -> None:
+    arguments = ["sweep", "--set=data.size=[32, 48]", flag]
+    code = f"from ripu_cli.main import app\ntry: app({arguments!r})\nexcept SystemExit as e: assert e.code == 2"
+    assert not _modules_after(code) & {"torch", "ray", "wandb", "matplotlib"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sweep", "--help"], ["sweep", "--no-such-flag"]])
 def test_help_loads_neither_torch_nor_ray(arguments: list[str]) -> None:
     code = f"from ripu_cli.main import app\ntry: app({arguments!r})\nexcept SystemExit: pass"

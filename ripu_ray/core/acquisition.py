@@ -33,7 +33,7 @@ def ripu(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.rand
     Returns:
         (H, W) float32: in [0, 1] for "region", in [0, log C] for "pixel".
 
-    Source: RIPU, eq. (5); tests/core/test_golden.py.
+    Source: the acquisition score of RIPU; tests/core/test_golden.py.
     """
     impurity_HW = region_impurity(maps.predicted_HW, maps.num_classes, radius, parity=parity)
     return impurity_HW * entropy(maps, mode=mode, radius=radius, parity=parity, rng=rng)
@@ -52,7 +52,7 @@ def entropy(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.r
     Returns:
         (H, W) float32: in [0, 1] for "region", in [0, log C] for "pixel".
 
-    Source: U of RIPU, eq. (4).
+    Source: the prediction uncertainty of RIPU.
     """
     if mode == "pixel":
         return maps.entropy_HW

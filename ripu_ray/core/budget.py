@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Budget, Mode
+from ripu_ray.core.geometry import cover, purchase_radius
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.core.selection import cover, purchase_radius
 
 _REFERENCE_LABEL_PIXELS = 2048 * 1024
 _REFERENCE_INPUT_PIXELS = 1280 * 640
@@ -73,7 +73,7 @@ def num_regions(
     Returns:
         A number of windows, >= 0.
 
-    Source: the budget of RIPU, section 4.1; n of tests/golden for `parity`.
+    Source: the annotation budget of RIPU; n of tests/golden for `parity`.
     """
     num_pixels = size[0] * size[1]
     area = (2 * purchase_radius(mode, radius) + 1) ** 2
@@ -87,27 +87,6 @@ def num_regions(
     if mode == "pixel":
         return math.ceil(per_round / _REFERENCE_INPUT_PIXELS * _REFERENCE_LABEL_PIXELS)
     return math.ceil(per_round / area)
-
-
-def account(label_HW: NDArray[np.uint8], centres: NDArray[np.int32], radius: int) -> Spent:
-    """What the windows around these centres of one image come to.
-
-    Args:
-        label_HW: (H, W) uint8 ground truth, IGNORE_LABEL where void.
-        centres: (n, 2) rows and columns of windows that do not overlap.
-        radius: of the purchase: 0 is a pixel.
-
-    Returns:
-        Pixels, void pixels, clipped pixels and clicks.
-    """
-    bought_HW = cover(label_HW.shape, centres, radius)
-    pixels = int(bought_HW.sum())
-    return Spent(
-        pixels=pixels,
-        void_pixels=int((label_HW[bought_HW] == IGNORE_LABEL).sum()),
-        clipped_pixels=(2 * radius + 1) ** 2 * len(centres) - pixels,
-        clicks=len(centres),
-    )
 
 
 def annotate(label_HW: NDArray[np.uint8], centres: NDArray[np.int32], radius: int) -> NDArray[np.uint8]:

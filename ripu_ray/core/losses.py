@@ -46,7 +46,7 @@ def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> LossTerm:
     Returns:
         Sum in nats, and number of labelled pixels.
 
-    Source: RIPU, eq. (7).
+    Source: the supervised loss of RIPU.
     """
     labels_BHW = labels_BHW.long()
     total = F.cross_entropy(logits_BCHW, labels_BHW, ignore_index=IGNORE_LABEL, reduction="sum")
@@ -64,7 +64,7 @@ def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl
     Returns:
         Sum of the distances, and number of boundary pixels.
 
-    Source: RIPU, eq. (8); boundary and borders as in the reference implementation, see `boundary`.
+    Source: the consistency regularisation of RIPU; its boundary and borders as the reference has them.
     """
     boundary_BHW = boundary(labels_BHW)
     pixels_D, neighbours_DK = _with_neighbours(boundary_BHW)
@@ -102,7 +102,7 @@ def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
     Returns:
         Sum in nats, and number of such pairs.
 
-    Source: RIPU, eq. (9).
+    Source: the negative learning of RIPU.
     """
     total, count = _NegativeLearning.apply(logits_BCHW, threshold)  # type: ignore[no-untyped-call]
     return LossTerm(total, count)

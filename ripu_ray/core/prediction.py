@@ -51,7 +51,7 @@ def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
         ValueError: not 3-D, not floating point, or C out of range.
         NonFiniteError: a NaN or an infinity among the logits.
 
-    Source: P and H of RIPU, section 3.2. What interpolate, softmax, argmax and sum over the whole image give on a
+    Source: P and H of RIPU. What interpolate, softmax, argmax and sum over the whole image give on a
     CPU, to the bit where rows are whole vector registers: tests/core/test_prediction.py.
     """
     if logits_CHW.dim() != 3 or not logits_CHW.is_floating_point() or not 2 <= logits_CHW.shape[0] <= 255:

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ripu_ray.config import Mode
 from ripu_ray.errors import NonFiniteError
 
 _SAMPLE = 32768
@@ -16,33 +15,6 @@ _SAMPLE = 32768
 
 _CHUNK = 16384
 """Candidates turned into Python integers at a time."""
-
-
-def suppression_radius(mode: Mode, radius: int) -> int:
-    """Around a bought centre, within this many pixels, no other may be chosen: bought windows never overlap."""
-    return 2 * radius if mode == "region" else radius
-
-
-def purchase_radius(mode: Mode, radius: int) -> int:
-    """Around a bought centre, within this many pixels, the label is bought: 0 is the pixel alone."""
-    return radius if mode == "region" else 0
-
-
-def cover(size: tuple[int, int], centres: NDArray[np.int32], radius: int) -> NDArray[np.bool_]:
-    """The union of the squares around the centres.
-
-    Args:
-        size: (H, W).
-        centres: (n, 2) rows and columns inside the image.
-        radius: a square is 2 * radius + 1 pixels a side, cut at the image border.
-
-    Returns:
-        (H, W) bool.
-    """
-    covered_HW = np.zeros(size, dtype=np.bool_)
-    for row, col in centres.tolist():
-        covered_HW[max(row - radius, 0) : row + radius + 1, max(col - radius, 0) : col + radius + 1] = True
-    return covered_HW
 
 
 def select(
@@ -64,7 +36,7 @@ def select(
         ValueError: scores not float32, shapes that differ, or a negative count or radius.
         NonFiniteError: a NaN or an infinity among the scores.
 
-    Source: the greedy acquisition of RIPU, algorithm 1, ties as in the reference implementation;
+    Source: the greedy acquisition of RIPU, ties as in the reference implementation;
     tests/core/test_selection.py compares with one full-map maximum per choice.
     """
     height, width = score_HW.shape

@@ -36,7 +36,7 @@ def region_mean(values_HW: Tensor, radius: int) -> Tensor:
     Raises:
         ValueError: not 2-D, or radius < 0.
 
-    Source: the mean over N_k of RIPU, eq. (4); tests/core/test_windows.py compares with a float64 loop.
+    Source: the prediction uncertainty of RIPU; tests/core/test_windows.py compares with a float64 loop.
     """
     _check(values_HW, radius)
     height, width = values_HW.shape
@@ -67,7 +67,7 @@ def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, pari
     Raises:
         ValueError: not 2-D uint8, or radius < 0.
 
-    Source: I of RIPU, eq. (3), -sum_c f_c log(f_c + 1e-6) / log C; tests/core/test_windows.py.
+    Source: region impurity of RIPU, -sum_c f_c log(f_c + 1e-6) / log C; tests/core/test_windows.py.
     """
     _check(predicted_HW, radius)
     if predicted_HW.dtype != torch.uint8:

@@ -75,8 +75,9 @@ def _tune(
     if not names:
         return {}
     tuner = tune.Tuner(
-        # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase.
-        tune.with_resources(_trainable(execute, run.path), {"CPU": 0.01}),
+        # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase. Tune refuses
+        # to be asked for nothing, and any part of a core would keep the last scorer from fitting.
+        tune.with_resources(_trainable(execute, run.path), tune.PlacementGroupFactory([{"memory": 1}])),
         param_space={"name": tune.grid_search(list(names))},
         tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
         run_config=tune.RunConfig(

@@ -13,8 +13,8 @@ import numpy as np
 
 from ripu_ray.config import Config
 from ripu_ray.core.budget import Spent
+from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
-from ripu_ray.core.selection import purchase_radius
 from ripu_ray.data.loading import Domains
 from ripu_ray.files import digest
 from ripu_ray.simulation.grid import Trial

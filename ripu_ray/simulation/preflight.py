@@ -4,7 +4,7 @@ from math import ceil
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.core.budget import num_regions
-from ripu_ray.core.selection import purchase_radius
+from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError

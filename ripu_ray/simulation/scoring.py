@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from ripu_ray.config import Config
 from ripu_ray.core.acquisition import ACQUISITIONS, pixel_maps
 from ripu_ray.core.budget import num_regions, region_pixels
+from ripu_ray.core.geometry import cover, purchase_radius, suppression_radius
 from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.randomness import generator
-from ripu_ray.core.selection import cover, purchase_radius, select, suppression_radius
+from ripu_ray.core.selection import select
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from ripu_ray.config import Config, TrainingConfig
 from ripu_ray.core.budget import annotate
+from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
-from ripu_ray.core.selection import purchase_radius
 from ripu_ray.data.loading import Domains, ImageSet
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ripu_ray.config import Budget, Mode
-from ripu_ray.core.budget import Spent, account, annotate, num_regions, region_pixels
+from ripu_ray.core.budget import Spent, annotate, num_regions, region_pixels
+from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.core.selection import purchase_radius
 
 budgets = st.one_of(
     st.decimals("0.01", "100", places=2).map(lambda value: Budget.parse(str(value))),
@@ -117,26 +117,25 @@ def test_fractions_of_a_pixel_are_exact() -> None:
     assert Budget.parse("2.2").pixels(1000) == Fraction(22)
 
 
-def test_account_and_annotation() -> None:
+def test_what_windows_come_to_and_what_they_annotate() -> None:
     label_HW = np.full((6, 8), 3, dtype=np.uint8)
     label_HW[:, 4:] = IGNORE_LABEL
     centres = np.array([[0, 0], [4, 4]], dtype=np.int32)
-    spent = account(label_HW, centres, 1)
-    assert spent == Spent(pixels=4 + 9, void_pixels=6, clipped_pixels=5, clicks=2)
-    assert spent + spent == Spent(26, 12, 10, 4)
+    pixels, void_pixels = region_pixels(label_HW, centres, 1)
+    assert (pixels.tolist(), void_pixels.tolist()) == ([4, 9], [0, 6])
     annotation_HW = annotate(label_HW, centres, 1)
     assert (annotation_HW == 3).sum() == 7
     assert annotation_HW.dtype == np.uint8
-    assert account(label_HW, centres[:0], 1) == Spent()
     assert (annotate(label_HW, centres[:0], 1) == IGNORE_LABEL).all()
+    assert Spent(1, 2, 3, 4) + Spent(10, 20, 30, 40) == Spent(11, 22, 33, 44)
 
 
-def test_windows_one_by_one_add_up_to_the_account() -> None:
+def test_windows_are_counted_as_they_are_cut_out() -> None:
     rng = np.random.default_rng(0)
     label_HW = np.where(rng.random((20, 30)) < 0.3, IGNORE_LABEL, 1).astype(np.uint8)
-    for radius in (0, 2):
-        centres = np.array([[0, 0], [19, 29], [10, 12], [3, 28]], dtype=np.int32)
+    centres = np.array([[0, 0], [19, 29], [10, 12], [3, 28]], dtype=np.int32)
+    for radius in (0, 2, 40):
         pixels, void_pixels = region_pixels(label_HW, centres, radius)
-        spent = account(label_HW, centres, radius)
-        assert (pixels.sum(), void_pixels.sum()) == (spent.pixels, spent.void_pixels)
-        assert account(label_HW, centres[3:], radius).void_pixels == void_pixels[3]
+        for index, (row, col) in enumerate(centres.tolist()):
+            cut = label_HW[max(row - radius, 0) : row + radius + 1, max(col - radius, 0) : col + radius + 1]
+            assert (pixels[index], void_pixels[index]) == (cut.size, (cut == IGNORE_LABEL).sum())

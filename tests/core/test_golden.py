@@ -11,8 +11,9 @@ from torch import Tensor
 from benchmarks import reference
 from ripu_ray.core.acquisition import pixel_maps, region_impurity, ripu
 from ripu_ray.core.budget import annotate, num_regions
+from ripu_ray.core.geometry import cover, purchase_radius, suppression_radius
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
-from ripu_ray.core.selection import cover, purchase_radius, select, suppression_radius
+from ripu_ray.core.selection import select
 from tests.core import golden
 
 RNG = np.random.default_rng(0)

@@ -14,7 +14,8 @@ from ripu_ray.config import Budget, Mode
 from ripu_ray.core import selection
 from ripu_ray.core.acquisition import pixel_maps, ripu
 from ripu_ray.core.budget import num_regions
-from ripu_ray.core.selection import cover, purchase_radius, select, suppression_radius
+from ripu_ray.core.geometry import cover, purchase_radius, suppression_radius
+from ripu_ray.core.selection import select
 from ripu_ray.errors import NonFiniteError
 
 RNG = np.random.default_rng(0)

@@ -22,7 +22,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
 
 def test_a_row_for_each_trial_and_round(run: RunFolder) -> None:
     results = collect(run)
-    assert results.groupby("trial", sort=False)["round"].agg(list).to_dict() == {name: [-1, 0, 1] for name in run.trials}
+    rounds = results.groupby("trial", sort=False)["round"].agg(list)
+    assert rounds.to_dict() == {name: [-1, 0, 1] for name in run.trials}
     assert results["budget"].unique().tolist() == ["5", "9px"]
     assert results.loc[results["round"] == -1, "spent_pixels"].eq(0).all()
     # The warm-up is shared by the budgets of a seed, so that their curves start in one point.

@@ -9,7 +9,7 @@ import pytest
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.core.budget import annotate
-from ripu_ray.core.selection import cover
+from ripu_ray.core.geometry import cover
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.errors import NonFiniteError, RunFolderError
