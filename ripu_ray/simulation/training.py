@@ -22,6 +22,7 @@ from ripu_ray.config import Config, TrainingConfig
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
+from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, ImageSet
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
@@ -118,6 +119,7 @@ def train(
         source, target = draw.source(step), draw.target(step)
         _set_rate(optimiser, config, step)
         optimiser.zero_grad(set_to_none=True)
+        seed_dropout(config.seed, step)
         loss, means = step_module(source, target)
         for name, value in means.items():
             if not math.isfinite(mean := float(value)):
@@ -131,6 +133,11 @@ def train(
         last = job.first_step + job.num_steps
         TrainingState(network.state_dict(), optimiser.state_dict(), last).save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
+
+
+def seed_dropout(seed: int, step: int) -> None:
+    """Make what a step drops a function of seed, step and worker; dropout takes torch's global random state alone."""
+    torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
 
 
 def num_workers() -> int:
