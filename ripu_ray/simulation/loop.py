@@ -72,6 +72,7 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
     bench.scorer.release()
     record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, Spent())
     stage.commit(record, seconds)
+    bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
 
 

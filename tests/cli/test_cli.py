@@ -66,6 +66,20 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(run / "results.csv"), results)
 
 
+@pytest.mark.slow
+def test_the_readme_s_command_learns_the_embedded_task(tmp_path: Path) -> None:
+    done = _ripu(tmp_path, "sweep", "--budgets", "2.2,5", "--mode", "region", "--name", "demo", timeout_s=280)
+    assert (done.returncode, done.stderr) == (0, "")
+    results = pd.read_csv(tmp_path / "runs/demo/results.csv", dtype={"budget": str})
+    small, large = (results[results["budget"] == budget] for budget in ("2.2", "5"))
+    for trial, most in ((small, 0.022), (large, 0.05)):
+        assert trial["round"].tolist() == [-1, 0, 1, 2, 3, 4]
+        assert most - 0.001 < trial["spent_share"].iloc[-1] <= most
+        # A few per cent of the labels are worth far more than ten points here: docs/benchmarks.md.
+        assert trial["miou"].iloc[-1] > trial["miou"].iloc[0] + 0.1
+    assert large["miou"].iloc[-1] > small["miou"].iloc[-1]
+
+
 def test_run_needs_no_ray(tmp_path: Path) -> None:
     done = _ripu(tmp_path, "run", *TINY_FLAGS, "--set", "cluster.scorers=0", "--budget", "4", "--name", "one")
     assert (done.returncode, done.stderr) == (0, "")
