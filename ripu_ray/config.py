@@ -108,11 +108,47 @@ class FolderData(_Model):
     """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
 
 
+class CityscapesData(_Model):
+    """GTAV or SYNTHIA as the source and Cityscapes as the target, each in the folders it is published in.
+
+    With GTAV there are 19 classes, with SYNTHIA 16. Sizes are (height, width), as in `FolderData`.
+    """
+
+    dataset: Literal["cityscapes"]
+    source: Literal["gtav", "synthia"]
+    source_root: Path | None = None
+    """Holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder RAND_CITYSCAPES).
+    May be left out where the source is not opened."""
+    target_root: Path
+    """Holds `leftImg8bit` and `gtFine`."""
+    source_list: Path | None = None
+    """Text file, one image file name a line: the images to use. None: all."""
+    train_list: Path | None = None
+    validation_list: Path | None = None
+    source_input_size: Size | None = None
+    source_label_size: Size | None = None
+    input_size: Size | None = None
+    label_size: Size | None = None
+
+
 class ModelConfig(_Model):
     """The network."""
 
-    name: Literal["compact"] = "compact"
+    name: Literal["compact", "deeplabv2", "deeplabv3plus"] = "compact"
     width: int = Field(32, ge=8, multiple_of=8)
+    """Channels of `compact`; the others' are given."""
+    backbone_weights: Path | None = None
+    """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`."""
+    init_from: Path | None = None
+    """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
+
+    @model_validator(mode="after")
+    def _weights_have_a_use(self) -> Self:
+        if self.backbone_weights and self.name == "compact":
+            raise ValueError("backbone_weights: `compact` has no ResNet-101; choose name deeplabv2 or deeplabv3plus")
+        if self.backbone_weights and self.init_from:
+            raise ValueError("backbone_weights and init_from: init_from replaces every weight; name one of them")
+        return self
 
 
 class TrainingConfig(_Model):
@@ -120,8 +156,14 @@ class TrainingConfig(_Model):
 
     warmup_steps: int = Field(300, ge=0)
     round_steps: int = Field(60, ge=1)
+    last_round_steps: int | None = Field(None, ge=1)
+    """Of the last round, after which training goes on; None: as many as of the others."""
     schedule_steps: int | None = Field(None, ge=1)
-    """Horizon of the polynomial schedule; None: warmup_steps + rounds * round_steps, plus one round."""
+    """Horizon of the polynomial schedule; None: the warm-up, all rounds, and round_steps more."""
+    source_free: bool = False
+    """Train on bought target pixels alone, without the source's losses; the source's images are never opened."""
+    source_sampling: Literal["uniform", "rarity"] = "uniform"
+    """rarity: the rarer a class among the source images drawn so far, the more often an image that has it."""
     source_batch: int = Field(4, ge=1)
     target_batch: int = Field(4, ge=1)
     optimiser: Literal["sgd", "adamw"] = "adamw"
@@ -219,6 +261,9 @@ class TrackingConfig(_Model):
     entity: str | None = None
 
 
+Data = SyntheticData | FolderData | CityscapesData
+
+
 def _default_dataset(data: object) -> object:
     return {"dataset": "synthetic", **data} if isinstance(data, dict) else data
 
@@ -227,15 +272,31 @@ class Config(_Model):
     """Everything that a run, or a sweep of runs, depends on."""
 
     seed: int = Field(0, ge=0)
-    data: Annotated[SyntheticData | FolderData, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = (
-        SyntheticData()
-    )
+    data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _source_free_has_a_start(self) -> Self:
+        if self.training.source_free and not self.model.init_from:
+            raise ValueError("training.source_free needs model.init_from, the checkpoint of a source-only model")
+        if self.training.source_free and self.training.warmup_steps:
+            raise ValueError("training.source_free needs training.warmup_steps=0: there is no source to warm up on")
+        return self
+
+    def round_steps(self, round_index: int) -> int:
+        """Optimiser updates of a round, 0-based."""
+        training = self.training
+        is_last = round_index == self.strategy.rounds - 1
+        return training.last_round_steps or training.round_steps if is_last else training.round_steps
+
+    def num_round_steps(self) -> int:
+        """Optimiser updates of all rounds of a trial."""
+        return sum(map(self.round_steps, range(self.strategy.rounds)))
 
     @model_validator(mode="after")
     def _batches_reach_every_worker(self) -> Self:
@@ -325,7 +386,7 @@ def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
 
 def _one_line(error: ValidationError, file: Path | None) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder"))
+    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder", "cityscapes"))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key"

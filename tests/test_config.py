@@ -113,3 +113,19 @@ def test_budgets_print_as_they_are_read() -> None:
     for text in ("2.2", "5", "40px", "100", "0.05"):
         assert str(Budget.parse(text)) == text
     assert Budget.parse("40px").pixels(10**6) == 40
+
+
+@pytest.mark.parametrize("source", ["gtav", "synthia"])
+def test_the_paper_s_recipe_is_in_its_configurations(source: str) -> None:
+    config = load_config(CONFIGS / f"{source}_cityscapes.yaml")
+    training, starts = config.training, [config.training.warmup_steps]
+    for index in range(config.strategy.rounds):
+        starts.append(starts[-1] + config.round_steps(index))
+    assert starts == [10_000, 12_000, 14_000, 16_000, 18_000, 40_000]
+    assert (training.schedule_steps, training.learning_rate, training.head_rate_factor) == (62_500, 2.5e-4, 10)
+    assert (training.optimiser, training.momentum, training.weight_decay, training.power) == ("sgd", 0.9, 5e-4, 0.9)
+    assert (training.source_batch, training.target_batch, training.source_sampling) == (2, 2, "rarity")
+    assert (training.consistency_weight, training.negative_weight, training.negative_threshold) == (0.1, 1.0, 0.05)
+    assert (config.strategy.windows.region, config.strategy.windows.pixel) == (3, 65)
+    assert config.data.dataset == "cityscapes"
+    assert (config.data.source_input_size, config.data.input_size) == ((720, 1280), (640, 1280))

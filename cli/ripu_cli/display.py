@@ -69,8 +69,7 @@ def _title(run: RunFolder, name: str) -> str:
 
 def _total_steps(run: RunFolder, name: str) -> int:
     config = run.trials[name].config if name in run.trials else run.warmups[name]
-    rounds = config.strategy.rounds if name in run.trials else 0
-    return config.training.warmup_steps + rounds * config.training.round_steps
+    return config.training.warmup_steps + (config.num_round_steps() if name in run.trials else 0)
 
 
 def _state(run: RunFolder, report: Report) -> str:

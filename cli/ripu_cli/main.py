@@ -114,6 +114,52 @@ def run(
     _run(config, settings, flags, wandb, output / (name or _dated("run")), dry_run)
 
 
+data_app = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def check(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    overlays: Annotated[Path, typer.Option(help="Picture of 8 labels over their images.")] = Path("overlays.png"),
+) -> None:
+    """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
+    with _one_line_errors():
+        from ripu_ray.config import load_config
+
+        resolved = load_config(config, settings or ())
+        from ripu_cli.data import check
+
+        faults = check(resolved, overlays)
+    for fault in faults:
+        typer.echo(f"ripu: {fault}", err=True)
+    if faults:
+        raise typer.Exit(2)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[
+        Path, typer.Option(help="Weights: a run's weights.pt, or a checkpoint that the reference published.")
+    ],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder for the predictions, as PNGs in the classes' colours.")
+    ] = None,
+) -> None:
+    """Evaluate one checkpoint on the target's validation split."""
+    with _one_line_errors():
+        from ripu_ray.config import load_config
+
+        resolved = load_config(config, settings or ())
+        from ripu_cli.evaluation import evaluate
+
+        evaluate(resolved, checkpoint, flip, predictions)
+
+
 def _run(
     file: Path | None,
     settings: list[str] | None,
@@ -138,15 +184,15 @@ def _run(
 
 
 @contextmanager
-def _one_line_errors(folder: Path) -> Iterator[None]:
+def _one_line_errors(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except RipuError as error:
         typer.echo(f"ripu: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
     except KeyboardInterrupt:
-        again = f"the same command with --name {folder.name} goes on from the last finished round"
-        typer.echo(f"ripu: interrupted; {again}", err=True)
+        again = f"; the same command with --name {folder.name} goes on from the last finished round" if folder else ""
+        typer.echo(f"ripu: interrupted{again}", err=True)
         # Ray's own handlers would print for seconds; whatever matters is on disk.
         sys.stdout.flush()
         os._exit(130)

@@ -18,13 +18,13 @@ def print_cost(config: Config, folder: Path) -> None:
     table = _table("trial", "mode", "window", "acquisition", "budget", "seed", "rounds", "steps")
     for trial in trials:
         strategy = trial.config.strategy
-        steps = strategy.rounds * trial.config.training.round_steps
+        steps = trial.config.num_round_steps()
         values = (strategy.mode, strategy.window, strategy.acquisition, strategy.budget, trial.config.seed)
         table.add_row(trial.trial_id, *map(str, values), str(strategy.rounds), str(steps))
     warmups = len({warmup_key(trial.config) for trial in trials})
     rounds = len(trials) * config.strategy.rounds
     warmup_steps = warmups * config.training.warmup_steps
-    round_steps = rounds * config.training.round_steps
+    round_steps = len(trials) * config.num_round_steps()
     console = _console()
     console.print(table)
     console.print(

@@ -1,18 +1,19 @@
-"""From the configuration to source, pool and validation images, and the check of every file before work starts."""
+"""From the configuration to source, pool and validation images."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.config import FolderData, SyntheticData
+from ripu_ray.config import CityscapesData, Data, SyntheticData
+from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19, open_cityscapes
 from ripu_ray.data.folder import FolderImages
+from ripu_ray.data.gtav import open_gtav
 from ripu_ray.data.labels import ClassTable, read_class_table
 from ripu_ray.data.synthetic import CLASSES, SyntheticImages
+from ripu_ray.data.synthia import open_synthia
 from ripu_ray.errors import DataError
 
 
@@ -49,11 +50,28 @@ class Domains:
     validation: ImageSet
 
 
-def open_domains(data: SyntheticData | FolderData) -> Domains:
+class NoImages:
+    """An `ImageSet` without images, in place of a source that is not used and need not be there."""
+
+    image_ids: tuple[str, ...] = ()
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """There is none."""
+        raise KeyError(image_id)
+
+    label = image
+
+    def label_size(self, image_id: str) -> tuple[int, int]:
+        """There is none."""
+        raise KeyError(image_id)
+
+
+def open_domains(data: Data, with_source: bool = True) -> Domains:
     """Open the data sets that the configuration names. Cheap: lists folders, opens no image.
 
     Args:
         data: the configuration's `data` section.
+        with_source: False leaves the source's files alone; `source` then has no images.
 
     Returns:
         The domains.
@@ -64,10 +82,14 @@ def open_domains(data: SyntheticData | FolderData) -> Domains:
     if isinstance(data, SyntheticData):
         return Domains(
             classes=CLASSES,
-            source=SyntheticImages("source", "train", data.num_source, data.size, data.seed),
+            source=SyntheticImages("source", "train", data.num_source, data.size, data.seed)
+            if with_source
+            else NoImages(),
             pool=SyntheticImages("target", "train", data.num_pool, data.size, data.seed),
             validation=SyntheticImages("target", "val", data.num_validation, data.size, data.seed),
         )
+    if isinstance(data, CityscapesData):
+        return _open_cityscapes_pair(data, with_source)
     if not data.root.is_dir():
         raise DataError(f"{data.root}: data.root is not a folder")
     classes = read_class_table(data.root / "classes.json")
@@ -77,52 +99,27 @@ def open_domains(data: SyntheticData | FolderData) -> Domains:
 
     return Domains(
         classes=classes,
-        source=open_folder(data.source, data.train_split),
+        source=open_folder(data.source, data.train_split) if with_source else NoImages(),
         pool=open_folder(data.target, data.train_split),
         validation=open_folder(data.target, data.validation_split),
     )
 
 
-def check_domains(domains: Domains, data: SyntheticData | FolderData) -> None:
-    """Read every image and label once, so that a fault is found before any actor starts.
+def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
+    classes = CLASSES_19 if data.source == "gtav" else CLASSES_16
+    source: ImageSet = NoImages()
+    if with_source:
+        if data.source_root is None:
+            raise DataError(f"data.source_root: expected the folder of {data.source}")
+        open_source = open_gtav if data.source == "gtav" else open_synthia
+        source = open_source(data.source_root, data.source_list, data.source_input_size, data.source_label_size)
 
-    Args:
-        domains: what `open_domains` gave for `data`.
-        data: the configuration's `data` section.
+    def open_target(split: str, names: Path | None) -> ImageSet:
+        return open_cityscapes(data.target_root, split, classes, names, data.input_size, data.label_size)
 
-    Raises:
-        DataError: one line that names the first file at fault and counts the others: damaged, of another size than
-            its partner or than its split's first (batches are stacked), a label id outside the classes.
-    """
-    if isinstance(data, SyntheticData):
-        return  # drawn, not read
-    faults: list[str] = []
-    for images in (domains.source, domains.pool, domains.validation):
-        faults.extend(_find_faults(images))
-    if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}")
-
-
-def _find_faults(images: ImageSet) -> Iterator[str]:
-    def read(image_id: str) -> tuple[tuple[int, ...], tuple[int, ...]] | DataError:
-        try:
-            return images.image(image_id).shape[:2], images.label(image_id).shape
-        except DataError as error:
-            return error
-
-    # Pillow decodes without holding the interpreter's lock.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        results = list(threads.map(read, images.image_ids))
-    first: tuple[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
-    for image_id, result in zip(images.image_ids, results, strict=True):
-        if isinstance(result, DataError):
-            yield str(result)
-        elif first is None:
-            first = image_id, result
-        else:
-            keys = ("data.input_size", "data.label_size")
-            for key, size, usual in zip(keys, result, first[1], strict=True):
-                if size != usual:
-                    other = f"{first[0]} is {usual[0]}x{usual[1]} (height x width)"
-                    yield f"{image_id}: {size[0]}x{size[1]}, but {other}: give them one size with {key}"
+    return Domains(
+        classes=classes,
+        source=source,
+        pool=open_target("train", data.train_list),
+        validation=open_target("val", data.validation_list),
+    )

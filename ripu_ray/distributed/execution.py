@@ -43,6 +43,6 @@ def _workbench(run: RunFolder, config: Config, report: OnProgress) -> Iterator[W
     fine_tuner: FineTuner = RayFineTuner(config, run.path / "ray") if cluster.train_workers else LocalFineTuner(config)
     scorer: Scorer = RayScorer(config, keep=not cluster.train_workers) if cluster.scorers else LocalScorer(config)
     try:
-        yield Workbench(open_domains(config.data), scorer, fine_tuner, report)
+        yield Workbench(open_domains(config.data, not config.training.source_free), scorer, fine_tuner, report)
     finally:
         scorer.close()

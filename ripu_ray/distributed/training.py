@@ -75,7 +75,8 @@ def _work(config: dict[str, Any]) -> None:
     job: TrainingJob = ray.get(reference)
     device = str(ray.train.torch.get_device())
     try:
-        losses = train(job, open_domains(job.config.data), device, lambda _: None, wrap=DistributedDataParallel)
+        domains = open_domains(job.config.data, not job.config.training.source_free)
+        losses = train(job, domains, device, lambda _: None, wrap=DistributedDataParallel)
         result: dict[str, Any] = {"losses": losses}
     except NonFiniteError as error:
         # Every worker sees the same global losses, so all of them end here; trying again would end here too.

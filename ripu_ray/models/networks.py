@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.models.compact import Compact
+from ripu_ray.models.deeplab import DeepLab, HeadV2, HeadV3Plus
 
 
 def build_network(model: ModelConfig, num_classes: int, seed: int) -> nn.Module:
@@ -17,7 +18,7 @@ def build_network(model: ModelConfig, num_classes: int, seed: int) -> nn.Module:
     rate may differ.
 
     Args:
-        model: name and width.
+        model: name and width. Files of weights that it names are not opened: `pretrained.load_pretrained` does that.
         num_classes: at least 1.
         seed: at least 0.
 
@@ -26,7 +27,9 @@ def build_network(model: ModelConfig, num_classes: int, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        return Compact(num_classes, model.width)
+        if model.name == "compact":
+            return Compact(num_classes, model.width)
+        return DeepLab(HeadV2(num_classes) if model.name == "deeplabv2" else HeadV3Plus(num_classes))
 
 
 def to_input(image_HW3: NDArray[np.uint8]) -> Tensor:

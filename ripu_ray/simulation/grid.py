@@ -44,7 +44,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
 def schedule_steps(config: Config) -> int:
     """Horizon of the learning rate's polynomial, in steps."""
     training = config.training
-    return training.schedule_steps or training.warmup_steps + (config.strategy.rounds + 1) * training.round_steps
+    return training.schedule_steps or training.warmup_steps + config.num_round_steps() + training.round_steps
 
 
 def warmup_key(config: Config) -> str:

@@ -47,7 +47,7 @@ class LocalFineTuner:
     """Training in this process."""
 
     def __init__(self, config: Config) -> None:
-        self._domains = open_domains(config.data)
+        self._domains = open_domains(config.data, not config.training.source_free)
         self._device = local_device(config)
 
     def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:

@@ -116,7 +116,7 @@ def _run_round(
     records: list[RoundRecord],
 ) -> None:
     config, first_step, curve = trial.config, records[-1].step, _curve(records)
-    steps = config.training.round_steps
+    steps = config.round_steps(round_index)
     seconds: dict[str, float] = {}
 
     def report(phase: str, done: int = 0) -> None:

@@ -2,9 +2,11 @@
 
 from math import ceil
 
+from ripu_ray.config import ModelConfig
 from ripu_ray.core.budget import num_regions
 from ripu_ray.core.geometry import purchase_radius
-from ripu_ray.data.loading import Domains, check_domains, open_domains
+from ripu_ray.data.checking import check_domains
+from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError
 from ripu_ray.simulation.grid import Trial
 
@@ -13,14 +15,26 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
     """Check the data of a sweep, and that every trial of it can buy something.
 
     Raises:
-        DataError: names the file that is missing or wrong.
+        DataError: names the file that is missing or wrong: images, labels, weights to start from.
         ConfigError: a window is larger than an image, or a budget buys nothing in any image.
     """
-    data = trials[0].config.data
-    domains = open_domains(data)
+    config = trials[0].config
+    data = config.data
+    domains = open_domains(data, not config.training.source_free)
     check_domains(domains, data)
     for trial in trials:
         _check_purchases(trial, domains)
+    _check_weights(config.model, domains)
+
+
+def _check_weights(model: ModelConfig, domains: Domains) -> None:
+    if not model.init_from and not model.backbone_weights:
+        return
+    # Here, so that whatever else is wrong is said before torch is loaded.
+    from ripu_ray.models.networks import build_network
+    from ripu_ray.models.pretrained import load_pretrained
+
+    load_pretrained(build_network(model, domains.classes.num_classes, seed=0), model)
 
 
 def _check_purchases(trial: Trial, domains: Domains) -> None:

@@ -36,7 +36,7 @@ class ImageScorer:
         torch.set_num_threads(config.cluster.threads)
         self._config = config
         self._device = torch.device(device)
-        self._domains: Domains = open_domains(config.data)
+        self._domains: Domains = open_domains(config.data, with_source=False)
         self._network = build_network(config.model, self._domains.classes.num_classes, seed=0)
         self._network.to(self._device).eval()
 

@@ -1,13 +1,14 @@
 """One phase of training, in one process or in each of several that torch.distributed joins.
 
 L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target); the warm-up has the source's
-part only. Each mean is over the whole batch, however it is spread over workers: every worker contributes its sum over
-the global count. What a step sees depends on (seed, step) alone, so a phase may stop and go on anywhere.
+part only, source-free training the target's. Each mean is over the whole batch, however it is spread over workers:
+every worker contributes its sum over the global count. What a step sees depends on (seed, step) alone, so a phase may
+stop and go on anywhere.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,11 @@ from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, ImageSet
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.grid import schedule_steps
 from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
+from ripu_ray.simulation.sampling import RaritySampler, draw_ids
 
 WrapStep = Callable[[nn.Module], nn.Module]
 """How a step is made data-parallel, such as DistributedDataParallel."""
@@ -50,14 +53,14 @@ class TrainingStep(nn.Module):
         self.network = network
         self._training = training
 
-    def forward(self, source: Batch, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to differentiate, scaled so that its gradient's mean over workers is right, and each global mean."""
         training = self._training
-        logits = self._logits(source)
-        terms = {
-            "source_cross_entropy": (1.0, cross_entropy(logits, source.labels_BHW)),
-            "consistency": (training.consistency_weight, consistency(logits, source.labels_BHW)),
-        }
+        terms = {}
+        if source is not None:
+            logits = self._logits(source)
+            terms["source_cross_entropy"] = (1.0, cross_entropy(logits, source.labels_BHW))
+            terms["consistency"] = (training.consistency_weight, consistency(logits, source.labels_BHW))
         if target is not None:
             logits = self._logits(target)
             terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
@@ -97,6 +100,7 @@ def train(
 
     Raises:
         NonFiniteError: names phase, step and images.
+        DataError: a file of weights that `model` names does not fit.
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
@@ -106,6 +110,8 @@ def train(
         state = load_training_state(job.start)
         network.load_state_dict(state.network)
         optimiser.load_state_dict(state.optimiser)
+    else:
+        load_pretrained(network, config.model)
     step_module = wrap(TrainingStep(network, config.training).train())
     draw = _Draw(config, domains, device, job.annotated)
     sums: dict[str, float] = defaultdict(float)
@@ -113,10 +119,11 @@ def train(
         source, target = draw.source(step), draw.target(step)
         _set_rate(optimiser, config, step)
         optimiser.zero_grad(set_to_none=True)
+        seed_dropout(config.seed, step)
         loss, means = step_module(source, target)
         for name, value in means.items():
             if not math.isfinite(mean := float(value)):
-                images = ", ".join(source.image_ids + (target.image_ids if target else ()))
+                images = ", ".join(image_id for batch in (source, target) if batch for image_id in batch.image_ids)
                 raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
             sums[name] += mean
         loss.backward()
@@ -126,6 +133,11 @@ def train(
         last = job.first_step + job.num_steps
         TrainingState(network.state_dict(), optimiser.state_dict(), last).save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
+
+
+def seed_dropout(seed: int, step: int) -> None:
+    """Make what a step drops a function of seed, step and worker; dropout takes torch's global random state alone."""
+    torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
 
 
 def num_workers() -> int:
@@ -147,9 +159,18 @@ class _Draw:
         self._config, self._domains, self._device, self._annotated = config, domains, device, annotated
         self._radius = purchase_radius(config.strategy.mode, config.strategy.radius)
 
-    def source(self, step: int) -> Batch:
-        images = self._domains.source
-        return self._batch(images, "source", step, self._config.training.source_batch, images.label)
+        self._rarity: RaritySampler | None = None
+        if config.training.source_sampling == "rarity" and not config.training.source_free:
+            self._rarity = RaritySampler(domains.source, domains.classes.num_classes, config.seed)
+
+    def source(self, step: int) -> Batch | None:
+        images, size = self._domains.source, self._config.training.source_batch
+        if self._config.training.source_free:
+            return None
+        first = step * size
+        if self._rarity:
+            return self._batch(images, self._rarity.draw(first, size), images.label)
+        return self._batch(images, draw_ids(images.image_ids, self._config.seed, "source", first, size), images.label)
 
     def target(self, step: int) -> Batch | None:
         annotated, images = self._annotated, self._domains.pool
@@ -157,34 +178,20 @@ class _Draw:
             return None
         # Round steps are counted from the end of the warm-up, so that every image of the pool comes once an epoch.
         step -= self._config.training.warmup_steps
+        size = self._config.training.target_batch
         return self._batch(
             images,
-            "target",
-            step,
-            self._config.training.target_batch,
+            draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
             lambda image_id: annotate(images.label(image_id), annotated[image_id], self._radius),
         )
 
-    def _batch(
-        self, images: ImageSet, purpose: str, step: int, size: int, label: Callable[[str], NDArray[np.uint8]]
-    ) -> Batch:
-        chosen = draw_ids(images.image_ids, self._config.seed, purpose, step * size, size)
+    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
         mine = chosen[worker_rank() :: num_workers()]
         return Batch(
             torch.stack([to_input(images.image(image_id)) for image_id in mine]).to(self._device),
             torch.from_numpy(np.stack([label(image_id) for image_id in mine])).to(self._device),
             mine,
         )
-
-
-def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
-    """The `count` images from position `first` on of an endless sequence of seeded permutations."""
-    chosen = []
-    for position in range(first, first + count):
-        epoch, index = divmod(position, len(image_ids))
-        order = generator(seed, "order", purpose, epoch).permutation(len(image_ids))
-        chosen.append(image_ids[int(order[index])])
-    return tuple(chosen)
 
 
 def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:

@@ -198,6 +198,8 @@ def test_bad_data_gets_one_line(harm: str, tmp_path: Path, refuse: Callable[[lis
         (["--seeds", "1,1"], "1 is there more than once"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["--wandb", "online"], "tracking.wandb is online"),
+        (["--set", "model.init_from=nowhere.pt"], "nowhere.pt: the checkpoint is missing"),
+        (["--set", "model.backbone_weights=r.pth"], "`compact` has no ResNet-101"),
         (["--set", "cluster.scorers=99"], "one trial needs 99 CPU"),
         (["--set", "cluster.train_workers=4", "--set", "cluster.cpus=3"], "one trial needs 4 CPU, there are 3"),
     ],

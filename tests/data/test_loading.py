@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from ripu_ray.config import FolderData, SyntheticData
-from ripu_ray.data.loading import check_domains, open_domains
+from ripu_ray.data.checking import check_domains
+from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError
 from tests.data.folders import HEIGHT, WIDTH, scene, write_data_set
 
@@ -147,3 +148,13 @@ def test_an_empty_folder_and_a_missing_root_are_named(tmp_path: Path) -> None:
         open_domains(data)
     with pytest.raises(DataError, match=r"nowhere: data\.root is not a folder"):
         open_domains(FolderData(root=tmp_path / "nowhere"))
+
+
+def test_without_source_its_files_are_left_alone(tmp_path: Path) -> None:
+    data = write_data_set(tmp_path)
+    (tmp_path / "day").rename(tmp_path / "elsewhere")
+    for domains in (open_domains(data, with_source=False), open_domains(SyntheticData(), with_source=False)):
+        assert domains.source.image_ids == ()
+        with pytest.raises(KeyError):
+            domains.source.label("day/train/a")
+    check_domains(open_domains(data, with_source=False), data)

@@ -1,0 +1,71 @@
+"""`ripu data check`: what a data set holds, and what is wrong with it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ripu_ray.config import Config
+from ripu_ray.data.checking import SplitReport, draw_overlays, inspect_domains
+from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.loading import open_domains
+from ripu_ray.errors import ConfigError
+
+
+def check(config: Config, overlays: Path) -> list[str]:
+    """Read everything, print tables, write the picture. Returns the faults, one line each."""
+    domains = open_domains(config.data, not config.training.source_free)
+    reports = inspect_domains(domains, config.data, _watch)
+    _print_sizes(reports)
+    _print_classes(reports, domains.classes)
+    faults = [fault for report in reports for fault in report.faults]
+    if any(report.image_sizes for report in reports):
+        try:
+            Image.fromarray(draw_overlays(domains)).save(overlays)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{overlays}: cannot be written ({error})") from None
+        typer.echo(f"pictures  {overlays}")
+    typer.echo(f"faults    {len(faults)}")
+    return faults
+
+
+def _print_sizes(reports: Iterable[SplitReport]) -> None:
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("split", "images", "image sizes", "label sizes", "void %", "faults"):
+        table.add_column(column)
+    for report in reports:
+        sizes = (
+            ", ".join(f"{height}x{width}: {count}" for (height, width), count in counts.items())
+            for counts in (report.image_sizes, report.label_sizes)
+        )
+        total = report.void_pixels + int(report.pixels_C.sum())
+        void = f"{100 * report.void_pixels / total:.2f}" if total else "-"
+        table.add_row(report.name, str(report.num_images), *sizes, void, str(len(report.faults)))
+    Console(highlight=False).print(table)
+
+
+def _print_classes(reports: tuple[SplitReport, ...], classes: ClassTable) -> None:
+    """Share of the labelled pixels, and of the images that have the class, by split."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("class")
+    for report in reports:
+        table.add_column(f"{report.name}: pixels %", justify="right")
+        table.add_column("images %", justify="right")
+    for class_id, name in enumerate(classes.names):
+        cells = []
+        for report in reports:
+            labelled, images = int(report.pixels_C.sum()), report.num_images
+            cells.append(f"{100 * report.pixels_C[class_id] / labelled:.3f}" if labelled else "-")
+            cells.append(f"{100 * report.images_C[class_id] / images:.1f}" if images else "-")
+        table.add_row(name, *cells)
+    Console(highlight=False).print(table)
+
+
+def _watch(name: str, image_ids: Iterable[str], total: int) -> Iterable[str]:
+    console = Console(stderr=True)
+    return track(image_ids, name, total=total, console=console, transient=True, disable=not console.is_terminal)

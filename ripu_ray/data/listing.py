@@ -1,0 +1,85 @@
+"""Which files a data set has: images, their labels, and lists that name some of them."""
+
+import os
+from pathlib import Path
+
+from ripu_ray.errors import DataError
+
+
+def list_files(folder: Path, suffixes: tuple[str, ...], ending: str = "") -> dict[str, Path]:
+    """The files of a folder by their stem, sorted; hidden files and files of other kinds are passed over.
+
+    Args:
+        folder: looked at without its subfolders.
+        suffixes: in small letters with the dot; a file's may be in any case.
+        ending: of the stem, taken away; files whose stem has another ending are passed over.
+
+    Returns:
+        Stem without `ending` -> path.
+
+    Raises:
+        DataError: the folder cannot be read, or two files have one stem.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+    files: dict[str, Path] = {}
+    for path in (folder / name for name in names):
+        if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
+            continue
+        stem = path.stem.removesuffix(ending)
+        if stem in files:
+            raise DataError(f"{path}: {files[stem].name} has the same stem")
+        files[stem] = path
+    return dict(sorted(files.items()))
+
+
+def match_pairs(images: dict[str, Path], labels: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
+    """Image and label of each stem, in the images' order.
+
+    Raises:
+        DataError: names the first image without label, or label without image, and counts the others.
+    """
+    _refuse([images[stem] for stem in images if stem not in labels], "has no label")
+    _refuse([labels[stem] for stem in labels if stem not in images], "has no image")
+    return {stem: (images[stem], labels[stem]) for stem in images}
+
+
+def keep_listed(files: dict[str, Path], names: Path) -> dict[str, Path]:
+    """The images that a list names, in the order of `files`.
+
+    Args:
+        files: stem -> image.
+        names: text file, one image file name a line; folders in front of it are passed over, as are empty lines.
+
+    Raises:
+        DataError: the list cannot be read or is empty, or names an image twice or one that is not there.
+    """
+    try:
+        lines = names.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{names}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{names}: not a list of file names in UTF-8") from None
+    stems = {path.name: stem for stem, path in files.items()}
+    chosen: set[str] = set()
+    for number, line in enumerate(lines, 1):
+        name = line.strip().replace("\\", "/").rpartition("/")[2]
+        if not name:
+            continue
+        if name not in stems:
+            raise DataError(f"{names}: line {number}: there is no image {name}")
+        if stems[name] in chosen:
+            raise DataError(f"{names}: line {number}: {name} is there twice")
+        chosen.add(stems[name])
+    if not chosen:
+        raise DataError(f"{names}: names no image")
+    return {stem: path for stem, path in files.items() if stem in chosen}
+
+
+def _refuse(paths: list[Path], fault: str) -> None:
+    if paths:
+        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        raise DataError(f"{paths[0]}: {fault}{more}")

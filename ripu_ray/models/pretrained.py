@@ -1,0 +1,121 @@
+"""Weights that somebody else trained: ResNet-101 of ImageNet, and whole networks, ours or published."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ripu_ray.config import ModelConfig
+from ripu_ray.errors import DataError
+from ripu_ray.models.checkpoints import load_checkpoint
+
+_PUBLISHED = {"feature_extractor": "feature_extractor.", "classifier": "head."}
+"""State dicts of a checkpoint of the reference implementation -> prefix of their names in our networks."""
+_COUNTER = ".num_batches_tracked"
+"""Of batch norm that trains; frozen statistics count nothing."""
+
+
+def load_pretrained(network: nn.Module, model: ModelConfig) -> None:
+    """Give a fresh network the weights that the configuration names; without any, leave it as it is.
+
+    Args:
+        network: of `build_network(model, ...)`; changed in place.
+        model: `backbone_weights` or `init_from` are read.
+
+    Raises:
+        DataError: as `read_backbone` and `read_weights`.
+    """
+    if model.backbone_weights:
+        # Strict loading would ask for the head, which keeps its fresh weights.
+        network.load_state_dict(read_backbone(model.backbone_weights, network), strict=False)
+    if model.init_from:
+        network.load_state_dict(read_weights(model.init_from, network))
+
+
+def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """The weights of a checkpoint, by the names of `network`.
+
+    Two kinds are read: ours (`network`), and the reference implementation's (`feature_extractor` and `classifier`).
+    A `module.` in front of names, as data-parallel training leaves it, and the state of optimisers are passed over.
+
+    Args:
+        path: the file; only tensors and plain values are accepted, no code is run.
+        network: with the names and shapes to find, and a `head` whose last tensor has one value for each class.
+
+    Returns:
+        A state dict that `network.load_state_dict` takes, on the CPU.
+
+    Raises:
+        DataError: one line that names the file and the number of classes, if that is what differs, or the first
+            tensors that are missing, of another shape, or not of this network.
+    """
+    payload = load_checkpoint(path)
+    if "network" in payload:
+        state = _tensors(payload["network"], "", f"{path}: network")
+    elif payload.keys() >= _PUBLISHED.keys():
+        state = {}
+        for name, prefix in _PUBLISHED.items():
+            state.update(_tensors(payload[name], prefix, f"{path}: {name}"))
+    else:
+        found = ", ".join(map(str, list(payload)[:5])) or "nothing"
+        raise DataError(f"{path}: expected the key network, or feature_extractor and classifier; found {found}")
+    expected = network.state_dict()
+    last = [name for name in expected if name.startswith("head.")][-1]
+    if last in state and state[last].dim() == 1 and state[last].shape != expected[last].shape:
+        raise DataError(f"{path}: the checkpoint has {len(state[last])} classes, the data {len(expected[last])}")
+    published = "network" not in payload
+    _compare(state, expected, path, named={"head.": "classifier."} if published else {})
+    return state
+
+
+def read_backbone(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """The weights of torchvision's ResNet-101 (a state dict alone), by the names of a DeepLab.
+
+    Args:
+        path: the file, such as resnet101-63fe2227.pth; its `fc` is passed over.
+        network: a `DeepLab`.
+
+    Returns:
+        The part of a state dict that is the backbone's, on the CPU.
+
+    Raises:
+        DataError: one line that names the file and the first tensors that are missing, misshapen or unknown.
+    """
+    prefix = "feature_extractor.backbone."
+    state = _tensors(load_checkpoint(path), prefix, str(path))
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{prefix}fc.")}
+    expected = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
+    _compare(state, expected, path, named={prefix: ""})
+    return state
+
+
+def _tensors(tree: Any, prefix: str, place: str) -> dict[str, Tensor]:
+    if not isinstance(tree, dict) or not all(isinstance(tensor, Tensor) for tensor in tree.values()):
+        raise DataError(f"{place}: expected a state dict, names and tensors")
+    return {
+        prefix + str(name).removeprefix("module."): tensor
+        for name, tensor in tree.items()
+        if not str(name).endswith(_COUNTER)
+    }
+
+
+def _compare(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, named: dict[str, str]) -> None:
+    """`named`: beginnings of our names -> what the file says instead."""
+
+    def spoken(name: str) -> str:
+        for ours, theirs in named.items():
+            if name.startswith(ours):
+                return theirs + name.removeprefix(ours)
+        return name
+
+    missing = [spoken(name) for name in expected if name not in state]
+    misshapen = [
+        f"{spoken(name)} is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+        for name, tensor in state.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    unknown = [spoken(name) for name in state if name not in expected]
+    for fault, names in (("misses", missing), ("misshapen:", misshapen), ("holds what the network has not:", unknown)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise DataError(f"{path}: not weights of this network: {fault} {', '.join(names[:3])}{more}")

@@ -1,0 +1,133 @@
+"""One checkpoint on the validation images, in this process: confusion counts, and pictures of what was predicted."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ripu_ray.config import Config
+from ripu_ray.core.metrics import confusion_counts, iou, miou, pixel_accuracy
+from ripu_ray.data.cityscapes import CLASSES_16, NOT_AMONG_13
+from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.loading import open_domains
+from ripu_ray.errors import ConfigError, NonFiniteError
+from ripu_ray.files import replace_file
+from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.pretrained import read_weights
+from ripu_ray.simulation.local import local_device
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the confusion counts say.
+
+    Attributes:
+        miou, accuracy: in [0, 1]; NaN when nothing was counted.
+        iou: class name -> IoU in [0, 1]; NaN where the class is neither there nor predicted.
+        miou_13: mean over 13 of SYNTHIA's 16 classes (without wall, fence and pole); None for other classes.
+    """
+
+    miou: float
+    accuracy: float
+    iou: dict[str, float]
+    miou_13: float | None
+
+
+def figures(confusion_CC: NDArray[np.int64], classes: ClassTable) -> Figures:
+    """Read the figures from confusion counts (rows are the truth) of `classes`."""
+    by_class = dict(zip(classes.names, iou(confusion_CC).tolist(), strict=True))
+    among_13 = None
+    if classes == CLASSES_16:
+        kept = [value for name, value in by_class.items() if name not in NOT_AMONG_13 and not np.isnan(value)]
+        among_13 = float(np.mean(kept)) if kept else float("nan")
+    return Figures(miou(confusion_CC), pixel_accuracy(confusion_CC), by_class, among_13)
+
+
+def evaluate_checkpoint(
+    config: Config,
+    checkpoint: Path,
+    flip: bool = False,
+    predictions: Path | None = None,
+    watch: Callable[[Iterable[str]], Iterable[str]] = lambda image_ids: image_ids,
+) -> Figures:
+    """Predict every validation image and compare with its label.
+
+    Args:
+        config: names the data and the network.
+        checkpoint: of ours, or published by the reference implementation.
+        flip: average the probabilities of the image and of its mirror image.
+        predictions: folder that gets `<image id>.png`, at label size in the colours of the classes.
+        watch: goes between the image ids and the loop over them, to show progress.
+
+    Returns:
+        The figures.
+
+    Raises:
+        DataError: a file of the data set, or the checkpoint, is missing, damaged or does not fit.
+        ConfigError: a picture cannot be written.
+        NonFiniteError: a logit is NaN or infinite; names the image.
+    """
+    torch.set_num_threads(config.cluster.threads)
+    domains = open_domains(config.data, with_source=False)
+    images, classes = domains.validation, domains.classes
+    network = build_network(config.model, classes.num_classes, seed=0)
+    network.load_state_dict(read_weights(checkpoint, network))
+    device = local_device(config)
+    network.to(device).eval()
+    colours_C3 = np.array(classes.colours, np.uint8)
+    confusion_CC = np.zeros((classes.num_classes, classes.num_classes), np.int64)
+    for image_id in watch(images.image_ids):
+        label_HW = images.label(image_id)
+        image_13HW = to_input(images.image(image_id))[None].to(device)
+        try:
+            predicted_HW = predict(network, image_13HW, label_HW.shape, flip)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{checkpoint}, image {image_id}: {error}") from None
+        confusion_CC += confusion_counts(predicted_HW, label_HW, classes.num_classes)
+        if predictions is not None:
+            _write_picture(predictions / f"{image_id}.png", colours_C3[predicted_HW])
+    return figures(confusion_CC, classes)
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, image_13HW: Tensor, size: tuple[int, ...], flip: bool = False) -> NDArray[np.int64]:
+    """The class of each pixel.
+
+    Args:
+        network: in evaluation mode.
+        image_13HW: (1, 3, h, w) float, from `to_input`.
+        size: (H, W) of the prediction; the logits are brought there bilinearly with aligned corners.
+        flip: the mean of the softmax of the image and, mirrored back, of its mirror image decides.
+
+    Returns:
+        (H, W) integer class ids.
+
+    Raises:
+        NonFiniteError: a logit is NaN or infinite.
+    """
+
+    def upsampled(image_13HW: Tensor) -> Tensor:
+        logits: Tensor = network(image_13HW)
+        if not torch.isfinite(logits).all():
+            raise NonFiniteError("a NaN or an infinity among the logits")
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)[0]
+
+    scores_CHW = upsampled(image_13HW)
+    if flip:
+        mirrored_CHW = upsampled(image_13HW.flip(3)).flip(2)
+        scores_CHW = scores_CHW.softmax(dim=0) + mirrored_CHW.softmax(dim=0)
+    predicted_HW: NDArray[np.int64] = scores_CHW.argmax(dim=0).cpu().numpy()
+    return predicted_HW
+
+
+def _write_picture(path: Path, colours_HW3: NDArray[np.uint8]) -> None:
+    try:
+        replace_file(path, lambda file: Image.fromarray(colours_HW3).save(file, format="PNG"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
