@@ -1,7 +1,7 @@
 """From logits to centres: the product against the plain transcription, on one Cityscapes-sized image.
 
     python benchmarks/acquisition.py                 a table, then the `figure:` lines of issue 3
-    python benchmarks/acquisition.py --device cuda   images per second on a GPU, from logits that are already there
+    python benchmarks/acquisition.py --device cuda   on a GPU: the purchases, and what share of a round is acquisition
 
 Baseline and product run in turns in one process, 3 times, and must buy the same each time; figures are medians. The
 plain version has all of torch's threads, the product one, as in a scoring actor. Peak memory is the growth of the
@@ -9,26 +9,30 @@ resident set above the logits, each side in a fresh process.
 """
 
 import argparse
+import io
 import multiprocessing
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import reference
 from benchmarks.measure import correlated_logits, interleaved, peak_extra_mb
-from ripu_ray.config import Budget, Mode
+from ripu_ray.config import Budget, Mode, ModelConfig
 from ripu_ray.core.acquisition import pixel_maps, ripu
 from ripu_ray.core.budget import num_regions
 from ripu_ray.core.selection import select
+from ripu_ray.models.networks import build_network, to_input
 
 NUM_CLASSES, NETWORK_SIZE, LABEL_SIZE, ROUNDS = 19, (640, 1280), (1024, 2048), 5
 RNG = np.random.default_rng(0)
@@ -142,8 +146,55 @@ def on_cpu() -> None:
     print(f"figure: acquisition_memory {plain_mb / product_mb:.1f}")
 
 
+def describe_round(device: str, images: int = 20) -> None:
+    """Images per second of decoding, of DeepLab-V2 in float32 and bfloat16, and of acquisition at 2.2 %."""
+    network = build_network(ModelConfig(name="deeplabv2"), NUM_CLASSES, seed=0).to(device).eval()
+    device_CHW, count = correlated_logits(NUM_CLASSES, NETWORK_SIZE).to(device), count_of("2.2")
+    with io.BytesIO() as file:
+        noise_HW3 = RNG.integers(0, 255, (16, 32, 3), dtype=np.uint8)
+        Image.fromarray(noise_HW3).resize(LABEL_SIZE[::-1], Image.Resampling.BICUBIC).save(file, format="PNG")
+        stored = file.getvalue()
+
+    def decode() -> Tensor:
+        with Image.open(io.BytesIO(stored)) as picture:
+            small = picture.convert("RGB").resize(NETWORK_SIZE[::-1], Image.Resampling.BILINEAR)
+        return to_input(np.array(small))[None]
+
+    batch_13HW = decode().to(device)
+
+    @torch.inference_mode()
+    def forward(precision: torch.dtype) -> None:
+        with torch.autocast(device, precision, enabled=precision != torch.float32):
+            network(batch_13HW)
+
+    parts: dict[str, Callable[[], object]] = {
+        "decode": decode,
+        "forward float32": partial(forward, torch.float32),
+        "forward bfloat16": partial(forward, torch.bfloat16),
+        "acquisition": partial(buy, device_CHW, count),
+    }
+    seconds = {}
+    for name, run in parts.items():
+        run()
+        _wait_for(device)
+        start = time.perf_counter()
+        for _ in range(images):
+            run()
+        _wait_for(device)
+        seconds[name] = (time.perf_counter() - start) / images
+        print(f"{name:18} {1e3 * seconds[name]:9.1f} ms {1 / seconds[name]:9.1f} images/s")
+    for precision in ("float32", "bfloat16"):
+        total = seconds["decode"] + seconds[f"forward {precision}"] + seconds["acquisition"]
+        print(f"figure: acquisition_share_{precision} {seconds['acquisition'] / total:.3f}")
+
+
+def _wait_for(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def on_cuda() -> None:
-    """Images per second of the acquisition alone, and whether the purchases are those of the CPU."""
+    """Whether the purchases are those of the CPU, images per second of acquisition, and its share of a round."""
     logits_CHW = correlated_logits(NUM_CLASSES, NETWORK_SIZE)
     device_CHW = logits_CHW.cuda()
     for percent in ("2.2", "5"):
@@ -160,6 +211,7 @@ def on_cuda() -> None:
         rate = images / (time.perf_counter() - start)
         print(f"{percent} %: {len(bought[0] & bought[1])} of {count} centres are those of the CPU's own scores")
         print(f"figure: acquisition_cuda_{percent} {rate:.1f}")
+    describe_round("cuda")
 
 
 if __name__ == "__main__":
