@@ -22,11 +22,12 @@ from ripu_ray.config import Budget, Config, FolderData, StrategyConfig, Syntheti
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.cluster import start_ray
-from ripu_ray.distributed.scoring import PackedSelections, RayScorer
+from ripu_ray.distributed.scoring import RayScorer
 from ripu_ray.models.networks import build_network
 from ripu_ray.simulation.checkpoint import TrainingState
-from ripu_ray.simulation.ledger import Ledger, Selection
+from ripu_ray.simulation.ledger import Ledger
 from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.simulation.selections import PackedSelections, Selection
 
 REPEATS = 3
 NUM_PICTURES = 64

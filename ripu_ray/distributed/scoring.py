@@ -6,8 +6,7 @@ request whose actor died is asked again: scoring is pure, so nothing is bought t
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,9 +21,9 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.cluster import own_error, wait_for_start
 from ripu_ray.errors import ClusterError
 from ripu_ray.simulation.checkpoint import network_state
-from ripu_ray.simulation.ledger import Selection
 from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
+from ripu_ray.simulation.selections import PackedSelections, Selection
 
 BATCH = 8
 """Images a call: one call costs about 1 ms, so that it disappears beside the forward passes."""
@@ -36,43 +35,6 @@ Weights = tuple[str, list[ray.ObjectRef[Any]]]
 
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class PackedSelections:
-    """The selections of one batch in flat arrays: 10 bytes a region of up to 255 pixels, 12 up to 65,535."""
-
-    counts_B: NDArray[np.int32]
-    centres_N2: NDArray[np.uint16]
-    scores_N: NDArray[np.float32]
-    pixels_N: NDArray[np.unsignedinteger[Any]]
-    void_pixels_N: NDArray[np.unsignedinteger[Any]]
-
-    @classmethod
-    def pack(cls, selections: Sequence[Selection]) -> "PackedSelections":
-        """Put selections one behind the other."""
-        pixels = np.concatenate([selection.pixels_N for selection in selections])
-        narrow = np.min_scalar_type(int(pixels.max(initial=0)))
-        return cls(
-            np.array([len(selection.centres_N2) for selection in selections], np.int32),
-            np.concatenate([selection.centres_N2 for selection in selections]),
-            np.concatenate([selection.scores_N for selection in selections]),
-            pixels.astype(narrow),
-            np.concatenate([selection.void_pixels_N for selection in selections]).astype(narrow),
-        )
-
-    def unpack(self, image_ids: Sequence[str]) -> Iterator[Selection]:
-        """Take them apart again; `image_ids` in the order of `pack`."""
-        stops = np.cumsum(self.counts_B)
-        for image_id, stop, count in zip(image_ids, stops, self.counts_B, strict=True):
-            part = slice(stop - count, stop)
-            yield Selection(
-                image_id,
-                self.centres_N2[part],
-                self.scores_N[part],
-                self.pixels_N[part].astype(np.uint32),
-                self.void_pixels_N[part].astype(np.uint32),
-            )
 
 
 class ScoringActor:

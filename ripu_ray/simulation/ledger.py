@@ -4,6 +4,7 @@ Annotations are never stored; they are rebuilt from the centres. A round counts 
 which holds the digest of `purchase.parquet`, has appeared.
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
 from ripu_ray.files import digest, replace_file, replace_json
+from ripu_ray.simulation.selections import PackedSelections, Selection
 
 _SCHEMA = pa.schema(
     [
@@ -29,25 +31,6 @@ _SCHEMA = pa.schema(
         ("void_pixels", pa.uint32()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The regions chosen in one image in one round, best first.
-
-    Attributes:
-        image_id: which image.
-        centres_N2: (n, 2) uint16, row and column in label pixels.
-        scores_N: (n,) float32.
-        pixels_N: (n,) uint32, pixels of each region inside the image.
-        void_pixels_N: (n,) uint32, those of them for which the oracle has no class.
-    """
-
-    image_id: str
-    centres_N2: NDArray[np.uint16]
-    scores_N: NDArray[np.float32]
-    pixels_N: NDArray[np.uint32]
-    void_pixels_N: NDArray[np.uint32]
 
 
 class Ledger:
@@ -93,10 +76,7 @@ class Ledger:
         """
         if round_index != self.num_rounds:
             raise ValueError(f"round {round_index} cannot follow {self.num_rounds} rounds")
-        by_image = {selection.image_id: selection for selection in selections}
-        if by_image.keys() != self._position.keys():
-            raise ValueError(f"a purchase of round {round_index} does not cover the pool")
-        table = _to_table([by_image[image_id] for image_id in self._position])
+        table = self._to_table(selections, round_index)
         path = self._commit_path(round_index).with_suffix(".parquet")
         replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
         replace_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
@@ -136,10 +116,38 @@ class Ledger:
             raise RunFolderError(f"{path}: image {min(strangers)!r} is not in the pool")
         return table
 
+    def _to_table(self, selections: Iterable[Selection], round_index: int) -> pa.Table:
+        """In the order of the pool. Packed as they come, so that a large pool takes 14 bytes a region and no more."""
+        iterator = iter(selections)
+        positions: list[int] = []
+        packs: list[PackedSelections] = []
+        while chunk := list(itertools.islice(iterator, _CHUNK)):
+            positions += [self._position.get(selection.image_id, -1) for selection in chunk]
+            packs.append(PackedSelections.pack(chunk))
+        if sorted(positions) != list(range(len(self._position))):
+            raise ValueError(f"a purchase of round {round_index} does not cover the pool, each image once")
+
+        def joined(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(pack, name) for pack in packs])
+
+        place = np.repeat(np.array(positions, np.int32), joined("counts_B"))
+        order = np.argsort(place, kind="stable")
+        centres = joined("centres_N2")[order]
+        columns = [
+            pa.array(list(self._position), pa.string()).take(pa.array(place[order])),
+            centres[:, 0],
+            centres[:, 1],
+            *(joined(name)[order] for name in ("scores_N", "pixels_N", "void_pixels_N")),
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=_SCHEMA)
+
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"
 
 
+_CHUNK = 1024
+"""Images packed at a time."""
 _EMPTY = np.empty((0, 2), np.int32)
 
 
@@ -152,22 +160,3 @@ class _Round:
 
     def centres(self, position: int) -> NDArray[np.uint16]:
         return self.all_centres[self.starts[position] : self.starts[position + 1]]
-
-
-def _to_table(selections: Sequence[Selection]) -> pa.Table:
-    def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate(list(parts))
-
-    counts = [len(selection.centres_N2) for selection in selections]
-    centres = joined(selection.centres_N2 for selection in selections)
-    columns = [
-        pa.array([selection.image_id for selection in selections], pa.string()).take(
-            np.repeat(np.arange(len(selections)), counts)
-        ),
-        centres[:, 0],
-        centres[:, 1],
-        joined(selection.scores_N for selection in selections),
-        joined(selection.pixels_N for selection in selections),
-        joined(selection.void_pixels_N for selection in selections),
-    ]
-    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)

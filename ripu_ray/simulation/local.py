@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.simulation.ledger import Selection
 from ripu_ray.simulation.protocols import Evaluation, Losses, OnStep, ScoreRequest, TrainingJob
 from ripu_ray.simulation.scoring import ImageScorer
+from ripu_ray.simulation.selections import Selection
 from ripu_ray.simulation.training import train
 
 

@@ -127,7 +127,8 @@ def _run_round(
         with _timed(seconds, "acquire"):
             bench.scorer.acquire()
         with _timed(seconds, "score"):
-            requests = (ScoreRequest(*bought) for bought in ledger.annotated().items())
+            image_ids = bench.domains.pool.image_ids
+            requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in image_ids)
             ledger.commit(round_index, bench.scorer.score(previous.weights, round_index, requests))
     bench.scorer.release()
     job = TrainingJob(

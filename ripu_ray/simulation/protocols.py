@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.simulation.ledger import Selection
+from ripu_ray.simulation.selections import Selection
 
 
 @dataclass(frozen=True)

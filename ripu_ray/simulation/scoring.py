@@ -20,8 +20,8 @@ from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.simulation.checkpoint import network_state
-from ripu_ray.simulation.ledger import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.simulation.selections import Selection
 
 
 class ImageScorer:

@@ -13,13 +13,14 @@ import ray
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed import scoring
-from ripu_ray.distributed.scoring import PackedSelections, RayScorer, ScoringActor
+from ripu_ray.distributed.scoring import RayScorer, ScoringActor
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.models.networks import build_network
 from ripu_ray.simulation.checkpoint import TrainingState
-from ripu_ray.simulation.ledger import Ledger, Selection
+from ripu_ray.simulation.ledger import Ledger
 from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import Scorer, ScoreRequest
+from ripu_ray.simulation.selections import PackedSelections, Selection
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")

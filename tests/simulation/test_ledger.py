@@ -10,7 +10,8 @@ import pytest
 
 from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
-from ripu_ray.simulation.ledger import Ledger, Selection
+from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.simulation.selections import Selection
 
 POOL = ("b", "a", "c")
 
