@@ -52,7 +52,7 @@ class Ledger:
         self._rounds: list[_Round] = []
         self.spent = Spent()
         while (commit := self._commit_path(self.num_rounds)).exists():
-            self._append(self._read(commit))
+            self._append(*self._read(commit))
 
     @property
     def num_rounds(self) -> int:
@@ -76,19 +76,17 @@ class Ledger:
         """
         if round_index != self.num_rounds:
             raise ValueError(f"round {round_index} cannot follow {self.num_rounds} rounds")
-        table = self._to_table(selections, round_index)
+        positions, table = self._to_table(selections, round_index)
         path = self._commit_path(round_index).with_suffix(".parquet")
         replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
         replace_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
-        self._append(table)
+        self._append(positions, table)
 
     def digest(self, round_index: int) -> str:
         """SHA-256 of a committed round's purchase, in hex."""
         return digest(self._commit_path(round_index).with_suffix(".parquet"))
 
-    def _append(self, table: pa.Table) -> None:
-        ids = table["image_id"].combine_chunks().dictionary_encode()
-        positions = np.array([self._position[name] for name in ids.dictionary.to_pylist()], np.int64)[ids.indices]
+    def _append(self, positions: NDArray[np.int32], table: pa.Table) -> None:
         row, col, pixels, void_pixels = (table[name].to_numpy() for name in ("row", "col", "pixels", "void_pixels"))
         counts = np.bincount(positions, minlength=len(self._position))
         self._rounds.append(_Round(np.concatenate([[0], counts.cumsum()]), np.stack([row, col], axis=1)))
@@ -100,7 +98,7 @@ class Ledger:
             clicks=table.num_rows,
         )
 
-    def _read(self, commit: Path) -> pa.Table:
+    def _read(self, commit: Path) -> tuple[NDArray[np.int32], pa.Table]:
         path = commit.with_suffix(".parquet")
         try:
             expected: dict[str, Any] = json.loads(commit.read_text())
@@ -111,13 +109,18 @@ class Ledger:
             if isinstance(error, RunFolderError):
                 raise
             raise RunFolderError(f"{commit}: not a committed purchase ({type(error).__name__})") from None
-        strangers = set(table["image_id"].unique().to_pylist()) - self._position.keys()
+        ids = table["image_id"].combine_chunks().dictionary_encode()
+        names = ids.dictionary.to_pylist()
+        strangers = set(names) - self._position.keys()
         if strangers:
             raise RunFolderError(f"{path}: image {min(strangers)!r} is not in the pool")
-        return table
+        return np.array([self._position[name] for name in names], np.int32)[ids.indices], table
 
-    def _to_table(self, selections: Iterable[Selection], round_index: int) -> pa.Table:
-        """In the order of the pool. Packed as they come, so that a large pool takes 14 bytes a region and no more."""
+    def _to_table(self, selections: Iterable[Selection], round_index: int) -> tuple[NDArray[np.int32], pa.Table]:
+        """Position in the pool of each row, and the rows, in the order of the pool.
+
+        Packed as they come, so that a large pool takes 14 bytes a region and no more.
+        """
         iterator = iter(selections)
         positions: list[int] = []
         packs: list[PackedSelections] = []
@@ -140,7 +143,7 @@ class Ledger:
             *(joined(name)[order] for name in ("scores_N", "pixels_N", "void_pixels_N")),
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=_SCHEMA)
+        return place[order], pa.Table.from_arrays(arrays, schema=_SCHEMA)
 
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"
