@@ -9,6 +9,8 @@ RipuError
 └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
 """
 
+from collections.abc import Sequence
+
 
 class RipuError(Exception):
     """Root of everything this package raises on purpose."""
@@ -23,7 +25,15 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """A file of a data set that is missing, unreadable or inconsistent."""
+    """A file of a data set that is missing, unreadable or inconsistent.
+
+    Attributes:
+        faults: a line for each fault, where the message names the first and counts the others.
+    """
+
+    def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults) or (message,)
 
 
 class RunFolderError(InputError):

@@ -14,12 +14,15 @@ from ripu_ray.config import Config
 from ripu_ray.data.checking import SplitReport, draw_overlays, inspect_domains
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, DataError
 
 
 def check(config: Config, overlays: Path) -> list[str]:
     """Read everything, print tables, write the picture. Returns the faults, one line each."""
-    domains = open_domains(config.data, not config.training.source_free)
+    try:
+        domains = open_domains(config.data, not config.training.source_free)
+    except DataError as error:
+        return list(error.faults)
     reports = inspect_domains(domains, config.data, _watch)
     _print_sizes(reports)
     _print_classes(reports, domains.classes)

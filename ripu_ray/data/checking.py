@@ -13,6 +13,7 @@ from PIL import Image
 from ripu_ray.config import CityscapesData, Data, SyntheticData
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.listing import counted
 from ripu_ray.data.loading import Domains, ImageSet
 from ripu_ray.errors import DataError
 
@@ -60,8 +61,7 @@ def check_domains(domains: Domains, data: Data) -> None:
         return  # drawn, not read
     faults = [fault for report in inspect_domains(domains, data) for fault in report.faults]
     if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}")
+        raise DataError(counted(faults), faults)
 
 
 def inspect_domains(

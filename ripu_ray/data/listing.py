@@ -1,6 +1,7 @@
 """Which files a data set has: images, their labels, and lists that name some of them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ripu_ray.errors import DataError
@@ -42,8 +43,10 @@ def match_pairs(images: dict[str, Path], labels: dict[str, Path]) -> dict[str, t
     Raises:
         DataError: names the first image without label, or label without image, and counts the others.
     """
-    _refuse([images[stem] for stem in images if stem not in labels], "has no label")
-    _refuse([labels[stem] for stem in labels if stem not in images], "has no image")
+    faults = [f"{path}: has no label" for stem, path in images.items() if stem not in labels]
+    faults += [f"{path}: has no image" for stem, path in labels.items() if stem not in images]
+    if faults:
+        raise DataError(counted(faults), faults)
     return {stem: (images[stem], labels[stem]) for stem in images}
 
 
@@ -79,7 +82,6 @@ def keep_listed(files: dict[str, Path], names: Path) -> dict[str, Path]:
     return {stem: path for stem, path in files.items() if stem in chosen}
 
 
-def _refuse(paths: list[Path], fault: str) -> None:
-    if paths:
-        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-        raise DataError(f"{paths[0]}: {fault}{more}")
+def counted(faults: Sequence[str]) -> str:
+    """The first fault, and how many others there are, in one line."""
+    return f"{faults[0]} (and {len(faults) - 1} more faults)" if len(faults) > 1 else faults[0]

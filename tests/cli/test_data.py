@@ -39,7 +39,11 @@ def test_a_good_and_a_bad_data_set(tmp_path: Path) -> None:
         "ripu: data/dusk/val/images/a.png: not a JPEG or PNG image",
     ]
 
+    (tmp_path / "data/dusk/val/labels/b.png").unlink()
     (tmp_path / "data/dusk/val/labels/c.png").unlink()
     done = _check(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "ripu: data/dusk/val/images/c.png: has no label\n"
+    assert done.stderr.splitlines() == [
+        "ripu: data/dusk/val/images/b.png: has no label",
+        "ripu: data/dusk/val/images/c.png: has no label",
+    ]
