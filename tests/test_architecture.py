@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "files": set[str](),
     "errors": set[str](),
-    "config": {"errors"},
+    "settings": set[str](),
+    "config": {"settings", "errors"},
     "core": {"config", "errors"},
     "data": {"core", "config", "errors"},
     "models": {"core", "config", "errors", "files"},
