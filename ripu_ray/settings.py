@@ -160,6 +160,9 @@ class TrainingConfig(Section):
     """Train on bought target pixels alone, without the source's losses; the source's images are never opened."""
     source_sampling: Literal["uniform", "rarity"] = "uniform"
     """rarity: the rarer a class among the source images drawn so far, the more often an image that has it."""
+    label_resolution: Literal["label", "input"] = "label"
+    """Where the losses are taken. label: logits are brought to the labels' size, and every bought pixel counts.
+    input: labels are resized to nearest to the images' size, as the reference does, and most bought pixels are lost."""
     source_batch: int = Field(4, ge=1)
     target_batch: int = Field(4, ge=1)
     optimiser: Literal["sgd", "adamw"] = "adamw"

@@ -24,6 +24,7 @@ from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, ImageSet
+from ripu_ray.data.pictures import resize_label
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.models.pretrained import load_pretrained
@@ -187,9 +188,16 @@ class _Draw:
 
     def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
         mine = chosen[worker_rank() :: num_workers()]
+        images_BHW3 = [images.image(image_id) for image_id in mine]
+        labels_BHW = [label(image_id) for image_id in mine]
+        if self._config.training.label_resolution == "input":
+            labels_BHW = [
+                resize_label(label_HW, image_HW3.shape[:2])
+                for label_HW, image_HW3 in zip(labels_BHW, images_BHW3, strict=True)
+            ]
         return Batch(
-            torch.stack([to_input(images.image(image_id)) for image_id in mine]).to(self._device),
-            torch.from_numpy(np.stack([label(image_id) for image_id in mine])).to(self._device),
+            torch.stack([to_input(image_HW3) for image_HW3 in images_BHW3]).to(self._device),
+            torch.from_numpy(np.stack(labels_BHW)).to(self._device),
             mine,
         )
 
