@@ -102,6 +102,9 @@ class FolderData(Section):
     """(height, width) the network sees; images are resized bilinearly. None: as stored."""
     label_size: Size | None = None
     """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
+    cache: Path | None = None
+    """Folder for decoded and resized images and labels, on a local disk; many processes may share it. None: decode
+    at every use."""
 
 
 class CityscapesData(Section):
@@ -125,6 +128,8 @@ class CityscapesData(Section):
     source_label_size: Size | None = None
     input_size: Size | None = None
     label_size: Size | None = None
+    cache: Path | None = None
+    """See `FolderData`."""
 
 
 class ModelConfig(Section):

@@ -15,7 +15,7 @@ LAYERS = {
     "settings": set[str](),
     "config": {"settings", "errors"},
     "core": {"config", "errors"},
-    "data": {"core", "config", "errors"},
+    "data": {"core", "config", "errors", "files"},
     "models": {"core", "config", "errors", "files"},
     "simulation": {"data", "models", "core", "config", "errors", "files"},
     "tracking": {"simulation", "core", "config", "errors", "files"},

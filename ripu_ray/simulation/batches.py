@@ -12,7 +12,8 @@ from torch import Tensor
 from ripu_ray.config import Config
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import purchase_radius
-from ripu_ray.data.loading import Domains, ImageSet
+from ripu_ray.data.images import ImageSet
+from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.models.networks import to_input
 from ripu_ray.simulation.sampling import RaritySampler, draw_ids
