@@ -181,6 +181,12 @@ class TrainingConfig(Section):
     consistency_weight: float = Field(0.1, ge=0)
     negative_weight: float = Field(1.0, ge=0)
     negative_threshold: float = Field(0.05, gt=0, lt=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: the network's pass runs under autocast; weights, optimiser and losses stay in float32."""
+    channels_last: bool = False
+    """Weights and images with the channels innermost in memory, which GPUs' convolutions like."""
+    compile: bool = False
+    """Run the network through torch.compile; on the CPU it needs a C++ compiler."""
 
 
 class Windows(Section):

@@ -65,9 +65,14 @@ class TrainingStep(nn.Module):
         return loss, means
 
     def _logits(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.network(batch.images_B3HW)
+        training, images_B3HW = self._training, batch.images_B3HW
+        if training.channels_last:
+            images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            logits: Tensor = self.network(images_B3HW)
         size = batch.labels_BHW.shape[-2:]
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+        # The losses need float32, and planes of their own for each class.
+        return F.interpolate(logits.float().contiguous(), size=size, mode="bilinear", align_corners=True)
 
 
 def train(
@@ -92,6 +97,11 @@ def train(
     config = job.config
     torch.set_num_threads(config.cluster.threads)
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
+    if config.training.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.training.compile:
+        # In place: a compiled copy would put `_orig_mod.` before the names of the state dict. One program a size.
+        network.compile(dynamic=False)
     optimiser = _optimiser(network, config.training)
     if job.start:
         state = load_training_state(job.start)
@@ -118,7 +128,9 @@ def train(
         on_step(step + 1 - job.first_step)
     if worker_rank() == 0:
         last = job.first_step + job.num_steps
-        TrainingState(network.state_dict(), optimiser.state_dict(), last).save(job.output)
+        # Others read the weights, and know nothing of channels_last.
+        weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        TrainingState(weights, optimiser.state_dict(), last).save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
