@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 Mode = Literal["region", "pixel"]
 AcquisitionName = Literal["ripu", "entropy", "random"]
@@ -75,6 +75,7 @@ def _odd(window: int) -> int:
 
 BudgetField = Annotated[Budget, BeforeValidator(Budget.parse)]
 Window = Annotated[int, AfterValidator(_odd)]
+Url = Annotated[str, StringConstraints(pattern="^(https?|file)://")]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
@@ -138,8 +139,9 @@ class ModelConfig(Section):
     name: Literal["compact", "deeplabv2", "deeplabv3plus"] = "compact"
     width: int = Field(32, ge=8, multiple_of=8)
     """Channels of `compact`; the others' are given."""
-    backbone_weights: Path | None = None
-    """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`."""
+    backbone_weights: Url | Path | None = Field(None, union_mode="left_to_right")
+    """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`: a file, or
+    where to fetch it."""
     init_from: Path | None = None
     """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
 
