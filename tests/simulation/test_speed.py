@@ -1,5 +1,8 @@
 """What makes training faster leaves the method alone: precision, memory layout, compilation, the cache."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +81,17 @@ def test_training_from_the_cache_is_training_from_the_files(tiny: Config, tmp_pa
         trained(config, tmp_path / name)
     expected = (tmp_path / "plain.pt").read_bytes()
     assert expected == (tmp_path / "empty.pt").read_bytes() == (tmp_path / "full.pt").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_missing_compiler_is_said_before_anything_starts(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from ripu_cli.main import app; app()", "sweep"]
+    without = os.environ | {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    done = subprocess.run(
+        [*command, "--set", "training.compile=true"], cwd=tmp_path, env=without, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "training.compile: torch.compile does not work on this machine" in " ".join(done.stderr.split())
 
 
 @pytest.mark.slow
