@@ -12,9 +12,10 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "files": set[str](),
     "errors": set[str](),
-    "config": {"errors"},
+    "settings": set[str](),
+    "config": {"settings", "errors"},
     "core": {"config", "errors"},
-    "data": {"core", "config", "errors"},
+    "data": {"core", "config", "errors", "files"},
     "models": {"core", "config", "errors", "files"},
     "simulation": {"data", "models", "core", "config", "errors", "files"},
     "tracking": {"simulation", "core", "config", "errors", "files"},

@@ -12,9 +12,10 @@ from PIL import Image
 
 from ripu_ray.config import CityscapesData, Data, SyntheticData
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.listing import counted
-from ripu_ray.data.loading import Domains, ImageSet
+from ripu_ray.data.loading import Domains
 from ripu_ray.errors import DataError
 
 Size = tuple[int, ...]

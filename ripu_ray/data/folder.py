@@ -1,5 +1,6 @@
 """Images and labels in `<root>/<domain>/<split>/{images,labels}/`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ class FolderImages:
 
     image_ids: tuple[str, ...]
     """`<domain>/<split>/<stem>`, sorted."""
+    files: Mapping[str, tuple[Path, Path]]
+    """Image id -> image and label."""
 
     def __init__(
         self,
@@ -54,8 +57,8 @@ class FolderImages:
         self._num_classes = num_classes
         self._input_size = input_size
         self._label_size = label_size
-        self._files = {f"{domain}/{split}/{stem}": pair for stem, pair in pairs.items()}
-        self.image_ids = tuple(self._files)
+        self.files = {f"{domain}/{split}/{stem}": pair for stem, pair in pairs.items()}
+        self.image_ids = tuple(self.files)
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """The image at the network's input size.
@@ -69,7 +72,7 @@ class FolderImages:
         Raises:
             DataError: the file is damaged, is not 8-bit, or asks to be rotated before it is shown.
         """
-        return read_image(self._files[image_id][0], self._input_size)
+        return read_image(self.files[image_id][0], self._input_size)
 
     def label(self, image_id: str) -> NDArray[np.uint8]:
         """The label map at the size at which labels are bought and evaluated.
@@ -84,7 +87,7 @@ class FolderImages:
             DataError: the file is damaged, is not an 8-bit single-channel PNG, differs in size from its image, or
                 holds an id outside the classes.
         """
-        image_path, path = self._files[image_id]
+        image_path, path = self.files[image_id]
         _check_label_header(path)
         height, width = picture_size(image_path)
         with opened(path) as picture:
@@ -102,7 +105,7 @@ class FolderImages:
         """(height, width) of `label(image_id)`, from the file's header at most. Raises DataError if it is damaged."""
         if self._label_size is not None:
             return self._label_size
-        return picture_size(self._files[image_id][1])
+        return picture_size(self.files[image_id][1])
 
 
 def _plain_name(name: str) -> str:

@@ -2,35 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import CityscapesData, Data, SyntheticData
+from ripu_ray.data.caching import CachedImages
 from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19, open_cityscapes
 from ripu_ray.data.folder import FolderImages
 from ripu_ray.data.gtav import open_gtav
+from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.labels import ClassTable, read_class_table
 from ripu_ray.data.synthetic import CLASSES, SyntheticImages
 from ripu_ray.data.synthia import open_synthia
 from ripu_ray.errors import DataError
-
-
-class ImageSet(Protocol):
-    """The images of one domain and split, with their labels."""
-
-    image_ids: tuple[str, ...]
-    """In an order that depends on the data alone."""
-
-    def image(self, image_id: str) -> NDArray[np.uint8]:
-        """(h, w, 3) uint8 RGB at the network's input size. Raises DataError that names the file."""
-
-    def label(self, image_id: str) -> NDArray[np.uint8]:
-        """(H, W) uint8 class ids, 255 = void, at label size. Raises DataError that names the file."""
-
-    def label_size(self, image_id: str) -> tuple[int, int]:
-        """(H, W) of the label map, without decoding it. Raises DataError that names the file."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +79,9 @@ def open_domains(data: Data, with_source: bool = True) -> Domains:
         raise DataError(f"{data.root}: data.root is not a folder")
     classes = read_class_table(data.root / "classes.json")
 
-    def open_folder(domain: str, split: str) -> FolderImages:
-        return FolderImages(data.root, domain, split, classes.num_classes, data.input_size, data.label_size)
+    def open_folder(domain: str, split: str) -> ImageSet:
+        images = FolderImages(data.root, domain, split, classes.num_classes, data.input_size, data.label_size)
+        return _cached(images, data.cache, "folder", classes, data.input_size, data.label_size)
 
     return Domains(
         classes=classes,
@@ -112,10 +98,13 @@ def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
         if data.source_root is None:
             raise DataError(f"data.source_root: expected the folder of {data.source}")
         open_source = open_gtav if data.source == "gtav" else open_synthia
-        source = open_source(data.source_root, data.source_list, data.source_input_size, data.source_label_size)
+        sizes = data.source_input_size, data.source_label_size
+        source = open_source(data.source_root, data.source_list, *sizes)
+        source = _cached(source, data.cache, data.source, classes, *sizes)
 
     def open_target(split: str, names: Path | None) -> ImageSet:
-        return open_cityscapes(data.target_root, split, classes, names, data.input_size, data.label_size)
+        images = open_cityscapes(data.target_root, split, classes, names, data.input_size, data.label_size)
+        return _cached(images, data.cache, "cityscapes", classes, data.input_size, data.label_size)
 
     return Domains(
         classes=classes,
@@ -123,3 +112,18 @@ def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
         pool=open_target("train", data.train_list),
         validation=open_target("val", data.validation_list),
     )
+
+
+def _cached(
+    images: FileImageSet,
+    folder: Path | None,
+    reader: str,
+    classes: ClassTable,
+    input_size: tuple[int, int] | None,
+    label_size: tuple[int, int] | None,
+) -> ImageSet:
+    """`images`, by way of the cache if there is one. The other arguments say what its entries were read with."""
+    if folder is None:
+        return images
+    reading = {"reader": reader, "classes": classes.names, "input_size": input_size, "label_size": label_size}
+    return CachedImages(images, folder, reading)

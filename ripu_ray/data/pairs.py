@@ -27,6 +27,8 @@ class PairedImages:
 
     image_ids: tuple[str, ...]
     """In the order of `pairs`."""
+    files: Mapping[str, tuple[Path, Path]]
+    """`pairs`."""
 
     def __init__(
         self,
@@ -36,13 +38,13 @@ class PairedImages:
         input_size: tuple[int, int] | None,
         label_size: tuple[int, int] | None,
     ) -> None:
-        self._pairs, self._read_ids, self._train_ids_256 = pairs, read_ids, train_ids_256
+        self.files, self._read_ids, self._train_ids_256 = pairs, read_ids, train_ids_256
         self._input_size, self._label_size = input_size, label_size
         self.image_ids = tuple(pairs)
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB. Raises DataError: the file is damaged or not 8-bit."""
-        return read_image(self._pairs[image_id][0], self._input_size)
+        return read_image(self.files[image_id][0], self._input_size)
 
     def label(self, image_id: str) -> NDArray[np.uint8]:
         """The label map.
@@ -57,7 +59,7 @@ class PairedImages:
             DataError: the file is damaged or in another encoding, holds an id that the data set does not have, or
                 differs in size from its image while not both are resized.
         """
-        image_path, path = self._pairs[image_id]
+        image_path, path = self.files[image_id]
         ids_HW = self._read_ids(path)
         if self._input_size is None or self._label_size is None:
             height, width = picture_size(image_path)
@@ -73,7 +75,7 @@ class PairedImages:
 
     def label_size(self, image_id: str) -> tuple[int, int]:
         """(height, width) of `label(image_id)`, from the file's header at most. Raises DataError if it is damaged."""
-        return self._label_size or picture_size(self._pairs[image_id][1])
+        return self._label_size or picture_size(self.files[image_id][1])
 
 
 def train_id_table(train_ids: Mapping[int, int], void: Iterable[int]) -> NDArray[np.int16]:

@@ -17,7 +17,8 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.files import replace_json
 from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
-from ripu_ray.simulation.training import train, worker_rank
+from ripu_ray.simulation.training import train
+from ripu_ray.simulation.workers import worker_rank
 
 
 class RayFineTuner:

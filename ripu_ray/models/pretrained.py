@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ripu_ray.config import ModelConfig
 from ripu_ray.errors import DataError
 from ripu_ray.models.checkpoints import load_checkpoint
+from ripu_ray.models.fetching import fetch
 
 _PUBLISHED = {"feature_extractor": "feature_extractor.", "classifier": "head."}
 """State dicts of a checkpoint of the reference implementation -> prefix of their names in our networks."""
@@ -23,11 +24,13 @@ def load_pretrained(network: nn.Module, model: ModelConfig) -> None:
         model: `backbone_weights` or `init_from` are read.
 
     Raises:
-        DataError: as `read_backbone` and `read_weights`.
+        DataError: as `fetch`, `read_backbone` and `read_weights`.
     """
     if model.backbone_weights:
         # Strict loading would ask for the head, which keeps its fresh weights.
-        network.load_state_dict(read_backbone(model.backbone_weights, network), strict=False)
+        weights = model.backbone_weights
+        path = fetch(weights) if isinstance(weights, str) else weights
+        network.load_state_dict(read_backbone(path, network), strict=False)
     if model.init_from:
         network.load_state_dict(read_weights(model.init_from, network))
 

@@ -16,7 +16,8 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
 
     Raises:
         DataError: names the file that is missing or wrong: images, labels, weights to start from.
-        ConfigError: a window is larger than an image, or a budget buys nothing in any image.
+        ConfigError: a window is larger than an image, a budget buys nothing in any image, or nothing can be compiled
+            though `training.compile` asks for it.
     """
     config = trials[0].config
     data = config.data
@@ -25,6 +26,8 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
     for trial in trials:
         _check_purchases(trial, domains)
     _check_weights(config.model, domains)
+    if config.training.compile and not config.cluster.gpu:
+        _check_compiler()
 
 
 def _check_weights(model: ModelConfig, domains: Domains) -> None:
@@ -35,6 +38,17 @@ def _check_weights(model: ModelConfig, domains: Domains) -> None:
     from ripu_ray.models.pretrained import load_pretrained
 
     load_pretrained(build_network(model, domains.classes.num_classes, seed=0), model)
+
+
+def _check_compiler() -> None:
+    """Of this machine; what the GPUs' machines can compile, they find out."""
+    import torch
+
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(8))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"training.compile: torch.compile does not work on this machine ({reason})") from None
 
 
 def _check_purchases(trial: Trial, domains: Domains) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.randomness import generator
-from ripu_ray.data.loading import ImageSet
+from ripu_ray.data.images import ImageSet
 from ripu_ray.errors import DataError
 
 SUB_EPOCH = 3000

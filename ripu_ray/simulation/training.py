@@ -8,41 +8,28 @@ stop and go on anywhere.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ripu_ray.config import Config, TrainingConfig
-from ripu_ray.core.budget import annotate
-from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
 from ripu_ray.core.randomness import generator
-from ripu_ray.data.loading import Domains, ImageSet
+from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
+from ripu_ray.simulation.batches import Batch, Draw, drawn_ahead
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.grid import schedule_steps
 from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
-from ripu_ray.simulation.sampling import RaritySampler, draw_ids
+from ripu_ray.simulation.workers import num_workers, worker_rank
 
 WrapStep = Callable[[nn.Module], nn.Module]
 """How a step is made data-parallel, such as DistributedDataParallel."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images (B, 3, h, w) float32 with labels (B, H, W) uint8, and where they come from."""
-
-    images_B3HW: Tensor
-    labels_BHW: Tensor
-    image_ids: tuple[str, ...]
 
 
 class TrainingStep(nn.Module):
@@ -78,9 +65,14 @@ class TrainingStep(nn.Module):
         return loss, means
 
     def _logits(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.network(batch.images_B3HW)
+        training, images_B3HW = self._training, batch.images_B3HW
+        if training.channels_last:
+            images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            logits: Tensor = self.network(images_B3HW)
         size = batch.labels_BHW.shape[-2:]
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+        # The losses need float32, and planes of their own for each class.
+        return F.interpolate(logits.float().contiguous(), size=size, mode="bilinear", align_corners=True)
 
 
 def train(
@@ -105,6 +97,11 @@ def train(
     config = job.config
     torch.set_num_threads(config.cluster.threads)
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
+    if config.training.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.training.compile:
+        # In place: a compiled copy would put `_orig_mod.` before the names of the state dict. One program a size.
+        network.compile(dynamic=False)
     optimiser = _optimiser(network, config.training)
     if job.start:
         state = load_training_state(job.start)
@@ -113,10 +110,10 @@ def train(
     else:
         load_pretrained(network, config.model)
     step_module = wrap(TrainingStep(network, config.training).train())
-    draw = _Draw(config, domains, device, job.annotated)
+    draw = Draw(config, domains, device, job.annotated)
     sums: dict[str, float] = defaultdict(float)
-    for step in range(job.first_step, job.first_step + job.num_steps):
-        source, target = draw.source(step), draw.target(step)
+    for step, batches in drawn_ahead(draw, range(job.first_step, job.first_step + job.num_steps)):
+        source, target = (batch and batch.to(device) for batch in batches)
         _set_rate(optimiser, config, step)
         optimiser.zero_grad(set_to_none=True)
         seed_dropout(config.seed, step)
@@ -131,67 +128,15 @@ def train(
         on_step(step + 1 - job.first_step)
     if worker_rank() == 0:
         last = job.first_step + job.num_steps
-        TrainingState(network.state_dict(), optimiser.state_dict(), last).save(job.output)
+        # Others read the weights, and know nothing of channels_last.
+        weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        TrainingState(weights, optimiser.state_dict(), last).save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
 def seed_dropout(seed: int, step: int) -> None:
     """Make what a step drops a function of seed, step and worker; dropout takes torch's global random state alone."""
     torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
-
-
-def num_workers() -> int:
-    """Workers that train together."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def worker_rank() -> int:
-    """Index of this worker."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-class _Draw:
-    """The batches of a phase; each worker takes every `num_workers`-th image of the same batch."""
-
-    def __init__(
-        self, config: Config, domains: Domains, device: str, annotated: Mapping[str, NDArray[np.int32]] | None
-    ) -> None:
-        self._config, self._domains, self._device, self._annotated = config, domains, device, annotated
-        self._radius = purchase_radius(config.strategy.mode, config.strategy.radius)
-
-        self._rarity: RaritySampler | None = None
-        if config.training.source_sampling == "rarity" and not config.training.source_free:
-            self._rarity = RaritySampler(domains.source, domains.classes.num_classes, config.seed)
-
-    def source(self, step: int) -> Batch | None:
-        images, size = self._domains.source, self._config.training.source_batch
-        if self._config.training.source_free:
-            return None
-        first = step * size
-        if self._rarity:
-            return self._batch(images, self._rarity.draw(first, size), images.label)
-        return self._batch(images, draw_ids(images.image_ids, self._config.seed, "source", first, size), images.label)
-
-    def target(self, step: int) -> Batch | None:
-        annotated, images = self._annotated, self._domains.pool
-        if annotated is None:
-            return None
-        # Round steps are counted from the end of the warm-up, so that every image of the pool comes once an epoch.
-        step -= self._config.training.warmup_steps
-        size = self._config.training.target_batch
-        return self._batch(
-            images,
-            draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
-            lambda image_id: annotate(images.label(image_id), annotated[image_id], self._radius),
-        )
-
-    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
-        mine = chosen[worker_rank() :: num_workers()]
-        return Batch(
-            torch.stack([to_input(images.image(image_id)) for image_id in mine]).to(self._device),
-            torch.from_numpy(np.stack([label(image_id) for image_id in mine])).to(self._device),
-            mine,
-        )
 
 
 def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:

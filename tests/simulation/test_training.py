@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.core.budget import annotate
@@ -15,8 +16,9 @@ from ripu_ray.simulation.checkpoint import load_training_state
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.simulation.protocols import TrainingJob
 from ripu_ray.simulation.sampling import draw_ids
-from ripu_ray.simulation.training import poly_rate, seed_dropout
+from ripu_ray.simulation.training import poly_rate, seed_dropout, train
 from tests.conftest import TINY
+from tests.data.folders import STEMS, write_data_set
 from tests.runs import ignore_steps
 
 
@@ -96,6 +98,42 @@ def test_one_step_is_the_paper_s(tmp_path: Path, name: str) -> None:
         error = (after[key].to(dtype) - (before[key] - step)).abs().max()
         rounding = torch.finfo(torch.float32).eps * before[key].abs().max()
         assert error <= 1e-5 * step.abs().max() + rounding, key
+
+
+@pytest.mark.parametrize("resolution", ["label", "input"])
+def test_every_bought_pixel_reaches_the_loss_unless_labels_shrink(
+    tiny: Config, tmp_path: Path, resolution: str
+) -> None:
+    """Labels twice as large as images: the target's loss is the mean over all bought pixels, or over what is left."""
+    data = write_data_set(tmp_path).model_copy(update={"input_size": (12, 20), "label_size": (24, 40)})
+    training = tiny.training.model_copy(
+        update={"label_resolution": resolution, "target_batch": len(STEMS), "warmup_steps": 0}
+    )
+    config = tiny.model_copy(update={"data": data, "training": training})
+    domains = open_domains(data)
+    # From the third row on: the first two are void in these labels.
+    annotated = {image_id: np.array([[4, 5], [9, 17], [20, 30]], np.int32) for image_id in domains.pool.image_ids}
+    job = TrainingJob(config, 0, 1, start=None, output=tmp_path / "w.pt", phase="round 0", annotated=annotated)
+    labels: list[Tensor] = []
+
+    def watch(step: nn.Module) -> nn.Module:
+        step.register_forward_pre_hook(lambda _, batches: labels.append(batches[1].labels_BHW))
+        return step
+
+    losses = train(job, domains, "cpu", ignore_steps, wrap=watch)
+    (label_BHW,) = labels
+    num_bought = len(STEMS) * 3 * 9
+    num_left = int((label_BHW != 255).sum())
+    # Every second row and column is kept: of a 3x3 window 1, 2 or 4 pixels.
+    assert num_left == num_bought if resolution == "label" else num_left < num_bought / 2
+
+    network = build_network(config.model, domains.classes.num_classes, config.seed)
+    ids = draw_ids(domains.pool.image_ids, config.seed, "target", 0, len(STEMS))
+    logits = network(torch.stack([to_input(domains.pool.image(image_id)) for image_id in ids]))
+    size = (24, 40) if resolution == "label" else (12, 20)
+    logits = torch.nn.functional.interpolate(logits, size, mode="bilinear", align_corners=True)
+    expected = torch.nn.functional.cross_entropy(logits, label_BHW.long(), ignore_index=255)
+    assert losses["target_cross_entropy"] == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
 def test_each_epoch_holds_every_image_once() -> None:
