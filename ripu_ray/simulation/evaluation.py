@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ripu_ray.config import Config
 from ripu_ray.core.metrics import confusion_counts, iou, miou, pixel_accuracy
@@ -21,6 +19,7 @@ from ripu_ray.files import replace_file
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.models.pretrained import read_weights
 from ripu_ray.simulation.local import local_device
+from ripu_ray.simulation.prediction import predict
 
 
 @dataclass(frozen=True)
@@ -93,37 +92,6 @@ def evaluate_checkpoint(
         if predictions is not None:
             _write_picture(predictions / f"{image_id}.png", colours_C3[predicted_HW])
     return figures(confusion_CC, classes)
-
-
-@torch.inference_mode()
-def predict(network: nn.Module, image_13HW: Tensor, size: tuple[int, ...], flip: bool = False) -> NDArray[np.int64]:
-    """The class of each pixel.
-
-    Args:
-        network: in evaluation mode.
-        image_13HW: (1, 3, h, w) float, from `to_input`.
-        size: (H, W) of the prediction; the logits are brought there bilinearly with aligned corners.
-        flip: the mean of the softmax of the image and, mirrored back, of its mirror image decides.
-
-    Returns:
-        (H, W) integer class ids.
-
-    Raises:
-        NonFiniteError: a logit is NaN or infinite.
-    """
-
-    def upsampled(image_13HW: Tensor) -> Tensor:
-        logits: Tensor = network(image_13HW)
-        if not torch.isfinite(logits).all():
-            raise NonFiniteError("a NaN or an infinity among the logits")
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)[0]
-
-    scores_CHW = upsampled(image_13HW)
-    if flip:
-        mirrored_CHW = upsampled(image_13HW.flip(3)).flip(2)
-        scores_CHW = scores_CHW.softmax(dim=0) + mirrored_CHW.softmax(dim=0)
-    predicted_HW: NDArray[np.int64] = scores_CHW.argmax(dim=0).cpu().numpy()
-    return predicted_HW
 
 
 def _write_picture(path: Path, colours_HW3: NDArray[np.uint8]) -> None:

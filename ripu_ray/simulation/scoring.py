@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from ripu_ray.config import Config
 from ripu_ray.core.acquisition import ACQUISITIONS, pixel_maps
@@ -20,6 +19,7 @@ from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.simulation.checkpoint import network_state
+from ripu_ray.simulation.prediction import predict
 from ripu_ray.simulation.protocols import ScoreRequest
 from ripu_ray.simulation.selections import Selection
 
@@ -100,14 +100,17 @@ class ImageScorer:
                 return centres[len(request.centres_N2) :], np.concatenate(scores)
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
-        """Confusion counts (C, C) over validation images."""
+        """Confusion counts (C, C) over validation images. Raises NonFiniteError, with the image."""
         num_classes = self._domains.classes.num_classes
         total = np.zeros((num_classes, num_classes), np.int64)
         for image_id in image_ids:
             label = self._domains.validation.label(image_id)
-            logits = self._logits(self._domains.validation.image(image_id))
-            upsampled = F.interpolate(logits[None], size=label.shape, mode="bilinear", align_corners=True)
-            total += confusion_counts(upsampled[0].argmax(dim=0).cpu().numpy(), label, num_classes)
+            image_13HW = to_input(self._domains.validation.image(image_id))[None].to(self._device)
+            try:
+                predicted = predict(self._network, image_13HW, label.shape)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"evaluation, image {image_id}: {error}") from None
+            total += confusion_counts(predicted, label, num_classes)
         return total
 
     @property

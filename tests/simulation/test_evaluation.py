@@ -13,8 +13,9 @@ from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError, DataError, NonFiniteError
 from ripu_ray.models.networks import build_network, to_input
-from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures, predict
+from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures
 from ripu_ray.simulation.grid import warmup_key
+from ripu_ray.simulation.prediction import predict
 from tests.runs import run_all
 
 
