@@ -2,16 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-cluster fuzz lint clean
 
 demo: .venv/installed
 	$(BIN)/ripu sweep --budgets 2.2,5 --mode region
 
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not cluster"
 
 test-all: lint
 	$(BIN)/pytest
+
+test-cluster: .venv/installed-dev
+	$(BIN)/pytest -m cluster
+
+# Random inputs, new ones each time: 17 kinds, so more than 2,000 cases. `make test` tries a fixed few.
+fuzz: .venv/installed-dev
+	RIPU_FUZZ_CASES=150 $(BIN)/pytest tests/fuzz
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

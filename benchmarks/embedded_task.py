@@ -16,36 +16,18 @@ import pandas as pd
 from ripu_ray.config import Config, load_config
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.reporting.results import collect
-from ripu_ray.simulation.grid import schedule_steps
 from ripu_ray.simulation.protocols import Progress
 from ripu_ray.simulation.run_folder import RunFolder
+
+QUIET = ("tracking.wandb=disabled",)
 
 
 def main(num_seeds: int) -> None:
     """Measure and print."""
     seeds = list(range(num_seeds))
-    default = Config()
-    quiet = ["tracking.wandb=disabled"]
-    strategies = load_config(None, quiet, {"sweep.acquisitions": ["ripu", "random"], "sweep.seeds": seeds})
-    # Every pixel bought in one round as long as all rounds together, on the same schedule.
-    steps = default.strategy.rounds * default.training.round_steps
-    everything = [
-        "strategy.budget=100",
-        "strategy.mode=pixel",
-        "strategy.windows.pixel=1",
-        "strategy.acquisition=random",
-        "strategy.rounds=1",
-        f"training.round_steps={steps}",
-        f"training.schedule_steps={schedule_steps(default)}",
-    ]
-    full = load_config(None, [*quiet, *everything], {"sweep.seeds": seeds})
+    flags = {"sweep.acquisitions": ["ripu", "random", "full"], "sweep.seeds": seeds}
     with tempfile.TemporaryDirectory() as folder:
-        table = pd.DataFrame(
-            {
-                **_last_miou(_run(Path(folder) / "strategies", strategies)),
-                "full": _run(Path(folder) / "full", full).query("round == 0").set_index("seed")["miou"],
-            }
-        )
+        table = pd.DataFrame(_last_miou(_run(Path(folder) / "strategies", load_config(None, QUIET, flags))))
     points = 100 * table
     print(points.round(1).to_string())
     print(points.agg(["mean", "std"]).round(2).to_string())
@@ -65,11 +47,11 @@ def _run(folder: Path, config: Config) -> pd.DataFrame:
 
 def _last_miou(results: pd.DataFrame) -> dict[str, "pd.Series[float]"]:
     by_seed = results.set_index("seed")
-    last = by_seed[by_seed["round"] == by_seed["round"].max()]
+    last = results.groupby("trial", sort=False).tail(1).set_index("seed")
     start = by_seed[(by_seed["round"] == -1) & (by_seed["acquisition"] == "ripu")]
     return {
         "source-only": start["miou"],
-        **{name: rows["miou"] for name, rows in last.groupby("acquisition")},
+        **{str(name): rows["miou"] for name, rows in last.groupby("acquisition")},
         **{f"spent {name} %": rows["spent_share"] for name, rows in last.groupby("acquisition")},
     }
 

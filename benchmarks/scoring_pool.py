@@ -102,6 +102,7 @@ def bytes_per_region() -> float:
         np.zeros(count, np.float32),
         np.full(count, 9, np.uint32),
         np.zeros(count, np.uint32),
+        np.full(count, 3, np.uint32),
     )
     return len(pickle.dumps(PackedSelections.pack([selection] * 8), protocol=5)) / (8 * count)
 
@@ -128,7 +129,7 @@ def write_pictures(root: Path) -> Path:
 def write_weights(config: Config, path: Path) -> Path:
     """A checkpoint of an untrained network."""
     network = build_network(config.model, open_domains(config.data).classes.num_classes, seed=0)
-    TrainingState(network.state_dict(), {}, 0).save(path)
+    TrainingState(network.state_dict(), {"state": {}, "param_groups": []}, 0).save(path)
     return path
 
 

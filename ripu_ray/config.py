@@ -11,41 +11,49 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from ripu_ray.datasets import CityscapesData, Data, FolderData, SyntheticData
 from ripu_ray.errors import ConfigError
+from ripu_ray.fields import Budget, BudgetField, Section, Seed, Size, Window
 from ripu_ray.settings import (
+    REFERENCES,
     AcquisitionName,
-    Budget,
-    BudgetField,
-    CityscapesData,
+    Allocation,
     ClusterConfig,
-    Data,
-    FolderData,
+    CostConfig,
     Mode,
     ModelConfig,
-    Section,
-    Size,
+    NoiseConfig,
+    OracleConfig,
+    Reference,
+    Shape,
     StrategyConfig,
     SweepConfig,
-    SyntheticData,
     TrackingConfig,
     TrainingConfig,
     WandbMode,
-    Window,
     Windows,
 )
+from ripu_ray.trees import find_credentials, read_yaml
 
 __all__ = [
+    "REFERENCES",
     "AcquisitionName",
+    "Allocation",
     "Budget",
     "BudgetField",
     "CityscapesData",
     "ClusterConfig",
     "Config",
+    "CostConfig",
     "Data",
     "FolderData",
     "Mode",
     "ModelConfig",
+    "NoiseConfig",
+    "OracleConfig",
     "Overrides",
+    "Reference",
+    "Shape",
     "Size",
     "StrategyConfig",
     "SweepConfig",
@@ -58,6 +66,7 @@ __all__ = [
     "dump_config",
     "load_config",
     "to_tree",
+    "vary",
 ]
 
 
@@ -68,22 +77,36 @@ def _default_dataset(data: object) -> object:
 class Config(Section):
     """Everything that a run, or a sweep of runs, depends on."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
+    oracle: OracleConfig = OracleConfig()
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _source_free_has_a_start(self) -> Self:
-        if self.training.source_free and not self.model.init_from:
-            raise ValueError("training.source_free needs model.init_from, the checkpoint of a source-only model")
-        if self.training.source_free and self.training.warmup_steps:
-            raise ValueError("training.source_free needs training.warmup_steps=0: there is no source to warm up on")
+        if self.training.source_free and bool(self.model.init_from) == bool(self.training.warmup_steps):
+            raise ValueError(
+                "training.source_free starts either from model.init_from, the checkpoint of a source-only model, with "
+                "training.warmup_steps=0, or from a warm-up on the source, without model.init_from"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _regions_have_a_shape(self) -> Self:
+        shape = self.strategy.shape
+        if shape != "sliding" and "pixel" in (self.sweep.modes or (self.strategy.mode,)):
+            raise ValueError(f"strategy.shape {shape}: mode pixel buys single pixels, which have no shape but sliding")
+        return self
+
+    @property
+    def opens_source(self) -> bool:
+        """Whether anything, a warm-up at least, trains on the source."""
+        return not self.training.source_free or self.training.warmup_steps > 0
 
     def round_steps(self, round_index: int) -> int:
         """Optimiser updates of a round, 0-based."""
@@ -129,17 +152,31 @@ def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: O
         if not sign or not key.strip():
             raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value") from None
+            value = read_yaml(text)
+        except ValueError as error:
+            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value ({error})") from None
         _put(tree, key.strip(), value, origin=f"--set {setting}")
     for key, value in (flags or {}).items():
         if value is not None:
             _put(tree, key, value, origin=key)
+    if place := find_credentials(tree):
+        raise ConfigError(
+            f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
+            "fetch what it names yourself, and name the file"
+        )
+    return _validate(tree, file)
+
+
+def vary(config: Config, values: Overrides) -> Config:
+    """The configuration with other values at some dotted keys, checked again. Raises ConfigError: names the keys."""
+    tree = to_tree(config)
+    for key, value in values.items():
+        _put(tree, key, value, origin=f"sweep.vary {key}")
     try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(_one_line(error, file)) from None
+        return _validate(tree, None)
+    except ConfigError as error:
+        named = ", ".join(f"{key}={value}" for key, value in values.items())
+        raise ConfigError(f"sweep.vary {named}: {error}") from None
 
 
 def dump_config(config: Config) -> str:
@@ -157,13 +194,13 @@ def to_tree(config: Config) -> dict[str, Any]:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{file}: not valid YAML{where}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not valid YAML (not UTF-8)") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -179,6 +216,13 @@ def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
             raise ConfigError(f"{origin}: {key!r} is a value, not a section")
         tree = child
     tree[last] = value
+
+
+def _validate(tree: dict[str, Any], file: Path | None) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, file)) from None
 
 
 def _one_line(error: ValidationError, file: Path | None) -> str:

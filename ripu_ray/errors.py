@@ -5,15 +5,39 @@ RipuError
 │   ├── ConfigError              a key, a value or a combination of values
 │   ├── DataError                a folder, an image, a label or a class file
 │   └── RunFolderError           a run folder that holds something else, or is damaged
+├── StorageError                 a file that cannot be written: the disk is full, say
 ├── ClusterError                 Ray does not have, or did not give, what a phase asked for
+├── StoppedError             somebody asked the run to stop; it goes on when it is resumed
 └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
+
+RemoteError (OSError)            a store behind a URL that refuses, or does not answer; trying again may help
 """
 
+import re
 from collections.abc import Sequence
+
+_LONGEST = 1000
+"""Characters of a message; the middle of a longer one is left out."""
+_PASSWORD = re.compile(r"(://)[^/?#\s]*@")
 
 
 class RipuError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Root of everything this package raises on purpose.
+
+    Whatever a message quotes, it is one line that can be printed: line ends, control and unpaired characters are
+    written as escapes, the password of a URL is masked, and what is too long is cut.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(in_one_line(message))
+
+
+def in_one_line(text: str) -> str:
+    """A text as one line of at most 1,000 characters, without passwords of URLs."""
+    masked = _PASSWORD.sub(r"\1***@", text)
+    if len(masked) > _LONGEST:
+        masked = f"{masked[: _LONGEST * 3 // 4]} ... {masked[-_LONGEST // 5 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in masked)
 
 
 class InputError(RipuError, ValueError):
@@ -33,15 +57,30 @@ class DataError(InputError):
 
     def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.faults = tuple(faults) or (message,)
+        self.faults = tuple(map(in_one_line, faults)) or (str(self),)
 
 
 class RunFolderError(InputError):
     """A run folder that belongs to another sweep, or whose files are damaged."""
 
 
+class StorageError(RipuError):
+    """A file that cannot be written."""
+
+
+class RemoteError(OSError):
+    """A store behind a URL refuses, or does not answer. As of a disk, `filename` and `strerror` say what and why."""
+
+    def __str__(self) -> str:
+        return in_one_line(f"{self.filename}: {self.strerror}")
+
+
 class ClusterError(RipuError):
     """Ray cannot hold, or lost, what a phase needs."""
+
+
+class StoppedError(RipuError):
+    """The run was asked to stop, and has written down where it stands."""
 
 
 class NonFiniteError(RipuError, ArithmeticError):

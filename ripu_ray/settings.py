@@ -1,148 +1,77 @@
 """The sections of the configuration: frozen pydantic models, unknown keys refused.
 
-This module imports nothing of ours; everybody takes the sections from `config`.
+This module imports nothing of ours but what fields may be; everybody takes the sections from `config`.
 """
 
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from collections import Counter
+from decimal import Decimal
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    model_validator,
+)
+
+from ripu_ray.fields import (
+    Budget,
+    BudgetField,
+    Chance,
+    Count,
+    FilePath,
+    Number,
+    NumScorers,
+    Section,
+    Seed,
+    Steps,
+    Url,
+    WandbName,
+    Weight,
+    Window,
+)
+from ripu_ray.trees import read_yaml
 
 Mode = Literal["region", "pixel"]
-AcquisitionName = Literal["ripu", "entropy", "random"]
+AcquisitionName = Literal["ripu", "impurity", "uncertainty", "entropy", "margin", "confidence", "random"]
+Reference = Literal["source_only", "full"]
+"""What strategies are measured by: training on for as many steps, with nothing or with everything bought."""
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
+Shape = Literal["sliding", "grid", "superpixels"]
+Allocation = Literal["per_image", "pool"]
 WandbMode = Literal["auto", "offline", "online", "disabled"]
 
-_BUDGET_DECIMALS = 6
-"""Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
-_BUDGET_PIXELS_LIMIT = 10**9
 
-
-class Section(BaseModel):
-    """What every part of the configuration is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Budget(Section):
-    """What may be bought of each target image over all rounds.
-
-    Attributes:
-        value: per cent of the image's pixels in (0, 100], or pixels per image, > 0.
-        unit: which of the two.
-    """
-
-    value: Decimal
-    unit: Literal["percent", "pixels"]
-
-    @classmethod
-    def parse(cls, text: object) -> "Budget":
-        """Read `2.2` (per cent) or `40px` (pixels per image). Raises ValueError for anything else."""
-        if isinstance(text, Budget):
-            return text
-        word = str(text).strip()
-        unit: Literal["percent", "pixels"] = "pixels" if word.endswith("px") else "percent"
-        expected = (
-            f"budget {word!r}: expected per cent of an image's pixels, above 0 and up to 100, such as 2.2, "
-            "or a whole number of pixels, such as 40px"
-        )
+def _varied(value: object) -> object:
+    """`{key: [values]}` from texts `key=value,value`, values in YAML; anything else as it is."""
+    if not isinstance(value, list):
+        return value
+    varied: dict[str, object] = {}
+    for text in map(str, value):
+        key, sign, listed = text.partition("=")
         try:
-            value = Decimal(word.removesuffix("px"))
-        except InvalidOperation:
-            raise ValueError(expected) from None
-        if not value.is_finite() or not 0 < value <= (100 if unit == "percent" else _BUDGET_PIXELS_LIMIT):
-            raise ValueError(expected)
-        if value != round(value, 0 if unit == "pixels" else _BUDGET_DECIMALS):
-            raise ValueError(expected)
-        return cls(value=value.normalize(), unit=unit)
-
-    def pixels(self, num_pixels: int) -> Fraction:
-        """The budget in pixels, exact, of an image of `num_pixels` pixels."""
-        if self.unit == "percent":
-            return Fraction(self.value) * num_pixels / 100
-        return Fraction(self.value)
-
-    def __str__(self) -> str:
-        return f"{self.value:f}" + ("px" if self.unit == "pixels" else "")
+            values = read_yaml(f"[{listed}]")
+        except ValueError:
+            values = []
+        if not (sign and key.strip() and values) or key.strip() in varied:
+            raise ValueError(f"vary {text!r}: expected key=value,value, each key once, such as data.shift=0,1")
+        varied[key.strip()] = values
+    return varied
 
 
-def _odd(window: int) -> int:
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"window {window}: expected an odd number of pixels, 1 or more")
-    return window
-
-
-BudgetField = Annotated[Budget, BeforeValidator(Budget.parse)]
-Window = Annotated[int, AfterValidator(_odd)]
-Url = Annotated[str, StringConstraints(pattern="^(https?|file)://")]
-Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
-
-
-class SyntheticData(Section):
-    """The embedded task: street-like scenes drawn from a seed, nothing to download."""
-
-    dataset: Literal["synthetic"] = "synthetic"
-    num_source: int = Field(80, ge=1)
-    num_pool: int = Field(40, ge=1)
-    num_validation: int = Field(24, ge=1)
-    size: Size = (96, 128)
-    seed: int = Field(0, ge=0)
-
-
-class FolderData(Section):
-    """Images and labels in `<root>/<domain>/<split>/{images,labels}/` with `<root>/classes.json`."""
-
-    dataset: Literal["folder"] = "folder"
-    root: Path
-    source: str = "source"
-    target: str = "target"
-    train_split: str = "train"
-    validation_split: str = "val"
-    input_size: Size | None = None
-    """(height, width) the network sees; images are resized bilinearly. None: as stored."""
-    label_size: Size | None = None
-    """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
-    cache: Path | None = None
-    """Folder for decoded and resized images and labels, on a local disk; many processes may share it. None: decode
-    at every use."""
-
-
-class CityscapesData(Section):
-    """GTAV or SYNTHIA as the source and Cityscapes as the target, each in the folders it is published in.
-
-    With GTAV there are 19 classes, with SYNTHIA 16. Sizes are (height, width), as in `FolderData`.
-    """
-
-    dataset: Literal["cityscapes"]
-    source: Literal["gtav", "synthia"]
-    source_root: Path | None = None
-    """Holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder RAND_CITYSCAPES).
-    May be left out where the source is not opened."""
-    target_root: Path
-    """Holds `leftImg8bit` and `gtFine`."""
-    source_list: Path | None = None
-    """Text file, one image file name a line: the images to use. None: all."""
-    train_list: Path | None = None
-    validation_list: Path | None = None
-    source_input_size: Size | None = None
-    source_label_size: Size | None = None
-    input_size: Size | None = None
-    label_size: Size | None = None
-    cache: Path | None = None
-    """See `FolderData`."""
+Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
 
 
 class ModelConfig(Section):
     """The network."""
 
     name: Literal["compact", "deeplabv2", "deeplabv3plus"] = "compact"
-    width: int = Field(32, ge=8, multiple_of=8)
+    width: Annotated[int, Number] = Field(32, ge=8, le=1024, multiple_of=8)
     """Channels of `compact`; the others' are given."""
-    backbone_weights: Url | Path | None = Field(None, union_mode="left_to_right")
+    backbone_weights: Url | FilePath | None = Field(None, union_mode="left_to_right")
     """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`: a file, or
     where to fetch it."""
-    init_from: Path | None = None
+    init_from: FilePath | None = None
     """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
 
     @model_validator(mode="after")
@@ -157,36 +86,40 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """The recipe. Steps are optimiser updates; the learning rate falls as (1 - step / schedule_steps) ** power."""
 
-    warmup_steps: int = Field(300, ge=0)
-    round_steps: int = Field(60, ge=1)
-    last_round_steps: int | None = Field(None, ge=1)
+    warmup_steps: Annotated[int, Number] = Field(300, ge=0, le=10**9)
+    round_steps: Steps = 60
+    last_round_steps: Steps | None = None
     """Of the last round, after which training goes on; None: as many as of the others."""
-    schedule_steps: int | None = Field(None, ge=1)
+    schedule_steps: Steps | None = None
     """Horizon of the polynomial schedule; None: the warm-up, all rounds, and round_steps more."""
     source_free: bool = False
-    """Train on bought target pixels alone, without the source's losses; the source's images are never opened."""
+    """Adapt on bought target pixels alone, without the source's losses. Starts from `model.init_from`, and then the
+    source's images are never opened, or from a warm-up on the source, which is the only one to open them."""
     source_sampling: Literal["uniform", "rarity"] = "uniform"
     """rarity: the rarer a class among the source images drawn so far, the more often an image that has it."""
     label_resolution: Literal["label", "input"] = "label"
     """Where the losses are taken. label: logits are brought to the labels' size, and every bought pixel counts.
     input: labels are resized to nearest to the images' size, as the reference does, and most bought pixels are lost."""
-    source_batch: int = Field(4, ge=1)
-    target_batch: int = Field(4, ge=1)
+    source_batch: Count = 4
+    target_batch: Count = 4
     optimiser: Literal["sgd", "adamw"] = "adamw"
     """sgd is the paper's; adamw learns the embedded task from scratch, where sgd is unsteady (docs/log.md)."""
-    learning_rate: float = Field(0.003, gt=0)
-    head_rate_factor: float = Field(1.0, gt=0)
-    power: float = Field(0.9, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    learning_rate: Annotated[float, Number] = Field(0.003, gt=0, le=1e30)
+    head_rate_factor: Annotated[float, Number] = Field(1.0, gt=0, le=10**6)
+    power: Annotated[float, Number] = Field(0.9, ge=0, le=1000)
+    momentum: Annotated[float, Number] = Field(0.9, ge=0, lt=1)
     """Of sgd."""
-    weight_decay: float = Field(0.01, ge=0)
-    consistency_weight: float = Field(0.1, ge=0)
-    negative_weight: float = Field(1.0, ge=0)
-    negative_threshold: float = Field(0.05, gt=0, lt=1)
+    weight_decay: Weight = 0.01
+    consistency_weight: Weight = 0.1
+    negative_weight: Weight = 1.0
+    negative_threshold: Annotated[float, Number] = Field(0.05, gt=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: the network's pass runs under autocast; weights, optimiser and losses stay in float32."""
     channels_last: bool = False
     """Weights and images with the channels innermost in memory, which GPUs' convolutions like."""
+    checkpoint_every: Steps = 25
+    """Steps after which a phase writes down where it stands: what a crash in mid-phase repeats, at most. Results do not
+    depend on it."""
     compile: bool = False
     """Run the network through torch.compile; on the CPU it needs a C++ compiler."""
 
@@ -209,11 +142,33 @@ class StrategyConfig(Section):
     budget: BudgetField = Budget(value=Decimal("2.2"), unit="percent")
     mode: Mode = "region"
     windows: Windows = Windows()
-    acquisition: AcquisitionName = "ripu"
-    rounds: int = Field(5, ge=1)
+    shape: Shape = "sliding"
+    """sliding: windows anywhere. grid: windows side by side, from the top left corner. superpixels: regions that follow
+    the picture's edges, about as large as a window; they need scikit-image, the extra `superpixels`."""
+    acquisition: AcquisitionName | Reference = "ripu"
+    allocation: Allocation = "per_image"
+    """per_image: each image has its own budget. pool: the same total goes to the best scores of the whole pool."""
+    power: Annotated[float, Number, Field(gt=0, le=1000)] | None = None
+    """Choose at random, with chances that grow as score ** power, instead of the best; None: the best."""
+    balanced: bool = False
+    """Serve the classes predicted in an image in turn, each with its best."""
+    rounds: Annotated[int, Number] = Field(5, ge=1, le=1000)
     parity: bool = False
     """Follow the reference implementation where it departs from the paper: `ceil` counts, rescaled `px`, the
     order among pure windows."""
+
+    @model_validator(mode="after")
+    def _parity_has_a_reference(self) -> Self:
+        if self.parity and self.allocation != "per_image":
+            raise ValueError("strategy.parity: the reference implementation knows no allocation but per_image")
+        if self.parity and self.shape != "sliding":
+            raise ValueError("strategy.parity: the reference implementation knows no shape but sliding")
+        return self
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether nothing is chosen: `source_only` and `full`."""
+        return self.acquisition in REFERENCES
 
     @property
     def window(self) -> int:
@@ -226,20 +181,58 @@ class StrategyConfig(Section):
         return self.window // 2
 
 
+class NoiseConfig(Section):
+    """How an annotator errs, drawn anew for each region; evaluation is by the true labels."""
+
+    flips: Chance | tuple[tuple[Chance, ...], ...] = 0.0
+    """Chance that a class is taken for another one in a region; or a confusion matrix, rows are true classes."""
+    jitter_pixels: Annotated[int, Number] = Field(0, ge=0, lt=2**16)
+    """How far outlines may lie beside the true ones, in each direction."""
+    missed_rate: Chance = 0.0
+    """Chance that a region is paid for and gives no label."""
+
+    @model_validator(mode="after")
+    def _rows_are_chances(self) -> Self:
+        if isinstance(self.flips, tuple):
+            for row in self.flips:
+                if len(row) != len(self.flips) or abs(sum(row) - 1) > 1e-6:
+                    raise ValueError("oracle.noise.flips: expected a rate, or a square matrix whose rows sum to 1")
+        return self
+
+
+class CostConfig(Section):
+    """How long an annotator takes; nothing but the record's `annotation_s` depends on it (docs/oracle.md: sources)."""
+
+    seconds_per_click: float = Field(2.4, ge=0)
+    """To find a region and name its first class."""
+    seconds_per_boundary_pixel: float = Field(0.2, ge=0)
+    """To draw outlines between classes inside it."""
+
+
+class OracleConfig(Section):
+    """The simulated annotator."""
+
+    noise: NoiseConfig = NoiseConfig()
+    cost: CostConfig = CostConfig()
+
+
 class SweepConfig(Section):
     """The grid: each non-empty list replaces the strategy's value, or the seed, by a dimension."""
 
     budgets: tuple[BudgetField, ...] = ()
     modes: tuple[Mode, ...] = ()
     windows: tuple[Window, ...] = ()
-    acquisitions: tuple[AcquisitionName, ...] = ()
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    acquisitions: tuple[AcquisitionName | Reference, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    vary: Annotated[dict[str, Values], BeforeValidator(_varied)] = Field({})
+    """Any other setting of data, model, training, strategy or oracle by its dotted key: its values."""
 
     @model_validator(mode="after")
     def _no_repetition(self) -> Self:
-        for name in type(self).model_fields:
-            values = [str(value) for value in getattr(self, name)]
-            twice = sorted({value for value in values if values.count(value) > 1})
+        lists = {name: getattr(self, name) for name in type(self).model_fields if name != "vary"}
+        for name, listed in (lists | {f"vary {key}": values for key, values in self.vary.items()}).items():
+            counts = Counter(map(str, listed))
+            twice = sorted(value for value, count in counts.items() if count > 1)
             if twice:
                 raise ValueError(f"sweep.{name}: {', '.join(twice)} is there more than once")
         return self
@@ -249,28 +242,37 @@ class ClusterConfig(Section):
     """Where the work runs. 0 scorers or 0 train workers: in the trial's own process."""
 
     address: str | None = None
-    """A running Ray cluster; None: a Ray of its own on this machine."""
-    cpus: int | None = Field(None, ge=1)
+    """A running Ray cluster: auto, HOST:PORT or ray://HOST:PORT to join it, http://HEAD:8265 to submit a job to it;
+    None: a Ray of its own on this machine."""
+    cpus: Count | None = None
     """Cores that a Ray of its own is told of; None: those that this process may use."""
-    scorers: int = Field(1, ge=0)
-    train_workers: int = Field(0, ge=0)
-    concurrent_trials: int | None = Field(None, ge=1)
+    scorers: NumScorers = 1
+    """auto: as many as there are free GPUs, or else cores, in a trial's share of the cluster; at least 1."""
+    train_workers: Annotated[int, Number] = Field(0, ge=0, le=10**6)
+    concurrent_trials: Count | None = None
     """Trials at the same time, at most; None: as many as the cores allow."""
     gpu: bool = False
-    """Each scorer and each train worker takes a whole GPU."""
-    threads: int = Field(1, ge=1)
+    """Each scorer and each train worker takes a whole GPU; with 0 of both, the trial's own process does."""
+    grows: bool = False
+    """The cluster adds nodes when they are asked for: one that cannot hold a trial yet is not refused, and
+    `concurrent_trials` (1, or as many as it holds at the start) run at the same time."""
+    threads: Annotated[int, Number] = Field(1, ge=1, le=1024)
     """Torch threads per process. Results may differ in the last bit between values, so it is part of the recipe."""
-    max_failures: int = Field(3, ge=0)
-    """How often a dead actor or worker is replaced within one phase."""
-    start_timeout_s: float = Field(300.0, gt=0)
+    loader_threads: Annotated[int, Number] = Field(1, ge=1, le=1024)
+    """Threads of each training process that read and resize images, beside the one that computes."""
+    max_failures: Annotated[int, Number] = Field(3, ge=0, le=10**6)
+    """How often the same image, or the same place of training, may kill a process before it is given up."""
+    start_timeout_s: Annotated[float, Number] = Field(300.0, gt=0, le=10**6)
+    """How long a phase waits for cores and GPUs; after 30 s it says so."""
+    interface: str | None = Field(None, min_length=1)
+    """Network interface, the same on every node, over which train workers speak; None: gloo and NCCL choose."""
 
 
 class TrackingConfig(Section):
     """Where results are sent, beside the run folder."""
 
     wandb: WandbMode = "auto"
-    project: str = "ripu-ray"
-    entity: str | None = None
-
-
-Data = SyntheticData | FolderData | CityscapesData
+    project: WandbName = "ripu-ray"
+    entity: WandbName | None = None
+    images: int = Field(4, ge=0, le=64)
+    """Pictures in W&B after each round, always of the same images, half of them of the pool; 0: none."""

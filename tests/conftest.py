@@ -48,3 +48,20 @@ def ray_cpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def golden() -> Path:
     """The reference implementation's own numbers."""
     return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A real S3 server on loopback, which `s3://` means as long as the tests run."""
+    from tests.stores import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> Path:
+    """An empty bucket of that server, as a path."""
+    from tests.stores import new_bucket
+
+    return new_bucket(s3_endpoint)

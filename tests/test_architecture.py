@@ -10,17 +10,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "files": set[str](),
+    "files": {"errors", "remote"},
     "errors": set[str](),
-    "settings": set[str](),
-    "config": {"settings", "errors"},
+    "remote": {"errors"},
+    "trees": set[str](),
+    "fields": {"remote"},
+    "settings": {"fields", "trees"},
+    "datasets": {"fields"},
+    "config": {"settings", "datasets", "fields", "trees", "errors"},
     "core": {"config", "errors"},
-    "data": {"core", "config", "errors", "files"},
-    "models": {"core", "config", "errors", "files"},
-    "simulation": {"data", "models", "core", "config", "errors", "files"},
-    "tracking": {"simulation", "core", "config", "errors", "files"},
-    "reporting": {"simulation", "tracking", "core", "config", "errors", "files"},
-    "distributed": {"tracking", "simulation", "data", "models", "core", "config", "errors", "files"},
+    "data": {"core", "config", "errors", "files", "remote"},
+    "models": {"core", "config", "errors", "files", "remote"},
+    "simulation": {"data", "models", "core", "config", "errors", "files", "remote"},
+    "tracking": {"simulation", "core", "config", "errors", "files", "remote"},
+    "reporting": {"simulation", "tracking", "core", "config", "errors", "files", "remote"},
+    "distributed": {"tracking", "simulation", "data", "models", "core", "config", "errors", "files", "remote"},
 }
 
 

@@ -17,8 +17,10 @@ def test_a_wheel_is_enough(tmp_path: Path) -> None:
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        tops = {name.split("/")[0] for name in archive.namelist()}
+        names = archive.namelist()
+        tops = {name.split("/")[0] for name in names}
     assert {name for name in tops if not name.endswith(".dist-info")} == {"ripu_ray", "ripu_cli"}
+    assert {"ripu_ray/reporting/report.html.j2", "ripu_ray/reporting/report.css"} <= set(names)
 
     place = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(place), str(wheel)], check=True)

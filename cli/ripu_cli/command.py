@@ -1,50 +1,112 @@
 """What the commands do: check, then one call, then print. What is wrong is said before torch and Ray are loaded."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from ripu_ray.config import Config, dump_config
-from ripu_ray.distributed.capacity import check_capacity, local_cpus
+from ripu_cli.interrupts import stop_on_signals
+from ripu_cli.jobs import is_job_server
+from ripu_ray.config import Config, dump_config, vary
+from ripu_ray.distributed.capacity import check_capacity, describe_need, local_cpus
+from ripu_ray.errors import ConfigError
+from ripu_ray.remote import check_readable, check_writable
 from ripu_ray.simulation.grid import expand
+from ripu_ray.simulation.lock import lock_run
 from ripu_ray.simulation.preflight import check_trials
-from ripu_ray.tracking.mode import resolve_mode
+from ripu_ray.tracking.mode import Decision, check_key, current, decide
 
 
 def describe(config: Config, folder: Path) -> None:
     """Print the resolved configuration, the grid, and what it would cost."""
-    _check(config)
+    if not is_job_server(config.cluster.address):
+        _check(config)
     from ripu_cli.tables import print_cost
 
     typer.echo(dump_config(config))
     print_cost(config, folder)
+    typer.echo(describe_need(config.cluster))
+
+
+def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
+    """Refuse flags beside `--resume`. Raises ConfigError."""
+    if contradicting:
+        flags = ", ".join(contradicting)
+        raise ConfigError(f"--resume {folder}: everything is read from its config.yaml; leave out {flags}")
+
+
+def read_run(folder: Path, address: str | None) -> Config:
+    """The configuration that a run folder was started with, to go on with at `address` if one is given.
+
+    Raises:
+        InputError: it is behind a URL, and cannot be read.
+        RunFolderError: it is no run folder.
+    """
+    from ripu_ray.simulation.run_folder import RunFolder
+
+    check_readable(folder)
+    config = RunFolder(folder).config
+    return vary(config, {"cluster.address": address}) if address else config
+
+
+def report(folders: Sequence[Path], output: Path | None) -> Path:
+    """Write the report of one or several run folders, finished or not. Returns where it is."""
+    from ripu_ray.reporting.report import write_report
+    from ripu_ray.reporting.results import REPORT
+    from ripu_ray.simulation.run_folder import RunFolder
+
+    path = output or folders[0] / REPORT
+    write_report([RunFolder(folder) for folder in folders], path)
+    return path
 
 
 def execute(config: Config, folder: Path) -> bool:
     """Run the sweep, write its results and print them. Returns whether a trial failed."""
     _check(config)
+    check_writable(folder)
+    with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
+        if before:
+            typer.echo(f"ripu: {folder}: taken over from {before}, which is gone", err=True)
+        return _execute(config, folder)
+
+
+def _execute(config: Config, folder: Path) -> bool:
     from ripu_ray.simulation.run_folder import RunFolder
 
     run = RunFolder.create(folder, config)
+    run.tidy()
     from ripu_cli.display import show_progress
     from ripu_cli.tables import print_outcome
     from ripu_ray.distributed.sweeping import run_alone, run_sweep
     from ripu_ray.reporting.figures import write_curves
-    from ripu_ray.reporting.results import collect, write_csv
+    from ripu_ray.reporting.report import write_report
+    from ripu_ray.reporting.results import REPORT, collect, write_tables
+    from ripu_ray.reporting.summary_run import log_summary
 
+    decided = decide(config.tracking, run.path)
+    _say_offline(decided)
     needs_ray = len(run.trials) > 1 or config.cluster.scorers or config.cluster.train_workers
     with show_progress(run) as listen:
         failures = (run_sweep if needs_ray else run_alone)(run, listen)
     results = collect(run)
     if len(results):
-        write_csv(run, results)
+        write_tables(run, results)
         write_curves(run, results)
+        write_report([run], run.path / REPORT)
+        log_summary(run, results)
+    if (afterwards := current(config.tracking, run.path)) != decided:
+        _say_offline(afterwards)
     print_outcome(run, results, failures)
     return bool(failures)
 
 
+def _say_offline(decision: Decision) -> None:
+    if decision.why:
+        typer.echo(f"ripu: W&B is offline, `wandb sync` uploads later: {decision.why}", err=True)
+
+
 def _check(config: Config) -> None:
-    resolve_mode(config.tracking)
+    check_key(config.tracking)
     if config.cluster.address is None:
-        check_capacity(config.cluster, {"CPU": local_cpus(config.cluster), "GPU": float("inf")})
+        check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": float("inf")}])
     check_trials(expand(config))

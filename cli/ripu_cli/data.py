@@ -15,12 +15,13 @@ from ripu_ray.data.checking import SplitReport, draw_overlays, inspect_domains
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError, DataError
+from ripu_ray.files import replace_file
 
 
 def check(config: Config, overlays: Path) -> list[str]:
     """Read everything, print tables, write the picture. Returns the faults, one line each."""
     try:
-        domains = open_domains(config.data, not config.training.source_free)
+        domains = open_domains(config.data, config.opens_source)
     except DataError as error:
         return list(error.faults)
     reports = inspect_domains(domains, config.data, _watch)
@@ -28,10 +29,11 @@ def check(config: Config, overlays: Path) -> list[str]:
     _print_classes(reports, domains.classes)
     faults = [fault for report in reports for fault in report.faults]
     if any(report.image_sizes for report in reports):
-        try:
-            Image.fromarray(draw_overlays(domains)).save(overlays)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{overlays}: cannot be written ({error})") from None
+        kind = Image.registered_extensions().get(overlays.suffix.lower())
+        if kind not in ("PNG", "JPEG"):
+            raise ConfigError(f"--overlays {overlays}: expected the name of a .png or .jpg file")
+        sheet = Image.fromarray(draw_overlays(domains))
+        replace_file(overlays, lambda file: sheet.save(file, format=kind))
         typer.echo(f"pictures  {overlays}")
     typer.echo(f"faults    {len(faults)}")
     return faults

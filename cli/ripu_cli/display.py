@@ -39,6 +39,9 @@ class _Bars:
 
     def __call__(self, report: Report) -> None:
         name = report.trial_id
+        if report.note:
+            self._bars.console.print(_note(self._run, report), highlight=False, soft_wrap=True)
+            return
         if name not in self._tasks:
             total = _total_steps(self._run, name)
             self._tasks[name] = self._bars.add_task(_title(self._run, name), total=total, state="")
@@ -56,6 +59,9 @@ class _Lines:
         console.print(f"{len(run.trials)} trials, {len(run.warmups)} warm-ups; starting Ray", highlight=False)
 
     def __call__(self, report: Report) -> None:
+        if report.note:
+            self._console.print(_note(self._run, report), highlight=False, soft_wrap=True)
+            return
         seen = report.phase, report.round
         if self._last.get(report.trial_id) != seen and report.phase in ("warm-up", "score", "done", "failed"):
             title = _title(self._run, report.trial_id)
@@ -65,6 +71,13 @@ class _Lines:
 
 def _title(run: RunFolder, name: str) -> str:
     return name if name in run.trials else f"warm-up, seed {run.warmups[name].seed}"
+
+
+def _note(run: RunFolder, report: Report) -> str:
+    """The line of a report, and where it comes from, if that is not the sweep itself."""
+    if not report.trial_id:
+        return report.note
+    return f"{_title(run, report.trial_id)}, {_state(run, report)}: {report.note}"
 
 
 def _total_steps(run: RunFolder, name: str) -> int:

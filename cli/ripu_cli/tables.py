@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ripu_ray.config import Config
+from ripu_ray.reporting.results import REPORT
 from ripu_ray.simulation.grid import expand, warmup_key
 from ripu_ray.simulation.run_folder import RunFolder
 
@@ -21,15 +22,15 @@ def print_cost(config: Config, folder: Path) -> None:
         steps = trial.config.num_round_steps()
         values = (strategy.mode, strategy.window, strategy.acquisition, strategy.budget, trial.config.seed)
         table.add_row(trial.trial_id, *map(str, values), str(strategy.rounds), str(steps))
-    warmups = len({warmup_key(trial.config) for trial in trials})
-    rounds = len(trials) * config.strategy.rounds
-    warmup_steps = warmups * config.training.warmup_steps
-    round_steps = len(trials) * config.num_round_steps()
+    warmups = {warmup_key(trial.config): trial.config for trial in trials}
+    rounds = sum(trial.config.strategy.rounds for trial in trials)
+    warmup_steps = sum(shared.training.warmup_steps for shared in warmups.values())
+    round_steps = sum(trial.config.num_round_steps() for trial in trials)
     console = _console()
     console.print(table)
     console.print(
         f"{len(trials)} trials, {rounds} rounds, {warmup_steps + round_steps} steps "
-        f"({warmups} shared warm-ups: {warmup_steps}; rounds: {round_steps}), into {folder}"
+        f"({len(warmups)} shared warm-ups: {warmup_steps}; rounds: {round_steps}), into {folder}"
     )
 
 
@@ -37,13 +38,14 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
     """mIoU of each trial by round, what was bought, where it all lies, and what failed."""
     console = _console()
     if len(results):
-        rounds = range(run.config.strategy.rounds)
-        table = _table("budget", "mode", "window", "acquisition", "seed", "start", *map(str, rounds), "spent", "clicks")
+        rounds = range(results["round"].max() + 1)
+        columns = (*run.config.sweep.vary, "budget", "mode", "window", "acquisition", "seed")
+        table = _table(*columns, "start", *map(str, rounds), "spent", "clicks")
         for _, rows in results.groupby("trial", sort=False):
             last = rows.iloc[-1]
             by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
             table.add_row(
-                *(str(last[name]) for name in ("budget", "mode", "window", "acquisition", "seed")),
+                *(str(last[name]) for name in columns),
                 *(by_round.get(index, "") for index in (-1, *rounds)),
                 f"{100 * last['spent_share']:.2f} %",
                 str(last["clicks"]),
@@ -53,15 +55,25 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
     if trial_failures:
         failures = _table("failed", "why")
         for name, reason in trial_failures.items():
-            failures.add_row(name, reason)
+            failures.add_row(_named(run, name), reason)
         console.print(failures)
     console.print(f"folder   {run.path}")
     console.print(f"results  {run.path / 'results.csv'}, {run.path / 'curves.png'}")
+    if (run.path / REPORT).exists():
+        console.print(f"report   {run.path / REPORT}")
     if list(run.path.glob("trials/*/wandb")):
-        runs = f"{run.path}/trials/*/wandb"
         console.print(
-            f"W&B      upload: wandb sync {runs}/offline-run-*    look: wandb leet {run.path}/trials/TRIAL/wandb"
+            f"W&B      upload: wandb sync {run.path}/{{trials/*,summary}}/wandb/offline-run-*    "
+            f"look: wandb leet {run.path}/trials/TRIAL/wandb"
         )
+
+
+def _named(run: RunFolder, name: str) -> str:
+    """The trial, or the trials that a warm-up was for."""
+    if name in run.trials:
+        return name
+    first, *others = (trial.trial_id for trial in run.trials.values() if warmup_key(trial.config) == name)
+    return f"warm-up of {first}" + (f" and {len(others)} more" if others else "")
 
 
 def _table(*columns: str) -> Table:

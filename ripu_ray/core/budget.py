@@ -4,6 +4,7 @@ Shapes: H x W label pixels, n centres.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
@@ -11,8 +12,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.config import Budget, Mode
-from ripu_ray.core.geometry import cover, purchase_radius
+from ripu_ray.config import Budget, CostConfig, Mode
+from ripu_ray.core.geometry import cover, purchase_area, window_edges
 from ripu_ray.core.metrics import IGNORE_LABEL
 
 _REFERENCE_LABEL_PIXELS = 2048 * 1024
@@ -28,12 +29,14 @@ class Spent:
         void_pixels: of these, those that ground truth leaves unlabelled.
         clipped_pixels: parts of bought windows outside the image; they cost nothing.
         clicks: windows, each one answer of the annotator.
+        boundary_pixels: pairs of neighbouring pixels, both inside a window, whose classes differ; void has no class.
     """
 
     pixels: int = 0
     void_pixels: int = 0
     clipped_pixels: int = 0
     clicks: int = 0
+    boundary_pixels: int = 0
 
     def __add__(self, other: Self) -> "Spent":
         return Spent(
@@ -41,7 +44,37 @@ class Spent:
             self.void_pixels + other.void_pixels,
             self.clipped_pixels + other.clipped_pixels,
             self.clicks + other.clicks,
+            self.boundary_pixels + other.boundary_pixels,
         )
+
+
+def annotation_seconds(cost: CostConfig, spent: Spent) -> float:
+    """How long annotators work on what was bought, by a model that knows clicks and outlines."""
+    return cost.seconds_per_click * spent.clicks + cost.seconds_per_boundary_pixel * spent.boundary_pixels
+
+
+def allowed_pixels(
+    budget: Budget, sizes: Iterable[tuple[int, int]], *, rounds: int, round_index: int, spent_pixels: int
+) -> int:
+    """How many pixels of these images may be bought in this round.
+
+    They are entitled to (round_index + 1) / rounds of their budgets; what earlier rounds left over is still there, and
+    no sequence of purchases ever exceeds the budget.
+
+    Args:
+        budget: of each image over all rounds.
+        sizes: (H, W) of each image's labels.
+        rounds: over which the budget is spread, >= 1.
+        round_index: this round, from 0.
+        spent_pixels: bought so far in all of them, inside the images.
+
+    Returns:
+        Pixels, >= 0.
+
+    Source: the annotation budget of RIPU.
+    """
+    total = sum((budget.pixels(height * width) for height, width in sizes), start=Fraction(0))
+    return max(math.floor(total * (round_index + 1) / rounds - spent_pixels), 0)
 
 
 def num_regions(
@@ -57,8 +90,7 @@ def num_regions(
 ) -> int:
     """How many windows of one image may be bought in this round.
 
-    The exact default entitles the image to (round_index + 1) / rounds of its budget; what earlier rounds left over
-    is still there, and no sequence of purchases ever exceeds the budget.
+    The exact default is what `allowed_pixels` has room for.
 
     Args:
         budget: of the image over all rounds.
@@ -76,10 +108,10 @@ def num_regions(
     Source: the annotation budget of RIPU; n of tests/golden for `parity`.
     """
     num_pixels = size[0] * size[1]
-    area = (2 * purchase_radius(mode, radius) + 1) ** 2
+    area = purchase_area(mode, radius)
     if not parity:
-        entitled = budget.pixels(num_pixels) * (round_index + 1) / rounds
-        return max(math.floor((entitled - spent_pixels) / area), 0)
+        allowed = allowed_pixels(budget, [size], rounds=rounds, round_index=round_index, spent_pixels=spent_pixels)
+        return allowed // area
     # In floats and in this order, as the reference computes it: ceil hangs on the last bit.
     if budget.unit == "percent":
         return math.ceil(num_pixels * (float(Fraction(budget.value) / 100) / rounds) / area)
@@ -116,11 +148,50 @@ def region_pixels(
     Returns:
         (n,) uint32 pixels inside the image, and (n,) uint32 void ones among them.
     """
-    height, width = label_HW.shape
-    void_sums = np.zeros((height + 1, width + 1), np.uint32)
-    void_sums[1:, 1:] = (label_HW == IGNORE_LABEL).cumsum(0, dtype=np.uint32).cumsum(1, dtype=np.uint32)
-    row, col = centres.astype(np.int64).T
-    top, bottom = np.maximum(row - radius, 0), np.minimum(row + radius + 1, height)
-    left, right = np.maximum(col - radius, 0), np.minimum(col + radius + 1, width)
-    void = void_sums[bottom, right] - void_sums[top, right] - void_sums[bottom, left] + void_sums[top, left]
+    top, bottom, left, right = window_edges(label_HW.shape, centres, radius)
+    void = _sums(label_HW == IGNORE_LABEL, top, bottom, left, right)
     return ((bottom - top) * (right - left)).astype(np.uint32), void
+
+
+def region_boundary(label_HW: NDArray[np.uint8], centres: NDArray[np.integer], radius: int) -> NDArray[np.uint32]:
+    """Length of the outlines that an annotator has to draw inside each window.
+
+    Args:
+        label_HW: (H, W) uint8 ground truth, IGNORE_LABEL where void.
+        centres: (n, 2) rows and columns.
+        radius: of the purchase: 0 is a pixel, which has no outline.
+
+    Returns:
+        (n,) uint32 pairs of pixels, one above or beside the other and both inside the window, whose classes differ. A
+        pair with a void pixel does not count, and neither does the window's own border.
+    """
+    top, bottom, left, right = window_edges(label_HW.shape, centres, radius)
+    above, beside = unlike_neighbours(label_HW)
+    return _sums(above, top, bottom - 1, left, right) + _sums(beside, top, bottom, left, right - 1)
+
+
+def unlike_neighbours(label_HW: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where outlines run: neighbouring pixels of different classes; void has none.
+
+    Returns:
+        (H - 1, W) each pixel against the one below, and (H, W - 1) against the one to the right.
+    """
+    is_void = label_HW == IGNORE_LABEL
+    above = (label_HW[:-1] != label_HW[1:]) & ~(is_void[:-1] | is_void[1:])
+    beside = (label_HW[:, :-1] != label_HW[:, 1:]) & ~(is_void[:, :-1] | is_void[:, 1:])
+    return above, beside
+
+
+def _sums(
+    marked_HW: NDArray[np.bool_],
+    top: NDArray[np.int64],
+    bottom: NDArray[np.int64],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> NDArray[np.uint32]:
+    """How many pixels are marked in each box."""
+    height, width = marked_HW.shape
+    sums = np.zeros((height + 1, width + 1), np.uint32)
+    sums[1:, 1:] = marked_HW.cumsum(0, dtype=np.uint32).cumsum(1, dtype=np.uint32)
+    counts: NDArray[np.uint32] = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return counts

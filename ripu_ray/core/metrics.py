@@ -3,6 +3,8 @@
 Shapes: H x W label pixels, C classes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,3 +66,25 @@ def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
     """Share of the counted pixels whose class is right, in [0, 1]; NaN when nothing was counted."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else float("nan")
+
+
+def aubc(spent_shares: Sequence[float], mious: Sequence[float]) -> float:
+    """Area under the mIoU-budget curve: what mIoU was on average on the way to the last purchase.
+
+    Args:
+        spent_shares: of the pool's pixels, rising; the first is usually 0.
+        mious: at each of them.
+
+    Returns:
+        The trapezoids' area over the range of shares, in the unit of `mious`; NaN for a curve without a range.
+
+    Raises:
+        ValueError: lengths that differ, or shares that fall.
+    """
+    shares_N, mious_N = np.asarray(spent_shares, np.float64), np.asarray(mious, np.float64)
+    if shares_N.shape != mious_N.shape or (np.diff(shares_N) < 0).any():
+        raise ValueError("aubc: expected as many mIoUs as spent shares, and shares that never fall")
+    if not shares_N.size or shares_N[0] == shares_N[-1]:
+        return float("nan")
+    area = (np.diff(shares_N) * (mious_N[1:] + mious_N[:-1]) / 2).sum()
+    return float(area / (shares_N[-1] - shares_N[0]))

@@ -39,8 +39,65 @@ def select(
     Source: the greedy acquisition of RIPU, ties as in the reference implementation;
     tests/core/test_selection.py compares with one full-map maximum per choice.
     """
-    height, width = score_HW.shape
+    blocked_HW = checked(score_HW, excluded_HW, count, suppression_radius)
+    board = Board(blocked_HW, suppression_radius)
+    chosen: list[int] = []
+    wanted = 6 * count
+    while len(chosen) < count:
+        lowest = _threshold(score_HW, blocked_HW, wanted)
+        _scan(board.free(*candidates(score_HW, lowest)), board, count, chosen)
+        if lowest == -np.inf:
+            break
+        wanted *= 8
+    centres = board.centres(chosen)
+    return centres, score_HW[tuple(torch.from_numpy(centres).long().T)].cpu().numpy()
+
+
+class Board:
+    """Which positions are free: the image, wider by the radius on each side, so that no choice bars a pixel elsewhere.
+
+    Args:
+        blocked_HW: (H, W) bool, True where no centre may be.
+        radius: each choice bars the square of this radius around it.
+    """
+
+    def __init__(self, blocked_HW: NDArray[np.bool_], radius: int) -> None:
+        height, width = blocked_HW.shape
+        self.radius = radius
+        self.stride = width + 2 * radius
+        self.bitmap = bytearray((height + 2 * radius) * self.stride)
+        self._bitmap_N = np.frombuffer(self.bitmap, dtype=np.bool_)
+        self._bitmap_N.reshape(-1, self.stride)[radius:, radius:][:height, :width] = blocked_HW
+
+    def positions(self, rows_M: NDArray[np.int64], cols_M: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where these pixels lie in `bitmap`."""
+        position_M: NDArray[np.int64] = (rows_M + self.radius) * self.stride + cols_M + self.radius
+        return position_M
+
+    def free(self, rows_M: NDArray[np.int64], cols_M: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of those pixels that are free."""
+        position_M = self.positions(rows_M, cols_M)
+        return position_M[~self._bitmap_N[position_M]]
+
+    def bar(self, position: int) -> None:
+        """Bar the square around a position."""
+        bar = b"\1" * (2 * self.radius + 1)
+        first = position - self.radius * self.stride - self.radius
+        for left in range(first, first + (2 * self.radius + 1) * self.stride, self.stride):
+            self.bitmap[left : left + 2 * self.radius + 1] = bar
+
+    def centres(self, chosen: list[int]) -> NDArray[np.int32]:
+        """Rows and columns (n, 2) of positions."""
+        rows_n, cols_n = np.divmod(np.array(chosen, dtype=np.int64), self.stride)
+        return (np.stack([rows_n, cols_n], axis=1) - self.radius).astype(np.int32)
+
+
+def checked(
+    score_HW: Tensor, excluded_HW: Tensor | NDArray[np.bool_], count: int, suppression_radius: int
+) -> NDArray[np.bool_]:
+    """`excluded_HW` as an array, if all four are what `select` expects; else what it raises."""
     blocked_HW = excluded_HW.cpu().numpy() if isinstance(excluded_HW, Tensor) else excluded_HW
+    height, width = score_HW.shape
     if score_HW.dtype != torch.float32:
         raise ValueError(f"expected float32 scores, found {score_HW.dtype}")
     if blocked_HW.shape != (height, width) or count < 0 or suppression_radius < 0:
@@ -50,26 +107,7 @@ def select(
         )
     if not torch.isfinite(torch.stack(torch.aminmax(score_HW))).all():
         raise NonFiniteError("a NaN or an infinity among the scores")
-    # Wider than the image by the radius on each side, so that a choice near the border bars no pixel elsewhere.
-    stride = width + 2 * suppression_radius
-    bitmap = bytearray((height + 2 * suppression_radius) * stride)
-    bitmap_N = np.frombuffer(bitmap, dtype=np.bool_)
-    inside_HW = bitmap_N.reshape(-1, stride)[suppression_radius:, suppression_radius:][:height, :width]
-    inside_HW[...] = blocked_HW
-    chosen: list[int] = []
-    wanted = 6 * count
-    while len(chosen) < count:
-        lowest = _threshold(score_HW, blocked_HW, wanted)
-        rows_M, cols_M = _candidates(score_HW, lowest)
-        position_M = (rows_M + suppression_radius) * stride + cols_M + suppression_radius
-        _scan(position_M[~bitmap_N[position_M]], bitmap, stride, suppression_radius, count, chosen)
-        if lowest == -np.inf:
-            break
-        wanted *= 8
-    rows_n, cols_n = np.divmod(np.array(chosen, dtype=np.int64), stride)
-    centres = np.stack([rows_n, cols_n], axis=1) - suppression_radius
-    score_n = score_HW[torch.from_numpy(centres[:, 0]), torch.from_numpy(centres[:, 1])].cpu().numpy()
-    return centres.astype(np.int32), score_n
+    return blocked_HW
 
 
 def _threshold(score_HW: Tensor, blocked_HW: NDArray[np.bool_], wanted: int) -> float:
@@ -82,7 +120,7 @@ def _threshold(score_HW: Tensor, blocked_HW: NDArray[np.bool_], wanted: int) -> 
     return float(np.partition(sample, len(sample) - 1 - rank)[len(sample) - 1 - rank])
 
 
-def _candidates(score_HW: Tensor, lowest: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def candidates(score_HW: Tensor, lowest: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of the pixels that reach `lowest`, best first, ties by column and then by row."""
     height, width = score_HW.shape
     score_N = score_HW.reshape(-1)
@@ -102,18 +140,13 @@ def _candidates(score_HW: Tensor, lowest: float) -> tuple[NDArray[np.int64], NDA
     return rows_M, cols_M
 
 
-def _scan(
-    position_M: NDArray[np.int64], bitmap: bytearray, stride: int, radius: int, count: int, chosen: list[int]
-) -> None:
+def _scan(position_M: NDArray[np.int64], board: Board, count: int, chosen: list[int]) -> None:
     """Take each free position in turn and bar the square around it, until `count` are chosen."""
-    bar = b"\1" * (2 * radius + 1)
-    to_first, to_end = -radius * stride - radius, radius * stride - radius + 1
     for start in range(0, len(position_M), _CHUNK):
         for position in position_M[start : start + _CHUNK].tolist():
-            if bitmap[position]:
+            if board.bitmap[position]:
                 continue
             if len(chosen) == count:
                 return
             chosen.append(position)
-            for left in range(position + to_first, position + to_end, stride):
-                bitmap[left : left + 2 * radius + 1] = bar
+            board.bar(position)

@@ -14,7 +14,7 @@ import PIL
 from numpy.typing import NDArray
 
 from ripu_ray.data.images import FileImageSet
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, StorageError
 from ripu_ray.files import replace_file
 
 
@@ -54,14 +54,16 @@ class CachedImages:
         except OSError:
             return read(image_id)  # which says what is wrong with the file
         try:
-            return _map(entry)
+            cached = _map(entry)
+            if cached.dtype == np.uint8 and cached.ndim == (3 if kind == "image" else 2):
+                return cached
         except (OSError, ValueError, EOFError):
             pass  # not there yet, or spoilt by the disk
         array = read(image_id)
         try:
             replace_file(entry, lambda file: np.save(file, array))
-        except OSError as error:
-            raise DataError(f"{self._folder}: data.cache cannot be written ({error.strerror})") from None
+        except StorageError as error:
+            raise DataError(f"{self._folder}: data.cache cannot be written ({error})") from None
         return _map(entry)
 
     def _entry(self, kind: str, image_id: str) -> Path:

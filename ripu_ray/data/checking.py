@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from ripu_ray.data.listing import counted
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import DataError
 
+MAX_SIDE = 2**16
+"""A ledger writes rows and columns in 16 bits."""
 Size = tuple[int, ...]
 Watch = Callable[[str, Iterable[str], int], Iterable[str]]
 """Goes between what is read and who counts it: name of the split, image ids as they are done, how many there are."""
@@ -82,9 +84,16 @@ def inspect_domains(
     source_prefix = "data.source_" if isinstance(data, CityscapesData) else "data."
     splits = (("source", domains.source, source_prefix), ("pool", domains.pool, "data."))
     return tuple(
-        _inspect(name, images, num_classes, prefix, watch)
+        _with_classes(_inspect(name, images, num_classes, prefix, watch))
         for name, images, prefix in (*splits, ("validation", domains.validation, "data."))
     )
+
+
+def _with_classes(report: SplitReport) -> SplitReport:
+    """The same, and a fault if nothing in it has a class: there is nothing to learn, or to measure."""
+    if report.faults or not report.num_images or report.pixels_C.any():
+        return report
+    return replace(report, faults=(f"{report.name}: no label of its {report.num_images} images has a class",))
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,10 @@ def _faults(readings: list[_Reading], prefix: str) -> Iterable[str]:
         if reading.faults:
             continue
         first = first or reading
+        assert reading.label_size
+        if max(reading.label_size) > MAX_SIDE:
+            yield f"{reading.image_id}: a label of more than {MAX_SIDE} pixels a side: give it a {prefix}label_size"
+            continue
         for key, size, usual in (
             ("input_size", reading.image_size, first.image_size),
             ("label_size", reading.label_size, first.label_size),

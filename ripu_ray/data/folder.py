@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.listing import list_files, match_pairs
-from ripu_ray.data.pictures import PNG_GREY, PNG_PALETTE, opened, picture_size, png_header, read_image, resize_label
+from ripu_ray.data.pictures import (
+    PNG_GREY,
+    PNG_PALETTE,
+    check_upright,
+    opened,
+    picture_size,
+    png_header,
+    read_image,
+    resize_label,
+)
 from ripu_ray.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -94,6 +103,7 @@ class FolderImages:
             if picture.size != (width, height):
                 sizes = f"{picture.width}x{picture.height}, its image {width}x{height}"
                 raise DataError(f"{path}: the label is {sizes} (width x height)")
+            check_upright(picture, path)
             label = np.array(picture)
         counts = np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)
         unknown = np.flatnonzero(counts[self._num_classes : IGNORE_LABEL]) + self._num_classes

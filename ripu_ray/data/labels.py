@@ -1,6 +1,7 @@
 """The classes of a data set: names and colours in the order of their ids."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,31 @@ def read_class_table(path: Path) -> ClassTable:
         DataError: one line that names the file and the key at fault.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: not a file")
+        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except _TwiceError as error:
+        raise DataError(f"{path}: {error}") from None
     except (ValueError, RecursionError):
         raise DataError(f"{path}: not valid JSON") from None
     try:
         return _parse(tree)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: of the words for what is nested too deep
         raise DataError(f"{path}: {error}") from None
+
+
+class _TwiceError(ValueError):
+    """A key that an object has twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise _TwiceError(f"the key {counts.most_common(1)[0][0]!r} is there twice")
+    return entry
 
 
 def _parse(tree: Any) -> ClassTable:
@@ -72,8 +89,8 @@ def _parse(tree: Any) -> ClassTable:
         if class_id != index:
             raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
         name = _get(entry, "name", str, place)
-        if not name.strip() or name in names:
-            raise ValueError(f"{place}.name is {name!r}: expected a name that no other class has")
+        if not name.strip() or not name.isprintable() or name in names:
+            raise ValueError(f"{place}.name is {name!r}: expected a printable name that no other class has")
         names.append(name)
         colours.append(_parse_colour(_get(entry, "color", list, place), f"{place}.color"))
     return ClassTable(tuple(names), tuple(colours))

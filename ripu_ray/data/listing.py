@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ripu_ray.errors import DataError
+from ripu_ray.remote import RemotePath
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...], ending: str = "") -> dict[str, Path]:
@@ -22,12 +23,13 @@ def list_files(folder: Path, suffixes: tuple[str, ...], ending: str = "") -> dic
         DataError: the folder cannot be read, or two files have one stem.
     """
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
+        names = folder.file_names() if isinstance(folder, RemotePath) else _file_names(folder)
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+    if unnamed := next((name for name in names if not name.isprintable()), None):
+        raise DataError(f"{folder}: {unnamed!r}: expected names of files in printable characters, in UTF-8")
     files: dict[str, Path] = {}
-    for path in (folder / name for name in names):
+    for path in (folder / name for name in sorted(names) if not name.startswith(".")):
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
         stem = path.stem.removesuffix(ending)
@@ -35,6 +37,11 @@ def list_files(folder: Path, suffixes: tuple[str, ...], ending: str = "") -> dic
             raise DataError(f"{path}: {files[stem].name} has the same stem")
         files[stem] = path
     return dict(sorted(files.items()))
+
+
+def _file_names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.is_file()]
 
 
 def match_pairs(images: dict[str, Path], labels: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
@@ -61,6 +68,8 @@ def keep_listed(files: dict[str, Path], names: Path) -> dict[str, Path]:
         DataError: the list cannot be read or is empty, or names an image twice or one that is not there.
     """
     try:
+        if names.exists() and not names.is_file():
+            raise DataError(f"{names}: not a file")
         lines = names.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(f"{names}: cannot be read ({error.strerror})") from None

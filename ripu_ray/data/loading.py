@@ -16,6 +16,7 @@ from ripu_ray.data.labels import ClassTable, read_class_table
 from ripu_ray.data.synthetic import CLASSES, SyntheticImages
 from ripu_ray.data.synthia import open_synthia
 from ripu_ray.errors import DataError
+from ripu_ray.remote import check_readable
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def open_domains(data: Data, with_source: bool = True) -> Domains:
 
     Raises:
         DataError: a folder, a file of a pair or `classes.json` is missing or wrong.
+        InputError: a folder is behind a URL, and cannot be read.
     """
     if isinstance(data, SyntheticData):
         return Domains(
@@ -70,11 +72,12 @@ def open_domains(data: Data, with_source: bool = True) -> Domains:
             source=SyntheticImages("source", "train", data.num_source, data.size, data.seed)
             if with_source
             else NoImages(),
-            pool=SyntheticImages("target", "train", data.num_pool, data.size, data.seed),
-            validation=SyntheticImages("target", "val", data.num_validation, data.size, data.seed),
+            pool=SyntheticImages("target", "train", data.num_pool, data.size, data.seed, data.shift),
+            validation=SyntheticImages("target", "val", data.num_validation, data.size, data.seed, data.shift),
         )
     if isinstance(data, CityscapesData):
         return _open_cityscapes_pair(data, with_source)
+    check_readable(data.root)
     if not data.root.is_dir():
         raise DataError(f"{data.root}: data.root is not a folder")
     classes = read_class_table(data.root / "classes.json")
@@ -93,10 +96,12 @@ def open_domains(data: Data, with_source: bool = True) -> Domains:
 
 def _open_cityscapes_pair(data: CityscapesData, with_source: bool) -> Domains:
     classes = CLASSES_19 if data.source == "gtav" else CLASSES_16
+    check_readable(data.target_root)
     source: ImageSet = NoImages()
     if with_source:
         if data.source_root is None:
             raise DataError(f"data.source_root: expected the folder of {data.source}")
+        check_readable(data.source_root)
         open_source = open_gtav if data.source == "gtav" else open_synthia
         sizes = data.source_input_size, data.source_label_size
         source = open_source(data.source_root, data.source_list, *sizes)

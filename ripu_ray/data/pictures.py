@@ -1,6 +1,7 @@
 """Pictures on disk: opened so that whatever is wrong with a file becomes one line that names it."""
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +18,35 @@ PNG_GREY, PNG_COLOUR, PNG_PALETTE = 0, 2, 3
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IMAGE_MODES = ("RGB", "RGBA", "L", "LA", "P")
 _EXIF_ORIENTATION = 0x0112
-# What Pillow raises for damaged JPEG and PNG files, found by truncating and flipping bytes.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# What Pillow raises for damaged JPEG and PNG files, found by truncating and flipping bytes: tests/fuzz.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Warning,
+    Image.DecompressionBombError,
+)
+# Of pictures so large that they may be made to fill the memory, and of tags that are cut off, Pillow only warns.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """The picture, for reading inside the `with`; whatever is wrong with the file becomes a DataError that names it."""
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as picture:
+        # Opened here, as Pillow would ask the operating system for what may be behind a URL.
+        with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as picture:
+            if getattr(picture, "is_animated", False):
+                raise DataError(f"{path}: an animation: which of its pictures is meant cannot be told")
             yield picture
     except DataError:
         raise
@@ -52,16 +73,22 @@ def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
         DataError: the file is damaged, is not 8-bit, or asks to be rotated before it is shown.
     """
     with opened(path) as picture:
-        if picture.mode not in _IMAGE_MODES:
+        # Of colour in 16 bits Pillow keeps one byte, and says nothing.
+        if picture.mode not in _IMAGE_MODES or (picture.format == "PNG" and png_header(path)[0] > 8):
             raise DataError(f"{path}: mode {picture.mode}: expected 8 bits a channel, colour or grey")
-        # Labels are aligned with the pixels either as stored or as shown: which of them cannot be told.
-        if picture.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-            raise DataError(f"{path}: its EXIF orientation asks for a rotation: store the pixels upright")
+        check_upright(picture, path)
         picture.info.pop("transparency", None)
         colour = picture.convert("RGB")
         if size is not None and size != (colour.height, colour.width):
             colour = colour.resize(size[::-1], Image.Resampling.BILINEAR)
         return np.array(colour)
+
+
+def check_upright(picture: Image.Image, path: Path) -> None:
+    """Refuse a picture that asks to be rotated before it is shown. Reads the whole file. Raises DataError."""
+    # Labels are aligned with the pixels either as stored or as shown: which of them cannot be told.
+    if picture.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        raise DataError(f"{path}: its EXIF orientation asks for a rotation: store the pixels upright")
 
 
 def picture_size(path: Path) -> tuple[int, int]:

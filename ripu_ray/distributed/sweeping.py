@@ -13,11 +13,23 @@ from typing import Any
 from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
 from ray import tune
 
-from ripu_ray.distributed.capacity import check_capacity, num_concurrent
+from ripu_ray.distributed.capacity import (
+    Nodes,
+    check_capacity,
+    describe_share,
+    num_concurrent,
+    num_scorers,
+    trial_gpus,
+)
 from ripu_ray.distributed.execution import execute_trial, execute_warmup
-from ripu_ray.errors import RipuError
+from ripu_ray.distributed.metrics import FailureMetrics
+from ripu_ray.distributed.storage import check_storage, ray_storage
+from ripu_ray.distributed.watching import DeathWatch
+from ripu_ray.errors import RipuError, StoppedError
+from ripu_ray.simulation.grid import warmup_key
 from ripu_ray.simulation.protocols import OnProgress, Progress
 from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.simulation.stopping import StopRequest
 
 REPORT_INTERVAL_S = 1.0
 """Steps are reported at most this often by each trial."""
@@ -35,72 +47,101 @@ def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
         listen: called in this thread with every report of a warm-up or trial.
 
     Raises:
+        StoppedError: somebody asked to stop, and something is left to do.
         ConfigError: the cluster cannot hold a single trial.
-        ClusterError: there is no Ray to join.
+        RunFolderError, DataError: a node, which it names, does not see the run folder, or the data.
+        ClusterError: there is no Ray to join, or a node does not answer.
     """
-    has = start_ray(run.config.cluster)
-    check_capacity(run.config.cluster, has)
-    concurrent = num_concurrent(run.config, has)
-    warmups = [key for key in run.warmups if not run.warmup(key).is_committed()]
-    failures = _tune(execute_warmup, run, warmups, concurrent, listen)
-    trials = [trial_id for trial_id in run.trials if not run.is_finished(trial_id)]
-    return failures or _tune(execute_trial, run, trials, concurrent, listen)
+    cluster = run.config.cluster
+    nodes = start_ray(cluster)
+    check_capacity(cluster, nodes)
+    check_storage(run)
+    concurrent = min(num_concurrent(cluster, nodes), len(run.trials))
+    listen(Progress("", "start", 0, 0, note=describe_share(cluster, nodes, concurrent)))
+    counted = FailureMetrics(run.name, listen)
+    warmups = [key for key in run.warmups if not _is_done(run, key)]
+    failures = _tune(execute_warmup, run, warmups, nodes, counted)
+    failures |= _tune(execute_trial, run, _startable(run), nodes, counted)
+    counted.give_up(failures)
+    return failures
 
 
 def run_alone(run: RunFolder, listen: OnProgress) -> Failures:
     """The same without Ray: one trial after the other, in this process."""
     failures: Failures = {}
-    for execute, names in ((execute_warmup, run.warmups), (execute_trial, run.trials)):
-        for name in names:
-            if name in run.trials and run.is_finished(name):
-                continue
+    for execute, names in ((execute_warmup, lambda: run.warmups), (execute_trial, lambda: _startable(run))):
+        for name in names():
+            run.stop.check()
             try:
                 execute(run, name, listen)
+            except StoppedError:
+                raise
             except RipuError as error:
                 failures[name] = str(error)
                 listen(_failed(name))
-        if failures:
-            break
     return failures
 
 
+def _is_done(run: RunFolder, name: str) -> bool:
+    return run.is_finished(name) if name in run.trials else run.warmup(name).is_committed()
+
+
+def _startable(run: RunFolder) -> list[str]:
+    """Trials that are not done, and whose warm-up is."""
+    trials = [trial for trial in run.trials.values() if not _is_done(run, trial.trial_id)]
+    return [trial.trial_id for trial in trials if _is_done(run, warmup_key(trial.config))]
+
+
 def _tune(
-    execute: Callable[[RunFolder, str, OnProgress], object],
+    execute: Callable[[RunFolder, str, OnProgress, int], object],
     run: RunFolder,
     names: Sequence[str],
-    concurrent: int,
+    nodes: Nodes,
     listen: OnProgress,
 ) -> Failures:
     """Run `execute` once for each name."""
     if not names:
         return {}
+    run.stop.check()
+    cluster = run.config.cluster
+    concurrent = min(num_concurrent(cluster, nodes), len(names))
+    share = num_scorers(cluster, nodes, concurrent)
+    # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase. Tune refuses to
+    # be asked for nothing, and any part of a core would keep the last scorer from fitting.
+    takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
+    watch, deaths = _Watch(listen, run.stop), DeathWatch(run.path, cluster, listen)
     tuner = tune.Tuner(
-        # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase. Tune refuses
-        # to be asked for nothing, and any part of a core would keep the last scorer from fitting.
-        tune.with_resources(_trainable(execute, run.path), tune.PlacementGroupFactory([{"memory": 1}])),
+        tune.with_resources(_trainable(execute, run.path, share), tune.PlacementGroupFactory([takes])),
         param_space={"name": tune.grid_search(list(names))},
         tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex,
-            storage_path=str(run.path / "ray"),
+            **ray_storage(run.path / "ray"),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=run.config.cluster.max_failures),
-            callbacks=[_Listener(listen)],
+            failure_config=tune.FailureConfig(max_failures=cluster.max_failures),
+            callbacks=[watch, deaths],
+            stop=watch,
         ),
     )
     results = tuner.fit()
     failures = {}
-    for result in (results[index] for index in range(len(results))):
-        name = result.config["name"] if result.config else "?"
+    for index, planned in enumerate(names):
+        result = results[index]
+        # One that never reported has no configuration.
+        name = result.config["name"] if result.config else planned
         metrics = result.metrics or {}
         if result.error:
-            failures[name] = str(result.error).strip().splitlines()[-1]
+            failures[name] = deaths.explain(name) or str(result.error).strip().splitlines()[-1]
         elif "failure" in metrics:
             failures[name] = metrics["failure"]
+    if not all(name in failures or _is_done(run, name) for name in names):
+        run.stop.check()
     return failures
 
 
-def _trainable(execute: Callable[[RunFolder, str, OnProgress], object], path: Path) -> Callable[[dict[str, Any]], None]:
+def _trainable(
+    execute: Callable[[RunFolder, str, OnProgress, int], object], path: Path, share: int
+) -> Callable[[dict[str, Any]], None]:
     """What Tune runs in a trial's process."""
 
     def trainable(config: dict[str, Any]) -> None:
@@ -111,12 +152,14 @@ def _trainable(execute: Callable[[RunFolder, str, OnProgress], object], path: Pa
             nonlocal latest, reported_s
             now = time.monotonic()
             news = (progress.phase, progress.round) != (latest.phase, latest.round)
-            if news or now > reported_s + REPORT_INTERVAL_S:
+            if news or progress.note or now > reported_s + REPORT_INTERVAL_S:
                 latest, reported_s = progress, now
                 tune.report({"progress": asdict(progress)})
 
         try:
-            execute(RunFolder(path), name, report)
+            execute(RunFolder(path), name, report, share)
+        except StoppedError:
+            return
         except RipuError as error:
             # A failure that is understood is a result: Tune would try it again, and it would fail again.
             tune.report({"progress": asdict(_failed(name)), "failure": str(error)})
@@ -124,19 +167,35 @@ def _trainable(execute: Callable[[RunFolder, str, OnProgress], object], path: Pa
     return trainable
 
 
-class _Listener(tune.Callback):
-    """Hands reports to the caller."""
+class _Watch(tune.Callback, tune.Stopper):
+    """Hands reports on; once a stop is asked for, waits for the trials at work and lets no other start."""
 
-    def __init__(self, listen: OnProgress) -> None:
-        self._listen = listen
+    def __init__(self, listen: OnProgress, stop: StopRequest) -> None:
+        self._listen, self._stop = listen, stop
+        self._last: set[str] | None = None
+        self._at_work: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune writes its callbacks down; the console stays here.
-        return _Listener, (_deaf,)
+        return _Watch, (_deaf, self._stop)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Called by Tune in the driver."""
         self._listen(Progress(**result["progress"]))
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Called by Tune in the driver, several times a second."""
+        self._at_work = {trial.trial_id for trial in trials if trial.status == "RUNNING"}
+        if self._last is None and self._stop.is_made():
+            self._last = self._at_work
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Called by Tune: no trial is stopped by its results."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Called by Tune. One that was started after the request ends by itself, and may as well be ended."""
+        return self._last is not None and not self._last & self._at_work
 
 
 def _deaf(progress: Progress) -> None:

@@ -1,15 +1,37 @@
 """Weights on disk: written all at once or not at all, read without running what is in them."""
 
+import hashlib
 import pickle
+import struct
 import sys
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from ripu_ray.errors import DataError
 from ripu_ray.files import replace_file
+
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What torch and pickle raise for damaged files, found by flipping and truncating: tests/fuzz."""
 
 
 def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
@@ -22,7 +44,7 @@ def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
         payload: tensors, numbers, texts, and lists and dicts of them.
 
     Raises:
-        OSError: the folder cannot be written to.
+        StorageError: the file cannot be written.
     """
     replace_file(path, lambda file: torch.save(_canonical(payload), file))
 
@@ -40,18 +62,78 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         DataError: one line that names the file: missing, damaged, not a checkpoint, or one that holds other objects.
     """
     try:
-        # A warning only says that the pickle is not torch's own, which then fails anyway.
-        with warnings.catch_warnings(action="ignore"):
-            payload = torch.load(path, map_location="cpu", weights_only=True)
+        # A pipe would be waited for.
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: the checkpoint is damaged (not a file)")
+        with path.open("rb") as file:
+            return _load(file, path)
     except FileNotFoundError:
         raise DataError(f"{path}: the checkpoint is missing") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def save_sealed(path: Path, payload: dict[str, Any]) -> None:
+    """As `save_checkpoint`, with a digest in front by which `load_sealed` tells whether it is whole and unaltered."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(bytes(_SEAL_BYTES))
+        content = _Hashing(file)
+        torch.save(payload, content)  # type: ignore[arg-type]  # it only writes
+        file.seek(0)
+        file.write(content.digest())
+
+    replace_file(path, write)
+
+
+def load_sealed(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of `save_sealed`, as `load_checkpoint` does. Raises DataError also if its digest differs."""
+    try:
+        with path.open("rb") as file:
+            seal = file.read(_SEAL_BYTES)
+            if hashlib.file_digest(file, "sha256").digest() != seal:
+                raise DataError(f"{path}: torn or altered (its digest differs)")
+            file.seek(_SEAL_BYTES)
+            return _load(file, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _load(file: BinaryIO, path: Path) -> dict[str, Any]:
+    try:
+        # A warning only says that the pickle is not torch's own, which then fails anyway.
+        with warnings.catch_warnings(action="ignore"):
+            payload = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DataError(f"{path}: not a checkpoint of tensors and plain values; nothing in it was run") from None
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path}: the checkpoint is damaged ({type(error).__name__})") from None
     if not isinstance(payload, dict):
         raise DataError(f"{path}: expected a checkpoint's keys and values, found {type(payload).__name__}")
     return payload
+
+
+_SEAL_BYTES = hashlib.sha256().digest_size
+
+
+class _Hashing:
+    """A file to write to that knows the digest of what was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Hand on."""
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Hand on."""
+        self._file.flush()
+
+    def digest(self) -> bytes:
+        """SHA-256 of all that was written."""
+        return self._hash.digest()
 
 
 def _canonical(value: Any) -> Any:

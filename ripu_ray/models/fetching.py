@@ -31,7 +31,7 @@ def fetch(url: str) -> Path:
             says.
     """
     name = url.partition("?")[0].rpartition("/")[2]
-    path = Path(torch.hub.get_dir()) / "ripu-ray" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
+    path = Path(torch.hub.get_dir()) / "ripu-ray" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name[-100:]}"
     if path.exists():
         return path
     try:

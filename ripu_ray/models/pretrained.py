@@ -1,8 +1,10 @@
 """Weights that somebody else trained: ResNet-101 of ImageNet, and whole networks, ours or published."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ripu_ray.config import ModelConfig
@@ -67,7 +69,7 @@ def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     if last in state and state[last].dim() == 1 and state[last].shape != expected[last].shape:
         raise DataError(f"{path}: the checkpoint has {len(state[last])} classes, the data {len(expected[last])}")
     published = "network" not in payload
-    _compare(state, expected, path, named={"head.": "classifier."} if published else {})
+    check_state(state, expected, path, named={"head.": "classifier."} if published else {})
     return state
 
 
@@ -88,7 +90,7 @@ def read_backbone(path: Path, network: nn.Module) -> dict[str, Tensor]:
     state = _tensors(load_checkpoint(path), prefix, str(path))
     state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{prefix}fc.")}
     expected = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
-    _compare(state, expected, path, named={prefix: ""})
+    check_state(state, expected, path, named={prefix: ""})
     return state
 
 
@@ -102,11 +104,24 @@ def _tensors(tree: Any, prefix: str, place: str) -> dict[str, Tensor]:
     }
 
 
-def _compare(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, named: dict[str, str]) -> None:
-    """`named`: beginnings of our names -> what the file says instead."""
+def check_state(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, named: Mapping[str, str] | None = None
+) -> None:
+    """Refuse weights that are not those of a network.
+
+    Args:
+        state: what a file holds.
+        expected: the network's own state dict.
+        path: the file, for messages.
+        named: beginnings of our names -> what the file says instead.
+
+    Raises:
+        DataError: one line that names the file and the first tensors that are missing, of another shape or kind,
+            unknown, or hold a NaN or an infinity.
+    """
 
     def spoken(name: str) -> str:
-        for ours, theirs in named.items():
+        for ours, theirs in (named or {}).items():
             if name.startswith(ours):
                 return theirs + name.removeprefix(ours)
         return name
@@ -118,7 +133,24 @@ def _compare(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, 
         if name in expected and tensor.shape != expected[name].shape
     ]
     unknown = [spoken(name) for name in state if name not in expected]
-    for fault, names in (("misses", missing), ("misshapen:", misshapen), ("holds what the network has not:", unknown)):
+    known = {name: tensor for name, tensor in state.items() if name in expected} if not misshapen else {}
+    strange = [spoken(name) for name, tensor in known.items() if not _is_like(tensor, expected[name])]
+    faults = (
+        ("misses", missing),
+        ("misshapen:", misshapen),
+        ("holds what the network has not:", unknown),
+        ("other kinds of numbers, or numbers that are not there:", strange),
+        # Looked at last: only now it is known how large and of which kind they are.
+        ("a NaN or an infinity:", [] if strange else [spoken(n) for n, t in known.items() if not t.isfinite().all()]),
+    )
+    for fault, names in faults:
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise DataError(f"{path}: not weights of this network: {fault} {', '.join(names[:3])}{more}")
+
+
+def _is_like(tensor: Tensor, expected: Tensor) -> bool:
+    """Whether `expected.copy_(tensor)` gives the same numbers."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+        return False
+    return tensor.dtype == expected.dtype or (tensor.is_floating_point() and expected.is_floating_point())

@@ -1,17 +1,21 @@
-"""Figures of a sweep."""
+"""Figures of a sweep for a file: mIoU against what was spent."""
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ripu_ray.files import replace_file
+from ripu_ray.reporting.curves import curve_points, reference_levels
+from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.statistics import outcomes
 from ripu_ray.simulation.run_folder import RunFolder
 
 _MARKERS = "osD^vP*X"
 
 
 def draw_curves(results: pd.DataFrame) -> Figure:
-    """mIoU against spent share; one line for each strategy and budget, the mean over seeds with its standard deviation.
+    """mIoU against spent share; one line for each strategy and condition, the mean over seeds with its standard
+    deviation; references are level.
 
     Args:
         results: what `collect` returns.
@@ -19,19 +23,20 @@ def draw_curves(results: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
     colours = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
-    strategies = results.groupby(["mode", "window", "acquisition", "budget"], sort=False)
-    for index, ((mode, window, acquisition, budget), rows) in enumerate(strategies):
-        curve = rows.groupby("round").agg(
-            share=("spent_share", "mean"), mean=("miou", "mean"), deviation=("miou", "std"), seeds=("seed", "nunique")
-        )
-        unit = "" if str(budget).endswith("px") else " %"
+    named, finished = add_names(results), outcomes(results)
+    points = curve_points(named.assign(panel=named["condition"], line=named["strategy"]), finished, "spent_share")
+    for index, ((line, condition), curve) in enumerate(points.groupby(["line", "panel"], sort=False)):
         seeds = int(curve["seeds"].max())
-        label = f"{acquisition}, {mode} {window}x{window}, {budget}{unit}" + (f" ({seeds} seeds)" if seeds > 1 else "")
+        label = f"{line}, {condition}" + (f" ({seeds} seeds)" if seeds > 1 else "")
         colour = colours[index % len(colours)]
-        share, mean, deviation = (100 * curve[name] for name in ("share", "mean", "deviation"))
+        share, mean, deviation = (100 * curve[name] for name in ("x", "mean", "deviation"))
         axes.plot(share, mean, marker=_MARKERS[index % len(_MARKERS)], markersize=5, color=colour, label=label)
         if seeds > 1:
             axes.fill_between(share, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
+    for world in named["world"].unique():
+        for index, (name, miou) in enumerate(reference_levels(finished, world).items()):
+            label = ", ".join(filter(None, (name, world)))
+            axes.axhline(100 * miou, color="0.4", linestyle=("--", ":", "-.")[index % 3], linewidth=1, label=label)
     axes.set(xlabel="labelled share of the target's pixels (%)", ylabel="mIoU on the target's validation split (%)")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

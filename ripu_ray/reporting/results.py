@@ -1,46 +1,87 @@
 """The results of a sweep as one tidy table: a row for each trial and round."""
 
+import json
+from collections.abc import Collection
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import pandas as pd
 
-from ripu_ray.files import replace_text
+from ripu_ray.config import to_tree
+from ripu_ray.files import replace_file, replace_text
 from ripu_ray.simulation.grid import Trial, warmup_key
 from ripu_ray.simulation.protocols import RoundRecord
 from ripu_ray.simulation.run_folder import RunFolder, StageFolder
+
+REPORT = "report.html"
+"""Name of the report in the run folder."""
+COSTS = {
+    "share": "spent_share",
+    "pixels": "spent_pixels",
+    "clicks": "clicks",
+    "boundary": "boundary_pixels",
+    "seconds": "annotation_s",
+}
+"""What a curve may be drawn against: the name of a cost -> its column, a total so far over the pool."""
 
 
 def collect(run: RunFolder) -> pd.DataFrame:
     """Read what is committed of every trial.
 
     Returns:
-        One row per trial and round, in the order of the grid; round -1 is the shared warm-up. miou, accuracy and
-        iou_<class> in [0, 1]; pixels, clicks and spent_share are totals so far over the pool; seconds_<phase> and
-        loss_<name> are of the round.
+        One row per trial and round, in the order of the grid; round -1 is the shared warm-up. Trials of one arm differ
+        in their seed alone; each key of `sweep.vary` has a column. `rounds` is how many the trial has once it is
+        finished. miou, accuracy and iou_<class> in [0, 1]; pixels, clicks, bought_<class> and what COSTS names are
+        totals so far over the pool; seconds_<phase> and loss_<name> are of the round.
     """
     rows = []
     for trial_id, trial in run.trials.items():
         folder = run.trial(trial_id)
-        stages = [run.warmup(warmup_key(trial.config)), *map(folder.stage, range(folder.num_committed()))]
-        rows += [_row(trial, stage) for stage in stages if stage.is_committed()]
+        stages = [find_warmup(run, trial), *map(folder.stage, range(folder.num_committed()))]
+        rows += [_row(trial, stage, run.config.sweep.vary) for stage in stages if stage.is_committed()]
     return pd.DataFrame(rows)
 
 
-def write_csv(run: RunFolder, results: pd.DataFrame) -> None:
-    """Write `results.csv` into the run folder."""
+def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
+    """The warm-up that a trial started from, committed or not; of a run of older code, too, which named it apart."""
+    stage = run.warmup(warmup_key(trial.config))
+    log = run.trial(trial.trial_id).path / "metrics.jsonl"
+    if stage.is_committed() or not log.exists():
+        return stage
+    try:
+        first: dict[str, Any] = json.loads(log.read_text(encoding="utf-8").partition("\n")[0])
+    except ValueError:  # torn, or empty
+        return stage
+    others = (StageFolder(path) for path in sorted((run.path / "warmups").glob("*")))
+    committed = (other for other in others if other.is_committed())
+    return next((other for other in committed if other.record().weights_sha256 == first.get("weights_sha256")), stage)
+
+
+def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
+    """Write `results.csv` and `results.parquet`, which hold the same, into the run folder."""
     replace_text(run.path / "results.csv", results.to_csv(index=False))
+    replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
 
 
-def _row(trial: Trial, stage: StageFolder) -> dict[str, Any]:
-    record: RoundRecord = stage.read()
+def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str, Any]:
+    record: RoundRecord = stage.record()
+    tree = to_tree(trial.config) if varied else {}  # it takes a while, for thousands of rows
     strategy = trial.config.strategy
     return {
         "trial": trial.trial_id,
+        "arm": trial.arm,
         "mode": strategy.mode,
         "window": strategy.window,
+        "shape": strategy.shape,
         "acquisition": strategy.acquisition,
         "budget": str(strategy.budget),
+        "allocation": strategy.allocation,
+        "power": strategy.power or float("nan"),
+        "balanced": strategy.balanced,
+        **{key: reduce(getitem, key.split("."), tree) for key in varied},
         "seed": trial.config.seed,
+        "rounds": strategy.rounds,
         "round": record.round,
         "step": record.step,
         "budget_pixels": record.budget_pixels,
@@ -48,10 +89,13 @@ def _row(trial: Trial, stage: StageFolder) -> dict[str, Any]:
         "void_pixels": record.void_pixels,
         "clipped_pixels": record.clipped_pixels,
         "clicks": record.clicks,
+        "boundary_pixels": record.boundary_pixels,
+        "annotation_s": record.annotation_s,
         "spent_share": record.spent_share,
         "miou": record.miou,
         "accuracy": record.accuracy,
         **{f"iou_{name}": float("nan") if value is None else value for name, value in record.iou.items()},
+        **{f"bought_{name}": pixels for name, pixels in record.bought.items()},
         **{f"loss_{name}": value for name, value in record.losses.items()},
         **{f"seconds_{phase}": value for phase, value in stage.seconds().items()},
     }

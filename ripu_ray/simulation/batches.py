@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ripu_ray.config import Config
-from ripu_ray.core.budget import annotate
-from ripu_ray.core.geometry import purchase_radius
+from ripu_ray.config import Config, NoiseConfig
+from ripu_ray.core.oracle import flip_chances, noisy_annotation
+from ripu_ray.core.randomness import generator
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.models.networks import to_input
+from ripu_ray.simulation.regions import RegionMaps
 from ripu_ray.simulation.sampling import RaritySampler, draw_ids
 from ripu_ray.simulation.workers import num_workers, worker_rank
 
@@ -55,9 +56,11 @@ class Draw:
     ) -> None:
         self._config, self._domains, self._annotated = config, domains, annotated
         self._pinned = device.startswith("cuda")
-        self._radius = purchase_radius(config.strategy.mode, config.strategy.radius)
+        self._loaders = ThreadPoolExecutor(config.cluster.loader_threads, "loader")
+        self._regions = RegionMaps(config.strategy, domains.pool)
+        self._with_source = config.opens_source and not (config.training.source_free and annotated)
         self._rarity: RaritySampler | None = None
-        if config.training.source_sampling == "rarity" and not config.training.source_free:
+        if config.training.source_sampling == "rarity" and self._with_source:
             self._rarity = RaritySampler(domains.source, domains.classes.num_classes, config.seed)
 
     def __call__(self, step: int) -> Batches:
@@ -66,7 +69,7 @@ class Draw:
 
     def _source(self, step: int) -> Batch | None:
         images, size = self._domains.source, self._config.training.source_batch
-        if self._config.training.source_free:
+        if not self._with_source:
             return None
         first = step * size
         if self._rarity:
@@ -83,13 +86,30 @@ class Draw:
         return self._batch(
             images,
             draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
-            lambda image_id: annotate(images.label(image_id), annotated[image_id], self._radius),
+            lambda image_id: self._annotation(image_id, annotated[image_id]),
+        )
+
+    def _annotation(self, image_id: str, centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+        label_HW, noise = self._domains.pool.label(image_id), self._config.oracle.noise
+        height, width = label_HW.shape
+        regions = self._regions.of(image_id, (height, width))
+        if noise == NoiseConfig():
+            if self._config.strategy.acquisition == "full":
+                return label_HW
+            return regions.annotate(label_HW, centres)
+        return noisy_annotation(
+            label_HW,
+            centres,
+            regions.members,
+            noise,
+            flip_chances(noise.flips, self._domains.classes.num_classes),
+            lambda row, col: generator(self._config.seed, "oracle", image_id, row, col),
         )
 
     def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
         mine = chosen[worker_rank() :: num_workers()]
-        images_BHW3 = [images.image(image_id) for image_id in mine]
-        labels_BHW = [label(image_id) for image_id in mine]
+        coming = self._loaders.map(images.image, mine), self._loaders.map(label, mine)
+        images_BHW3, labels_BHW = map(list, coming)
         if self._config.training.label_resolution == "input":
             labels_BHW = [
                 resize_label(label_HW, image_HW3.shape[:2])

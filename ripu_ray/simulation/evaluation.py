@@ -14,7 +14,7 @@ from ripu_ray.core.metrics import confusion_counts, iou, miou, pixel_accuracy
 from ripu_ray.data.cityscapes import CLASSES_16, NOT_AMONG_13
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import ConfigError, NonFiniteError
+from ripu_ray.errors import NonFiniteError
 from ripu_ray.files import replace_file
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.models.pretrained import read_weights
@@ -69,7 +69,7 @@ def evaluate_checkpoint(
 
     Raises:
         DataError: a file of the data set, or the checkpoint, is missing, damaged or does not fit.
-        ConfigError: a picture cannot be written.
+        StorageError: a picture cannot be written.
         NonFiniteError: a logit is NaN or infinite; names the image.
     """
     torch.set_num_threads(config.cluster.threads)
@@ -90,12 +90,6 @@ def evaluate_checkpoint(
             raise NonFiniteError(f"{checkpoint}, image {image_id}: {error}") from None
         confusion_CC += confusion_counts(predicted_HW, label_HW, classes.num_classes)
         if predictions is not None:
-            _write_picture(predictions / f"{image_id}.png", colours_C3[predicted_HW])
+            picture = Image.fromarray(colours_C3[predicted_HW])
+            replace_file(predictions / f"{image_id}.png", lambda file: picture.save(file, format="PNG"))  # noqa: B023
     return figures(confusion_CC, classes)
-
-
-def _write_picture(path: Path, colours_HW3: NDArray[np.uint8]) -> None:
-    try:
-        replace_file(path, lambda file: Image.fromarray(colours_HW3).save(file, format="PNG"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,13 +1,18 @@
 """Scorer and FineTuner in the process at hand: no Ray, the same results."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.simulation.protocols import Evaluation, Losses, OnStep, ScoreRequest, TrainingJob
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.simulation.selections import Selection
+from ripu_ray.simulation.trail import Trail
 from ripu_ray.simulation.training import train
 
 
@@ -17,10 +22,16 @@ def local_device(config: Config) -> str:
 
 
 class LocalScorer:
-    """One `ImageScorer`, one image after the other."""
+    """One `ImageScorer`, one image after the other.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        config: of the trial.
+        trail: where to write which image it is at.
+    """
+
+    def __init__(self, config: Config, trail: Trail | None = None) -> None:
         self._scorer = ImageScorer(config, local_device(config))
+        self._trail = trail
 
     def acquire(self) -> None:
         """Nothing to wait for."""
@@ -29,12 +40,22 @@ class LocalScorer:
         """See `Scorer`."""
         self._scorer.load(weights)
         for request in requests:
-            yield self._scorer.score(round_index, request)
+            with self._noted(request.image_id):
+                selection = self._scorer.score(round_index, request)
+            yield selection
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""
         self._scorer.load(weights)
-        return Evaluation(self._scorer.evaluate(self._scorer.validation_ids))
+        total = self._scorer.evaluate(())
+        for image_id in self._scorer.validation_ids:
+            with self._noted(image_id):
+                total += self._scorer.evaluate([image_id])
+        return Evaluation(total)
+
+    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
+        """See `Scorer`."""
+        return self._scorer.count_classes(list(requests))
 
     def release(self) -> None:
         """Nothing is held that anybody waits for."""
@@ -42,14 +63,25 @@ class LocalScorer:
     def close(self) -> None:
         """Nothing to end."""
 
+    def _noted(self, image_id: str) -> AbstractContextManager[None]:
+        return self._trail.at(image_id) if self._trail else nullcontext()
+
 
 class LocalFineTuner:
-    """Training in this process."""
+    """Training in this process.
 
-    def __init__(self, config: Config) -> None:
-        self._domains = open_domains(config.data, not config.training.source_free)
+    Args:
+        config: of the trial.
+        trail: where to write which images it is at.
+    """
+
+    def __init__(self, config: Config, trail: Trail | None = None) -> None:
+        self._trail = trail
+        self._domains = open_domains(config.data, config.opens_source)
         self._device = local_device(config)
 
     def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
         """See `FineTuner`."""
-        return train(job, self._domains, self._device, on_step)
+        if not self._trail:
+            return train(job, self._domains, self._device, on_step)
+        return train(job, self._trail.watch(self._domains), self._device, on_step, wrap=self._trail.note_steps)

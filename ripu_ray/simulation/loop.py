@@ -4,21 +4,28 @@ Plain Python over three protocols. Whatever was not committed is done again and 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from math import floor
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent
-from ripu_ray.core.geometry import purchase_radius
+from ripu_ray.core.budget import Spent, allowed_pixels, annotation_seconds
+from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
+from ripu_ray.errors import NonFiniteError
 from ripu_ray.files import digest
+from ripu_ray.simulation.allocation import allocate
 from ripu_ray.simulation.grid import Trial
 from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.simulation.partial import find_fault
+from ripu_ray.simulation.plausibility import Plausibility
 from ripu_ray.simulation.protocols import (
     FineTuner,
     Losses,
@@ -30,7 +37,10 @@ from ripu_ray.simulation.protocols import (
     Tracker,
     TrainingJob,
 )
+from ripu_ray.simulation.references import WholePool
 from ripu_ray.simulation.run_folder import StageFolder, TrialFolder
+from ripu_ray.simulation.selections import Selection
+from ripu_ray.simulation.stopping import StopRequest
 
 WARMUP_ROUND = -1
 """The round index of the record of a warm-up."""
@@ -38,12 +48,22 @@ WARMUP_ROUND = -1
 
 @dataclass(frozen=True)
 class Workbench:
-    """What a warm-up and a trial work with."""
+    """What a warm-up and a trial work with, who hears of it, and how they are asked to stop."""
 
     domains: Domains
     scorer: Scorer
     fine_tuner: FineTuner
     report: OnProgress
+    stop: StopRequest
+
+
+@dataclass(frozen=True)
+class _Bought:
+    """What there is to train on: None for nothing, with the digest of the last purchase."""
+
+    annotated: Mapping[str, NDArray[np.int32]] | None = None
+    spent: Spent = field(default_factory=Spent)
+    sha256: str = ""
 
 
 def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) -> RoundRecord:
@@ -56,21 +76,25 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
 
     Returns:
         The record of round -1, in which nothing is bought.
+
+    Raises:
+        StoppedError: somebody asked to stop; the steps so far are on disk.
+        RipuError: says what went wrong.
     """
     if stage.is_committed():
         return stage.read()
     steps = config.training.warmup_steps
     seconds: dict[str, float] = {}
-    job = TrainingJob(config, 0, steps, start=None, output=stage.weights, phase="warm-up")
-    with _timed(seconds, "train"):
-        losses = bench.fine_tuner.fit(job, lambda step: bench.report(Progress(name, "warm-up", WARMUP_ROUND, step)))
-    bench.report(Progress(name, "evaluate", WARMUP_ROUND, steps))
-    with _timed(seconds, "acquire"):
-        bench.scorer.acquire()
-    with _timed(seconds, "evaluate"):
-        confusion = bench.scorer.evaluate(stage.weights).confusion_CC
+    job = TrainingJob(config, 0, steps, start=None, output=stage.weights, phase="warm-up", stop=bench.stop)
+
+    def report(phase: str, done: int = 0, note: str = "") -> None:
+        phase = "warm-up" if phase == "train" else phase
+        bench.report(Progress(name, phase, WARMUP_ROUND, done, note=note))
+
+    losses, confusion = _train(job, bench, seconds, report)
     bench.scorer.release()
-    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, Spent())
+    bought_C = np.zeros(bench.domains.classes.num_classes, np.int64)
+    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _Bought(), bought_C)
     stage.commit(record, seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
@@ -85,11 +109,14 @@ def run_trial(
         The records of the warm-up and of every round.
 
     Raises:
+        StoppedError: somebody asked to stop; what was done so far is on disk.
         RipuError: says what went wrong, and in which round; committed rounds stay.
     """
     strategy = trial.config.strategy
-    radius = purchase_radius(strategy.mode, strategy.radius)
-    ledger = Ledger(folder.path, bench.domains.pool.image_ids, (2 * radius + 1) ** 2)
+    pool = bench.domains.pool
+    plausibility = Plausibility([pool.label_size(image_id) for image_id in pool.image_ids], strategy)
+    area = purchase_area(strategy.mode, strategy.radius) if strategy.shape == "sliding" else None
+    ledger = Ledger(folder.path, pool.image_ids, area, plausibility)
     records = [warmup.read()]
     # Trackers hear of every round, committed before or not: a crash may have come between a commit and its log.
     tracker.log_round(records[-1], warmup.seconds())
@@ -97,8 +124,11 @@ def run_trial(
     for round_index in range(strategy.rounds):
         stage = folder.stage(round_index)
         if not stage.is_committed():
+            ledger.check_next(round_index)
             _run_round(trial, round_index, previous, stage, ledger, bench, records)
         records.append(stage.read())
+        if not strategy.is_reference:
+            ledger.check_record(round_index, records[-1])
         tracker.log_round(records[-1], stage.seconds())
         previous = stage
     bench.scorer.release()
@@ -119,18 +149,19 @@ def _run_round(
     steps = config.round_steps(round_index)
     seconds: dict[str, float] = {}
 
-    def report(phase: str, done: int = 0) -> None:
-        bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve))
+    def report(phase: str, done: int = 0, note: str = "") -> None:
+        bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note))
 
-    if ledger.num_rounds == round_index:
+    bench.stop.check()
+    if not config.strategy.is_reference and ledger.num_rounds == round_index:
         report("score")
         with _timed(seconds, "acquire"):
             bench.scorer.acquire()
         with _timed(seconds, "score"):
-            image_ids = bench.domains.pool.image_ids
-            requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in image_ids)
-            ledger.commit(round_index, bench.scorer.score(previous.weights, round_index, requests))
+            selections = _select(config, round_index, previous.weights, ledger, bench)
+            ledger.commit(round_index, _until_stopped(selections, bench.stop))
     bench.scorer.release()
+    bought = _bought(config, round_index, ledger, bench.domains)
     job = TrainingJob(
         config,
         first_step,
@@ -138,17 +169,66 @@ def _run_round(
         start=previous.weights,
         output=stage.weights,
         phase=f"round {round_index}",
-        annotated=ledger.annotated(),
+        annotated=bought.annotated,
+        purchase_sha256=bought.sha256,
+        stop=bench.stop,
     )
+    losses, confusion = _train(job, bench, seconds, report)
+    with _timed(seconds, "count"):
+        requests = (ScoreRequest(*item) for item in (bought.annotated or {}).items())
+        bought_C = bench.scorer.count_classes(request for request in requests if len(request.centres_N2))
+    record = _record(job, round_index, bench.domains, confusion, losses, bought, bought_C)
+    stage.commit(record, seconds)
+
+
+def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains) -> _Bought:
+    if config.strategy.acquisition == "source_only":
+        return _Bought()
+    if config.strategy.acquisition == "full":
+        everything = WholePool(domains.pool, config.strategy.radius)
+        return _Bought(everything, everything.spent(domains.pool))
+    return _Bought(ledger.annotated(), ledger.spent, ledger.digest(round_index))
+
+
+def _train(
+    job: TrainingJob, bench: Workbench, seconds: dict[str, float], report: Callable[[str, int, str], None]
+) -> tuple[Losses, NDArray[np.int64]]:
+    """Take the steps of a stage, from the middle if that is on disk, and evaluate: mean losses, confusion counts."""
+    bench.stop.check()
+    if fault := find_fault(job):
+        report("train", 0, f"{fault}; {job.phase} starts again from its first step")
+        job.partial.unlink()
     with _timed(seconds, "train"):
-        losses = bench.fine_tuner.fit(job, lambda done: report("train", done))
-    report("evaluate", steps)
+        losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""))
+    report("evaluate", job.num_steps, "")
     with _timed(seconds, "acquire"):
         bench.scorer.acquire()
-    with _timed(seconds, "evaluate"):
-        confusion = bench.scorer.evaluate(stage.weights).confusion_CC
-    record = _record(job, round_index, bench.domains, confusion, losses, ledger.spent, ledger.digest(round_index))
-    stage.commit(record, seconds)
+    try:
+        with _timed(seconds, "evaluate"):
+            return losses, bench.scorer.evaluate(job.output).confusion_CC
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{job.phase}, step {job.first_step + job.num_steps}: {error}") from None
+
+
+def _until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterator[Selection]:
+    for selection in selections:
+        stop.check()
+        yield selection
+
+
+def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, bench: Workbench) -> Iterable[Selection]:
+    strategy, pool = config.strategy, bench.domains.pool
+    requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in pool.image_ids)
+    if strategy.allocation == "per_image":
+        return bench.scorer.score(weights, round_index, requests)
+    allowed = allowed_pixels(
+        strategy.budget,
+        map(pool.label_size, pool.image_ids),
+        rounds=strategy.rounds,
+        round_index=round_index,
+        spent_pixels=ledger.spent.pixels,
+    )
+    return allocate(list(requests), allowed, partial(bench.scorer.score, weights, round_index))
 
 
 def _record(
@@ -157,16 +237,16 @@ def _record(
     domains: Domains,
     confusion_CC: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     losses: Losses,
-    spent: Spent,
-    purchase_sha256: str = "",
+    bought: _Bought,
+    bought_C: NDArray[np.int64],
 ) -> RoundRecord:
     sizes = [height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids)]
-    budget = job.config.strategy.budget
+    budget, spent = job.config.strategy.budget, bought.spent
     by_class = zip(domains.classes.names, iou(confusion_CC).tolist(), strict=True)
     return RoundRecord(
         round=round_index,
         step=job.first_step + job.num_steps,
-        budget_pixels=0 if round_index == WARMUP_ROUND else sum(floor(budget.pixels(size)) for size in sizes),
+        budget_pixels=0 if bought.annotated is None else sum(floor(budget.pixels(size)) for size in sizes),
         spent_pixels=spent.pixels,
         void_pixels=spent.void_pixels,
         clipped_pixels=spent.clipped_pixels,
@@ -176,8 +256,11 @@ def _record(
         accuracy=pixel_accuracy(confusion_CC),
         iou={name: None if np.isnan(value) else value for name, value in by_class},
         losses=losses,
-        purchase_sha256=purchase_sha256,
+        purchase_sha256=bought.sha256,
         weights_sha256=digest(job.output),
+        boundary_pixels=spent.boundary_pixels,
+        annotation_s=annotation_seconds(job.config.oracle.cost, spent),
+        bought=dict(zip(domains.classes.names, bought_C.tolist(), strict=True)),
     )
 
 

@@ -1,10 +1,12 @@
 """What can be known to be wrong before anything starts."""
 
+from importlib.util import find_spec
 from math import ceil
 
-from ripu_ray.config import ModelConfig
+from ripu_ray.config import Data, ModelConfig, StrategyConfig
 from ripu_ray.core.budget import num_regions
-from ripu_ray.core.geometry import purchase_radius
+from ripu_ray.core.geometry import purchase_area
+from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError
@@ -16,24 +18,33 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
 
     Raises:
         DataError: names the file that is missing or wrong: images, labels, weights to start from.
-        ConfigError: a window is larger than an image, a budget buys nothing in any image, or nothing can be compiled
-            though `training.compile` asks for it.
+        ConfigError: a window is larger than an image, a budget buys nothing in any image, a confusion matrix does
+            not fit the classes, or nothing can be compiled though `training.compile` asks for it.
     """
-    config = trials[0].config
-    data = config.data
-    domains = open_domains(data, not config.training.source_free)
-    check_domains(domains, data)
-    for trial in trials:
-        _check_purchases(trial, domains)
-    _check_weights(config.model, domains)
-    if config.training.compile and not config.cluster.gpu:
+    opened: dict[tuple[Data, bool], Domains] = {}
+    for config in (trial.config for trial in trials):
+        key = config.data, config.opens_source
+        if key not in opened:
+            opened[key] = open_domains(*key)
+            check_domains(opened[key], config.data)
+        try:
+            flip_chances(config.oracle.noise.flips, opened[key].classes.num_classes)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if config.strategy.shape == "superpixels" and find_spec("skimage") is None:
+            raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
+        if not config.strategy.is_reference:
+            _check_purchases(config.strategy, opened[key])
+    # Last, since they load torch: whatever else is wrong has been said by then.
+    for model, key in {(trial.config.model, (trial.config.data, trial.config.opens_source)) for trial in trials}:
+        _check_weights(model, opened[key])
+    if any(trial.config.training.compile and not trial.config.cluster.gpu for trial in trials):
         _check_compiler()
 
 
 def _check_weights(model: ModelConfig, domains: Domains) -> None:
     if not model.init_from and not model.backbone_weights:
         return
-    # Here, so that whatever else is wrong is said before torch is loaded.
     from ripu_ray.models.networks import build_network
     from ripu_ray.models.pretrained import load_pretrained
 
@@ -51,8 +62,7 @@ def _check_compiler() -> None:
         raise ConfigError(f"training.compile: torch.compile does not work on this machine ({reason})") from None
 
 
-def _check_purchases(trial: Trial, domains: Domains) -> None:
-    strategy = trial.config.strategy
+def _check_purchases(strategy: StrategyConfig, domains: Domains) -> None:
     sizes = {domains.pool.label_size(image_id) for image_id in domains.pool.image_ids}
     for height, width in sorted(sizes):
         if strategy.window > min(height, width):
@@ -73,7 +83,7 @@ def _check_purchases(trial: Trial, domains: Domains) -> None:
         for size in sizes
     ]
     if not any(regions):
-        needed = (2 * purchase_radius(strategy.mode, strategy.radius) + 1) ** 2
+        needed = purchase_area(strategy.mode, strategy.radius)
         most = max(ceil(strategy.budget.pixels(height * width)) for height, width in sizes)
         raise ConfigError(
             f"budget {strategy.budget} is at most {most} pixels of an image, too little for a single window "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.simulation.selections import Selection
+from ripu_ray.simulation.stopping import StopRequest
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,13 @@ class ScoreRequest:
     Attributes:
         image_id: in the pool.
         centres_N2: (n, 2) int32, bought in earlier rounds.
+        prefix_pixels: None: what the image's own budget allows. Else: the best regions in order, until they come to so
+            many pixels or nothing is left.
     """
 
     image_id: str
     centres_N2: NDArray[np.int32]
+    prefix_pixels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Scorer(Protocol):
     def evaluate(self, weights: Path) -> Evaluation:
         """Compare predictions with labels over all validation images."""
 
+    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
+        """How many pixels of each class (C,) are labelled in what was bought in earlier rounds of these images."""
+
     def release(self) -> None:
         """Let go of the cores and GPUs that the next phase may want."""
 
@@ -63,6 +70,8 @@ class TrainingJob:
         output: where the checkpoint after the last step appears.
         phase: "warm-up" or "round N", for messages.
         annotated: image id -> (n, 2) bought centres; None trains on the source alone.
+        purchase_sha256: digest of the round's purchase; with `start`, it stands for all that is annotated.
+        stop: looked at after each step; None: never stop.
     """
 
     config: Config
@@ -72,6 +81,13 @@ class TrainingJob:
     output: Path
     phase: str
     annotated: Mapping[str, NDArray[np.int32]] | None = field(default=None, repr=False)
+    purchase_sha256: str = ""
+    stop: StopRequest | None = None
+
+    @property
+    def partial(self) -> Path:
+        """Where the state in the middle of the phase is kept."""
+        return self.output.with_name("partial.pt")
 
 
 Losses = dict[str, float]
@@ -98,6 +114,9 @@ class RoundRecord:
         budget_pixels: pixels that may be bought over all rounds in the pool, rounded down by image; 0 in the warm-up.
         spent_pixels, void_pixels, clipped_pixels, clicks: so far, over the pool.
         spent_share: spent_pixels over the pool's pixels, in [0, 1].
+        boundary_pixels: length of the outlines inside what was bought so far; 0 in rounds bought before it was counted.
+        annotation_s: seconds of work so far, by `oracle.cost`.
+        bought: class name -> labelled pixels bought so far, by the true labels; empty in older records.
         miou, accuracy: on the validation split, in [0, 1].
         iou: class name -> IoU in [0, 1]; None where the class is neither there nor predicted.
         losses: means over the round's steps.
@@ -118,6 +137,9 @@ class RoundRecord:
     losses: Losses
     purchase_sha256: str = ""
     weights_sha256: str = ""
+    boundary_pixels: int = 0
+    annotation_s: float = 0.0
+    bought: dict[str, int] = field(default_factory=dict)
 
 
 class Tracker(Protocol):
@@ -132,13 +154,21 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one trial, or warm-up, is."""
+    """How far one trial, or warm-up, is; `note` is a line for the person at the terminal, of what should be known."""
 
     trial_id: str
     phase: str
     round: int
     step: int
     miou: tuple[float, ...] = ()
+    note: str = ""
 
 
 OnProgress = Callable[[Progress], None]
+
+Warn = Callable[[str], None]
+"""Says in one line what went wrong and what is done about it."""
+
+
+def unheard(_: str) -> None:
+    """A `Warn` where nobody listens."""

@@ -19,14 +19,15 @@ from ripu_ray.config import Config, TrainingConfig
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
-from ripu_ray.errors import NonFiniteError
+from ripu_ray.errors import NonFiniteError, StoppedError
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.simulation.batches import Batch, Draw, drawn_ahead
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.grid import schedule_steps
+from ripu_ray.simulation.partial import Partial, identify, load_partial, save_partial
 from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob
-from ripu_ray.simulation.workers import num_workers, worker_rank
+from ripu_ray.simulation.workers import any_worker, largest, num_workers, worker_rank
 
 WrapStep = Callable[[nn.Module], nn.Module]
 """How a step is made data-parallel, such as DistributedDataParallel."""
@@ -78,7 +79,10 @@ class TrainingStep(nn.Module):
 def train(
     job: TrainingJob, domains: Domains, device: str, on_step: OnStep, wrap: WrapStep = lambda step: step
 ) -> Losses:
-    """Take the job's steps and write its checkpoint (worker 0 does).
+    """Take the job's steps, those that `job.partial` has not seen yet, and write its checkpoint (worker 0 does).
+
+    The state in the middle is written to `job.partial` every `training.checkpoint_every` steps, and when the job is
+    asked to stop. It stays there until the stage is committed.
 
     Args:
         job: what to do.
@@ -91,8 +95,10 @@ def train(
         The mean of each loss over the phase; empty for no steps.
 
     Raises:
-        NonFiniteError: names phase, step and images.
-        DataError: a file of weights that `model` names does not fit.
+        NonFiniteError: names phase, step and images. What is not finite is never written.
+        StoppedError: `job.stop` was made, and what was done so far is written.
+        DataError: `job.partial` is damaged or of another phase (`find_fault` tells before), or a file of weights that
+            `model` names does not fit.
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
@@ -103,35 +109,61 @@ def train(
         # In place: a compiled copy would put `_orig_mod.` before the names of the state dict. One program a size.
         network.compile(dynamic=False)
     optimiser = _optimiser(network, config.training)
-    if job.start:
-        state = load_training_state(job.start)
-        network.load_state_dict(state.network)
-        optimiser.load_state_dict(state.optimiser)
+    identity = identify(job)
+    partial = load_partial(job, identity)
+    step = partial.state.step if partial else -1
+    if largest(step, device) != -largest(-step, device):
+        partial = None  # a worker does not see it, or sees an older one
+    state = partial.state if partial else load_training_state(job.start) if job.start else None
+    if state:
+        state.restore(network, optimiser, job.partial if partial else job.start or job.output)
     else:
         load_pretrained(network, config.model)
     step_module = wrap(TrainingStep(network, config.training).train())
     draw = Draw(config, domains, device, job.annotated)
-    sums: dict[str, float] = defaultdict(float)
-    for step, batches in drawn_ahead(draw, range(job.first_step, job.first_step + job.num_steps)):
+    sums: dict[str, float] = defaultdict(float, partial.sums if partial else {})
+    first, last = partial.state.step if partial else job.first_step, job.first_step + job.num_steps
+    place = f"{job.phase}, before step {first}"
+    for step, batches in drawn_ahead(draw, range(first, last)):
         source, target = (batch and batch.to(device) for batch in batches)
+        images = ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
+        place = f"{job.phase}, step {step}, images {images}"
         _set_rate(optimiser, config, step)
         optimiser.zero_grad(set_to_none=True)
         seed_dropout(config.seed, step)
         loss, means = step_module(source, target)
         for name, value in means.items():
             if not math.isfinite(mean := float(value)):
-                images = ", ".join(image_id for batch in (source, target) if batch for image_id in batch.image_ids)
                 raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
             sums[name] += mean
         loss.backward()
         optimiser.step()
         on_step(step + 1 - job.first_step)
+        # At the end of the phase its own checkpoint is next.
+        if step + 1 < last:
+            stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
+            if stopped or (step + 1 - job.first_step) % config.training.checkpoint_every == 0:
+                state = _finite_state(network, optimiser, step + 1, place, device)
+                if worker_rank() == 0:
+                    save_partial(job, identity, Partial(state, dict(sums)))
+            if stopped:
+                raise StoppedError(f"{job.phase} stopped after step {step}")
+    state = _finite_state(network, optimiser, last, place, device)
     if worker_rank() == 0:
-        last = job.first_step + job.num_steps
-        # Others read the weights, and know nothing of channels_last.
-        weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        TrainingState(weights, optimiser.state_dict(), last).save(job.output)
+        state.save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
+
+
+def _finite_state(
+    network: nn.Module, optimiser: torch.optim.Optimizer, step: int, place: str, device: str
+) -> TrainingState:
+    """The state after `step` steps, for worker 0 to write. Raises NonFiniteError, on all workers, with the place."""
+    # Others read the weights, and know nothing of channels_last.
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    state = TrainingState(weights, optimiser.state_dict(), step)
+    if any_worker(not state.is_finite(), device):
+        raise NonFiniteError(f"{place}: a weight, or what the optimiser keeps of it, is NaN or infinite")
+    return state
 
 
 def seed_dropout(seed: int, step: int) -> None:

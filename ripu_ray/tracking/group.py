@@ -1,10 +1,16 @@
 """All trackers of a trial behind one."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from ripu_ray.config import Config
+from ripu_ray.files import replace_file
+from ripu_ray.remote import RemotePath
 from ripu_ray.simulation.protocols import RoundRecord, Tracker
+from ripu_ray.simulation.run_folder import RunFolder
 from ripu_ray.tracking.jsonl import JsonlTracker
 from ripu_ray.tracking.wandb import WandbTracker
 
@@ -26,9 +32,41 @@ class TrackerGroup:
             tracker.close(failure)
 
 
-def open_trackers(config: Config, sweep: str, trial_id: str, folder: Path) -> TrackerGroup:
+class _Uploaded:
+    """A tracker that writes files of this machine; they go into a remote folder when it is closed.
+
+    Of a process that was killed they are lost: whoever goes on with the trial logs every round anew.
+    """
+
+    def __init__(self, tracker: Tracker, local: Path, folder: Path) -> None:
+        self._tracker, self._local, self._folder = tracker, local, folder
+
+    def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        """See `Tracker`."""
+        self._tracker.log_round(record, seconds)
+
+    def close(self, failure: str | None = None) -> None:
+        """See `Tracker`. Raises StorageError: the folder cannot be written."""
+        self._tracker.close(failure)
+        for path in sorted(self._local.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                replace_file(self._folder / path.relative_to(self._local), partial(_copy, path))
+        shutil.rmtree(self._local)
+
+
+def _copy(path: Path, file: BinaryIO) -> None:
+    with path.open("rb") as source:
+        shutil.copyfileobj(source, file)
+
+
+def open_trackers(run: RunFolder, trial_id: str) -> TrackerGroup:
     """The trackers that the configuration asks for; JSON lines always."""
+    folder = run.trial(trial_id).path
     trackers: list[Tracker] = [JsonlTracker(folder)]
-    if config.tracking.wandb != "disabled":
-        trackers.append(WandbTracker(config, sweep, trial_id, folder))
+    if run.config.tracking.wandb != "disabled":
+        if isinstance(folder, RemotePath):
+            local = Path(tempfile.mkdtemp(prefix="ripu-wandb-"))
+            trackers.append(_Uploaded(WandbTracker(run, trial_id, local), local, folder))
+        else:
+            trackers.append(WandbTracker(run, trial_id, folder))
     return TrackerGroup(trackers)

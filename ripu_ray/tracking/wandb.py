@@ -1,74 +1,122 @@
-"""Weights & Biases: one run per trial, grouped by sweep, drawn over the spent share."""
+"""Weights & Biases: one run per trial, grouped by sweep, drawn over the spent share.
 
-import re
-from collections.abc import Mapping
+Whatever ails W&B, a trial goes on: its run becomes an offline one with every round, for `wandb sync`.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.config import Config, to_tree
+from ripu_ray.config import to_tree
+from ripu_ray.errors import RipuError
+from ripu_ray.simulation.examples import Examples
+from ripu_ray.simulation.grid import warmup_key
 from ripu_ray.simulation.protocols import RoundRecord
-from ripu_ray.tracking.mode import resolve_mode
-
-AXIS = "spent_share"
-"""The x-axis of every panel: strategies are compared at equal cost."""
-_INIT_TIMEOUT_S = 15.0
+from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.tracking.content import AXIS, numbers, pictures
+from ripu_ray.tracking.local_runs import keep_for_upload, take_stock
+from ripu_ray.tracking.mode import current, go_offline
+from ripu_ray.tracking.session import end_session, identify, open_run
 
 
 class WandbTracker:
-    """See `Tracker`.
+    """See `Tracker`. A trial waits for W&B at its end alone: until then, a thread of its own speaks with it.
 
     Args:
-        config: of the trial; `tracking.wandb` says offline or online.
-        sweep: name of the sweep, the run's group.
+        run: the sweep; its name is the run's group.
         trial_id: the run's name; with the sweep, its id.
-        folder: where W&B keeps its files, absolute.
+        folder: where W&B keeps its files, on this machine.
     """
 
-    def __init__(self, config: Config, sweep: str, trial_id: str, folder: Path) -> None:
-        # Imported here: it takes 0.7 s, and trials without W&B do not need it.
-        import wandb
-
-        folder.mkdir(parents=True, exist_ok=True)
-
-        def start(mode: str) -> Any:
-            return wandb.init(
-                project=config.tracking.project,
-                entity=config.tracking.entity,
-                group=sweep,
-                name=trial_id,
-                id=re.sub(r"[^A-Za-z0-9_.-]", "-", f"{sweep}-{trial_id}"),
-                resume="allow",
-                config=to_tree(config),
-                dir=str(folder.absolute()),
-                mode=mode,  # type: ignore[arg-type]
-                settings=wandb.Settings(silent=True, console="off", init_timeout=_INIT_TIMEOUT_S),
-            )
-
-        try:
-            self._run = start(resolve_mode(config.tracking))
-        except wandb.errors.CommError:
-            self._run = start("offline")
-        self._run.define_metric(AXIS)
-        self._run.define_metric("*", step_metric=AXIS)
+    def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
+        self._sweep, self._folder = run.path, folder
+        trial = run.trials[trial_id]
+        self._budget = str(trial.config.strategy.budget)
+        # What panels are grouped by: seeds are repetitions of a strategy, budgets have panels of their own.
+        names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
+        self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names})
+        self._examples: Examples | None = None
+        if count := run.config.tracking.images:
+            warmup = run.warmup(warmup_key(trial.config))
+            self._examples = Examples(trial, run.trial(trial_id), warmup, count)
+        self._is_online = current(run.config.tracking, run.path).mode == "online"
+        self._rounds: list[tuple[RoundRecord, Mapping[str, float]]] = []
+        self._logged: set[int] = set()
+        self._run: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="wandb")
+        self._thread.submit(self._start)
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Log one point of every curve."""
-        # With a step of its own, W&B passes over a round that a resumed run logs again.
-        self._run.log(flatten(record, seconds), step=record.round + 1)
+        """Log one point of every curve, soon."""
+        self._thread.submit(self._log_round, record, seconds)
+
+    def wait(self) -> None:
+        """Until all that was handed over is with W&B, or never will be."""
+        self._thread.submit(lambda: None).result()
 
     def close(self, failure: str | None = None) -> None:
         """Finish the run; a failed trial is marked as failed."""
-        if failure:
-            self._run.summary["failure"] = failure
-        self._run.finish(exit_code=1 if failure else 0)
 
+        def finish() -> None:
+            self._log()
+            if failure:
+                self._run.summary["failure"] = failure
+            self._run.finish(exit_code=1 if failure else 0)
 
-def flatten(record: RoundRecord, seconds: Mapping[str, float]) -> dict[str, float]:
-    """A record as W&B's keys: iou/<class>, loss/<name>, seconds/<phase>, and the rest by their own names."""
-    plain = ("round", "step", "spent_pixels", "void_pixels", "clipped_pixels", "clicks", AXIS, "miou", "accuracy")
-    return {
-        **{name: getattr(record, name) for name in plain},
-        **{f"iou/{name}": value for name, value in record.iou.items() if value is not None},
-        **{f"loss/{name}": value for name, value in record.losses.items()},
-        **{f"seconds/{name}": value for name, value in seconds.items()},
-    }
+        self._thread.submit(self._attempt, finish).result()
+        self._thread.shutdown()
+
+    def _start(self) -> None:
+        try:
+            self._open()
+        except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a trial)
+            self._open_again(error)
+
+    def _log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        self._rounds.append((record, seconds))
+        self._attempt(self._log)
+
+    def _open(self) -> None:
+        stock = take_stock(self._folder)
+        # What was begun offline goes on offline, so that its parts are uploaded in order.
+        self._is_online = self._is_online and not stock.is_pending
+        self._run = open_run(self._identity, self._folder, self._is_online)
+        # No round is logged twice: the server knows what it has.
+        self._logged = set(range(self._run.step)) if self._is_online else set(stock.steps)
+        self._run.define_metric(AXIS)
+        self._run.define_metric("*", step_metric=AXIS)
+
+    def _log(self) -> None:
+        records = [record for record, _ in self._rounds]
+        for count, (record, seconds) in enumerate(self._rounds, start=1):
+            if record.round + 1 not in self._logged:
+                logged: dict[str, Any] = {**numbers(records[:count], seconds, self._budget)}
+                if self._examples:
+                    with suppress(RipuError):
+                        logged |= pictures(self._examples, record.round)
+                self._run.log(logged, step=record.round + 1)
+                self._logged.add(record.round + 1)
+
+    def _attempt(self, do: Callable[[], None]) -> None:
+        """Do it. Where W&B fails, do it in a new offline run; where that fails, too, the trial goes on without W&B."""
+        if not self._run:
+            return
+        try:
+            do()
+        except TimeoutError:
+            go_offline(self._sweep, "the upload did not end in time")
+            keep_for_upload(Path(self._run.dir).parent)
+        except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a trial)
+            self._open_again(error)
+            with suppress(Exception):
+                do()
+
+    def _open_again(self, error: Exception) -> None:
+        end_session()
+        first = (str(error).strip().splitlines() or [""])[0]
+        go_offline(self._sweep, f"{type(error).__name__}: {first}")
+        self._run, self._is_online = None, False
+        with suppress(Exception):
+            self._open()

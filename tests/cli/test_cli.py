@@ -19,6 +19,7 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
+from ripu_ray.simulation.run_folder import RunFolder
 from tests.conftest import TINY
 
 RIPU = str(Path(sys.executable).with_name("ripu"))
@@ -56,7 +57,8 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
         # A curve was drawn: there are many colours, and not one line of text only.
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
 
-    for words in ("region", "9px", "wandb sync", str(run), "results.csv"):
+    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    for words in ("region", "9px", "wandb sync", str(run), "results.csv", "report.html"):
         assert words in done.stdout
     assert "\x1b" not in done.stdout
     assert "Traceback" not in done.stdout
@@ -87,6 +89,30 @@ def test_run_needs_no_ray(tmp_path: Path) -> None:
     assert not (tmp_path / "runs/one/ray").exists()
 
 
+def test_resume_needs_the_folder_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ["--set", "cluster.scorers=0", "--budget", "4", "--name", "one"]
+    assert _ripu(tmp_path, "run", *TINY_FLAGS, *one).returncode == 0
+    run = tmp_path / "runs/one"
+    before = pd.read_csv(run / "results.csv")
+    (run / "results.csv").unlink()
+    (run / "trials/region-w3-ripu-b4-s0/round_01/record.json").unlink()
+    done = _ripu(tmp_path, "sweep", "--resume", "runs/one")
+    assert (done.returncode, done.stderr) == (0, "")
+    after = pd.read_csv(run / "results.csv")
+    times = before.filter(like="seconds_").columns
+    pd.testing.assert_frame_equal(after.drop(columns=times), before.drop(columns=times))
+
+    monkeypatch.chdir(tmp_path)
+    for arguments, says in (
+        (["runs/one", "--budgets", "4", "--name", "one"], "its config.yaml; leave out --budgets, --name"),
+        (["runs/two"], "runs/two: not a run folder"),
+    ):
+        refused = CliRunner().invoke(app, ["sweep", "--resume", *arguments])
+        assert refused.exit_code == 2
+        assert says in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
     done = _ripu(tmp_path, "sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
     assert done.returncode == 0
@@ -97,6 +123,7 @@ def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) ->
         "windows": [],
         "acquisitions": [],
         "seeds": [0, 1, 2],
+        "vary": {},
     }
     assert rest.count("region-w3-ripu") == 6
     # 6 trials of 2 rounds of 2 steps, 3 warm-ups of 3 steps.
@@ -228,6 +255,21 @@ def test_an_output_folder_of_another_sweep_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == "ripu: runs/mine: holds another sweep; choose another --name or --output\n"
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.slow
+def test_where_one_warmup_meets_a_nan_the_other_trials_go_on(tmp_path: Path) -> None:
+    absurd = ["--vary", "training.learning_rate=0.003,1.0e+30", "--name", "x"]
+    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, *absurd)
+    assert (done.returncode, done.stderr) == (1, "")
+    trials = [f"region-w3-ripu-b5-learning_rate={rate}-s0" for rate in ("0.003", "1e+30")]
+    failed = next(line for line in done.stdout.splitlines() if f"warm-up of {trials[1]}" in line)
+    assert re.search(r"warm-up, step 1: .* is (nan|inf); images source/", failed)
+    run = RunFolder(tmp_path / "runs/x")
+    assert [run.trial(name).num_committed() for name in trials] == [2, 0]
+    assert sum(run.warmup(key).is_committed() for key in run.warmups) == 1
+    assert len(list(run.path.glob("warmups/*/*.pt"))) == 1
+    assert not list(run.path.rglob("partial.pt"))
 
 
 def test_a_trial_that_fails_is_a_table_and_exit_code_1(tmp_path: Path) -> None:

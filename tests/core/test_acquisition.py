@@ -20,7 +20,7 @@ def test_every_name_of_the_configuration_has_a_function() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("radius", [1, 5])
-@pytest.mark.parametrize("name", ["ripu", "entropy"])
+@pytest.mark.parametrize("name", [name for name in ACQUISITIONS if name != "random"])
 def test_score_is_the_float64_loop(name: str, radius: int, mode: Mode) -> None:
     num_classes, size = 5, (13, 19)
     logits_CHW = 3 * torch.randn(num_classes, 4, 6, generator=torch.Generator().manual_seed(7))
@@ -31,14 +31,23 @@ def test_score_is_the_float64_loop(name: str, radius: int, mode: Mode) -> None:
     p_CHW = wide_CHW.softmax(dim=0).numpy()
     entropy_HW = -(p_CHW * np.log(p_CHW + 1e-6)).sum(axis=0)
     predicted_HW = p_CHW.argmax(axis=0)
+    *_, second_HW, best_HW = np.sort(p_CHW, axis=0)
     for row, col in np.ndindex(size):
         window = np.s_[max(row - radius, 0) : row + radius + 1, max(col - radius, 0) : col + radius + 1]
         share_C = np.bincount(predicted_HW[window].ravel(), minlength=num_classes) / predicted_HW[window].size
         impurity = 0.0 if share_C.max() == 1 else -(share_C * np.log(share_C + 1e-6)).sum() / math.log(num_classes)
-        mean = entropy_HW[window].mean() / math.log(num_classes)
-        uncertainty = mean if mode == "region" else entropy_HW[row, col]
-        expected = uncertainty * (impurity if name == "ripu" else 1)
-        assert score_HW[row, col].item() == pytest.approx(expected, abs=1e-6)
+        uncertainty = entropy_HW[window].mean() / math.log(num_classes)
+        own = np.s_[row, col] if mode == "pixel" else window
+        entropy = uncertainty if mode == "region" else entropy_HW[own]
+        expected = {
+            "ripu": impurity * entropy,
+            "impurity": impurity,
+            "uncertainty": uncertainty,
+            "entropy": entropy,
+            "margin": 1 - (best_HW - second_HW)[own].mean(),
+            "confidence": 1 - best_HW[own].mean(),
+        }
+        assert score_HW[row, col].item() == pytest.approx(expected[name], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ACQUISITIONS)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ripu_ray.config import Budget, Mode
-from ripu_ray.core.budget import Spent, annotate, num_regions, region_pixels
+from ripu_ray.config import Budget, CostConfig, Mode
+from ripu_ray.core.budget import Spent, annotate, annotation_seconds, num_regions, region_boundary, region_pixels
 from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.metrics import IGNORE_LABEL
 
@@ -139,3 +139,27 @@ def test_windows_are_counted_as_they_are_cut_out() -> None:
         for index, (row, col) in enumerate(centres.tolist()):
             cut = label_HW[max(row - radius, 0) : row + radius + 1, max(col - radius, 0) : col + radius + 1]
             assert (pixels[index], void_pixels[index]) == (cut.size, (cut == IGNORE_LABEL).sum())
+
+
+def test_outlines_are_pairs_of_unlike_neighbours_inside_the_window() -> None:
+    rng = np.random.default_rng(0)
+    label_HW = rng.choice(np.array([0, 1, 2, IGNORE_LABEL], np.uint8), (20, 30))
+    centres = np.array([[0, 0], [19, 29], [10, 12], [3, 28]], dtype=np.int32)
+    for radius in (0, 2, 40):
+        found = region_boundary(label_HW, centres, radius)
+        for index, (row, col) in enumerate(centres.tolist()):
+            rows = range(max(row - radius, 0), min(row + radius + 1, 20))
+            cols = range(max(col - radius, 0), min(col + radius + 1, 30))
+            expected = 0
+            for i in rows:
+                for j in cols:
+                    for m, n in ((i + 1, j), (i, j + 1)):
+                        pair = {int(label_HW[i, j]), int(label_HW[m, n])} if m in rows and n in cols else set[int]()
+                        expected += len(pair - {IGNORE_LABEL}) == 2
+            assert found[index] == expected
+    assert region_boundary(label_HW, centres[:0], 2).shape == (0,)
+
+
+def test_seconds_by_hand() -> None:
+    spent = Spent(pixels=90, clicks=10, boundary_pixels=40)
+    assert annotation_seconds(CostConfig(seconds_per_click=2, seconds_per_boundary_pixel=0.25), spent) == 30

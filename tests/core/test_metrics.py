@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ripu_ray.core.metrics import IGNORE_LABEL, confusion_counts, iou, miou, pixel_accuracy
+from ripu_ray.core.metrics import IGNORE_LABEL, aubc, confusion_counts, iou, miou, pixel_accuracy
 
 
 def test_counts_are_truth_by_prediction_without_void() -> None:
@@ -47,3 +47,17 @@ def test_nothing_counted_is_nan_and_wrong_ids_are_refused() -> None:
         confusion_counts(np.full((2, 2), 9, np.uint8), np.zeros((2, 2), np.uint8), 3)
     with pytest.raises(ValueError, match="shape"):
         confusion_counts(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), 3)
+
+
+def test_area_under_the_budget_curve_by_hand() -> None:
+    # (0.2 + 0.4) / 2 over 0.01 and (0.4 + 0.5) / 2 over 0.03, over a range of 0.04
+    assert aubc([0, 0.01, 0.04], [0.2, 0.4, 0.5]) == pytest.approx((0.3 * 0.01 + 0.45 * 0.03) / 0.04)
+    assert aubc([0.5, 1.0], [0.3, 0.3]) == pytest.approx(0.3)
+    assert math.isnan(aubc([0.1], [0.5]))
+    assert math.isnan(aubc([], []))
+
+
+@pytest.mark.parametrize("shares", [[0.0, 0.2, 0.1], [0.0, 0.1]])
+def test_no_area_under_what_is_no_curve(shares: list[float]) -> None:
+    with pytest.raises(ValueError, match="aubc"):
+        aubc(shares, [0.1, 0.2, 0.3])

@@ -26,7 +26,7 @@ def scene(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def write_data_set(root: Path) -> FolderData:
     """`<root>/<domain>/<split>/{images,labels}` of PNG files for day/train, dusk/train and dusk/val."""
     classes = [{"id": i, "name": f"class{i}", "color": [i, i, i]} for i in range(NUM_CLASSES)]
-    root.mkdir(exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     table = {"num_classes": NUM_CLASSES, "ignore_index": 255, "classes": classes}
     (root / "classes.json").write_text(json.dumps(table), encoding="utf-8")
     for place in ("day/train", "dusk/train", "dusk/val"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ripu_ray.config import SyntheticData
+from ripu_ray.data.domains import shifted
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.scenes import CLASSES, PERSON, POLE, SIGN
 from ripu_ray.data.synthetic import SyntheticImages
@@ -100,3 +101,41 @@ def test_domains_differ_in_class_frequency_and_in_appearance(domains: Domains) -
 def test_the_pool_and_the_validation_split_are_alike(domains: Domains) -> None:
     distance = np.abs(frequencies(domains, "pool") - frequencies(domains, "validation")).sum() / 2
     assert distance < 0.1
+
+
+def mean_colour(images: SyntheticImages) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.asarray(np.mean([images.image(image_id).mean((0, 1)) for image_id in images.image_ids], axis=0))
+
+
+def test_the_documented_shift_draws_the_documented_pictures() -> None:
+    images = SyntheticImages("target", "train", 1, (96, 128), 0)
+    assert digest(images, "target/train/00000") == "0bdf97f9d1a21ffbe445e98fc2d7c00a1a12e28ff946aba45ba836f4fc75ea9a"
+    assert digest(images, "target/train/00000") == digest(
+        SyntheticImages("target", "train", 1, (96, 128), 0, 1.0), "target/train/00000"
+    )
+
+
+def test_the_target_moves_away_from_the_source_as_the_shift_grows() -> None:
+    start = mean_colour(SyntheticImages("source", "train", 20, (48, 64), 0))
+    moved = (SyntheticImages("target", "train", 20, (48, 64), 0, shift) for shift in (0.5, 1, 2, 3))
+    distances = [float(np.abs(mean_colour(images) - start).mean()) for images in moved]
+    assert distances == sorted(distances)
+    assert distances[-1] > 3 * distances[0]
+
+
+def test_the_source_knows_no_shift() -> None:
+    one, other = (SyntheticImages("source", "train", 1, (48, 64), 0, shift) for shift in (0, 2))
+    assert digest(one, "source/train/00000") == digest(other, "source/train/00000")
+
+
+def test_without_a_shift_the_domains_have_one_layout_and_look() -> None:
+    assert shifted("target", 0) == shifted("source", 5)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 200), (200, 9)])
+@pytest.mark.parametrize("shift", [0.3, 1.7, 3])
+def test_any_shift_gives_pictures(shift: float, size: tuple[int, int]) -> None:
+    images = SyntheticImages("target", "train", 4, size, 0, shift)
+    for image_id in images.image_ids:
+        assert images.image(image_id).shape == (*size, 3)
+        assert set(np.unique(images.label(image_id))) <= {*range(CLASSES.num_classes), 255}

@@ -1,6 +1,7 @@
 """The pool of scoring actors: the same purchases however many they are, and whoever dies."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed import scoring
+from ripu_ray.distributed import cluster, scoring
 from ripu_ray.distributed.scoring import RayScorer, ScoringActor
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.models.networks import build_network
@@ -25,9 +27,10 @@ from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")
 EMPTY = np.empty((0, 2), np.int32)
+NO_OPTIMISER: dict[str, Any] = {"state": {}, "param_groups": []}
 
 
-def _config(scorers: int, *more: str) -> Config:
+def _config(scorers: int | str, *more: str) -> Config:
     return load_config(None, (*TINY, "data.num_pool=20", f"cluster.scorers={scorers}", *more))
 
 
@@ -36,7 +39,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = _config(0)
     num_classes = open_domains(config.data).classes.num_classes
     path = tmp_path_factory.mktemp("weights") / "weights.pt"
-    TrainingState(build_network(config.model, num_classes, seed=3).state_dict(), {}, 0).save(path)
+    TrainingState(build_network(config.model, num_classes, seed=3).state_dict(), NO_OPTIMISER, 0).save(path)
     return path
 
 
@@ -47,6 +50,8 @@ def _requests(config: Config) -> list[ScoreRequest]:
 def _purchase(scorer: Scorer, config: Config, weights: Path, folder: Path) -> bytes:
     ledger = Ledger(folder, open_domains(config.data).pool.image_ids, 9)
     ledger.commit(0, scorer.score(weights, 0, _requests(config)))
+    counts_C = scorer.count_classes(ScoreRequest(image_id, centres) for image_id, centres in ledger.annotated().items())
+    assert counts_C.sum() + ledger.spent.void_pixels == ledger.spent.pixels
     return (folder / "round_00" / "purchase.parquet").read_bytes()
 
 
@@ -62,11 +67,22 @@ def closing() -> Iterator[list[RayScorer]]:
 def test_one_or_three_actors_or_none_buy_the_same(weights: Path, tmp_path: Path, closing: list[RayScorer]) -> None:
     local = LocalScorer(_config(0))
     expected = _purchase(local, _config(0), weights, tmp_path / "local")
-    for number in (1, 3):
+    for number in (1, 3, "auto"):
         config = _config(number)
-        closing.append(scorer := RayScorer(config, keep=True))
+        closing.append(scorer := RayScorer(config, keep=True, share=2))
         assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
         assert np.array_equal(scorer.evaluate(weights).confusion_CC, local.evaluate(weights).confusion_CC)
+        scorer.close()
+
+
+@pytest.mark.slow
+def test_superpixels_are_the_same_on_every_actor(weights: Path, tmp_path: Path, closing: list[RayScorer]) -> None:
+    more = ("strategy.shape=superpixels", "strategy.windows.region=5", "strategy.allocation=pool")
+    expected = _purchase(LocalScorer(_config(0, *more)), _config(0, *more), weights, tmp_path / "local")
+    for number in (1, 3):
+        config = _config(number, *more)
+        closing.append(scorer := RayScorer(config, keep=True))
+        assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
         scorer.close()
 
 
@@ -82,7 +98,12 @@ class _Suicidal(ScoringActor):
 
 
 class _Poisoned(ScoringActor):
-    """Dies of one image."""
+    """Dies of one image of the pool, and of one for validation."""
+
+    def evaluate(self, weights: Any, image_ids: list[str]) -> NDArray[np.int64]:
+        if any(image_id.endswith("val/00001") for image_id in image_ids):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().evaluate(weights, image_ids)
 
     def score(self, weights: Any, round_index: int, requests: list[ScoreRequest]) -> PackedSelections:
         if any(request.image_id.endswith("00007") for request in requests):
@@ -98,9 +119,15 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     config = _config(2)
     expected = _purchase(LocalScorer(_config(0)), config, weights, tmp_path / "local")
     monkeypatch.setattr(scoring, "ScoringActor", _with_environment(_Suicidal, {"RIPU_TEST_GRAVES": str(graves)}))
-    closing.append(scorer := RayScorer(config, keep=True))
+    said: list[str] = []
+    closing.append(scorer := RayScorer(config, keep=True, warn=said.append))
     assert _purchase(scorer, config, weights, tmp_path / "ray") == expected
     assert len(list(graves.iterdir())) == 2
+    # One line for each of them, and not one for each batch that it had.
+    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images are asked again; another one is started"
+    died = [line for line in said if "wait since" not in line]
+    assert len(died) == 2
+    assert all(re.match(says, line) for line in died)
 
 
 def test_an_image_that_kills_its_actors_is_given_up_by_name(
@@ -111,6 +138,8 @@ def test_an_image_that_kills_its_actors_is_given_up_by_name(
     closing.append(scorer := RayScorer(config, keep=True))
     with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 3 times; given up"):
         _purchase(scorer, config, weights, tmp_path)
+    with pytest.raises(ClusterError, match=r"image .*val/00001: its scoring actor died 3 times; given up"):
+        scorer.evaluate(weights)
 
 
 def _with_environment(actor: type[ScoringActor], variables: dict[str, str]) -> type[ScoringActor]:
@@ -125,8 +154,11 @@ def _with_environment(actor: type[ScoringActor], variables: dict[str, str]) -> t
 def test_a_nan_names_round_and_image(tmp_path: Path, closing: list[RayScorer]) -> None:
     config = _config(1)
     network = build_network(config.model, open_domains(config.data).classes.num_classes, seed=0)
-    state = {name: tensor * float("nan") for name, tensor in network.state_dict().items()}
-    TrainingState(state, {}, 0).save(tmp_path / "nan.pt")
+    # Weights that are not finite themselves are refused before: these overflow.
+    state = {
+        name: tensor * 1e30 if tensor.is_floating_point() else tensor for name, tensor in network.state_dict().items()
+    }
+    TrainingState(state, NO_OPTIMISER, 0).save(tmp_path / "nan.pt")
     closing.append(scorer := RayScorer(config, keep=True))
     with pytest.raises(NonFiniteError, match=r"round 0, image target/train/0+\d+: "):
         list(scorer.score(tmp_path / "nan.pt", 0, _requests(config)))
@@ -135,17 +167,47 @@ def test_a_nan_names_round_and_image(tmp_path: Path, closing: list[RayScorer]) -
 def test_new_weights_reach_running_actors(weights: Path, tmp_path: Path, closing: list[RayScorer]) -> None:
     config = _config(1)
     num_classes = open_domains(config.data).classes.num_classes
-    TrainingState(build_network(config.model, num_classes, seed=4).state_dict(), {}, 0).save(tmp_path / "other.pt")
+    state = build_network(config.model, num_classes, seed=4).state_dict()
+    TrainingState(state, NO_OPTIMISER, 0).save(tmp_path / "other.pt")
     closing.append(scorer := RayScorer(config, keep=True))
     first, second, third = (scorer.evaluate(path).confusion_CC for path in (weights, tmp_path / "other.pt", weights))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, third)
 
 
-def test_scorers_that_cannot_start_say_what_they_ask(weights: Path) -> None:
-    config = _config(9, "cluster.start_timeout_s=1")
-    with pytest.raises(ClusterError, match=r"9 scorers did not start within 1 s: \d of them wait, free: "):
-        list(RayScorer(config, keep=True).score(weights, 0, _requests(config)))
+def test_scorers_that_cannot_start_say_what_they_ask(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Greedy:
+        def ready(self) -> None:
+            """Nothing more to do."""
+
+    greedy: Any = ray.remote(Greedy).options(num_cpus=2).remote()
+    ray.get(greedy.ready.remote())
+    config = _config(3, "cluster.start_timeout_s=1")
+    monkeypatch.setattr(cluster, "NOTICE_S", 0.5)
+    said: list[str] = []
+    there_is = r"the cluster has 4 CPU \(\d free\), 0 GPU \(0 free\)"
+    try:
+        with pytest.raises(ClusterError, match=rf"3 scorers, each of 1 CPU, did not start within 1 s; {there_is}"):
+            list(RayScorer(config, keep=True, warn=said.append).score(weights, 0, _requests(config)))
+    finally:
+        ray.kill(greedy)
+    (line,) = said
+    assert re.fullmatch(rf"3 scorers, each of 1 CPU, wait since \d+ s; {there_is}", line)
+
+
+def test_scorers_that_never_fit_are_left_out_with_a_word(
+    weights: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "alive_nodes", lambda: [{"CPU": 2.0}])
+    said: list[str] = []
+    closing.append(scorer := RayScorer(_config(3), keep=False, warn=said.append))
+    for _ in range(2):
+        scorer.acquire()
+        assert len(scorer._pool._nodes) == 2
+        scorer.release()
+    assert [line for line in said if "wait since" not in line] == [
+        "3 scorers are asked for, the nodes that are left can hold 2: it goes on with them"
+    ]
 
 
 def test_a_region_travels_in_under_sixteen_bytes() -> None:
@@ -156,6 +218,7 @@ def test_a_region_travels_in_under_sixteen_bytes() -> None:
         np.zeros(number, np.float32),
         np.full(number, 4225, np.uint32),
         np.zeros(number, np.uint32),
+        np.full(number, 8320, np.uint32),
     )
     packed = PackedSelections.pack([selection] * 8)
     arrays = [getattr(packed, name) for name in packed.__dataclass_fields__]
@@ -169,7 +232,7 @@ def test_a_region_travels_in_under_sixteen_bytes() -> None:
 def test_actors_end_with_their_scorer(weights: Path) -> None:
     scorer = RayScorer(_config(1), keep=False)
     scorer.evaluate(weights)
-    (actor,) = scorer._actors
+    (actor,) = scorer._pool._nodes
     scorer.release()
     with pytest.raises(ray.exceptions.RayActorError):
         for _ in range(10_000):  # Ray ends actors in its own time

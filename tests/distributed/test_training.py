@@ -1,17 +1,28 @@
 """Ray Train with real workers: the same losses and gradients as one process."""
 
+import os
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
+from ripu_ray.data import loading, synthetic
 from ripu_ray.data.loading import open_domains
+from ripu_ray.distributed import cluster, training
 from ripu_ray.distributed.training import RayFineTuner
-from ripu_ray.errors import NonFiniteError
+from ripu_ray.errors import ClusterError, NonFiniteError
+from ripu_ray.simulation import trail
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.simulation.protocols import Losses, TrainingJob
+from ripu_ray.simulation.workers import worker_rank
 from tests.conftest import TINY
 from tests.runs import ignore_steps
 
@@ -31,17 +42,24 @@ def _job(config: Config, output: Path) -> TrainingJob:
     return TrainingJob(config, 3, 1, start=None, output=output, phase="round 0", annotated=annotated)
 
 
-def _fit(workers: int, folder: Path) -> tuple[Losses, TrainingState]:
-    config = _config(workers)
+def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]:
+    config = _config(workers, *more)
     tuner = RayFineTuner(config, folder / "ray") if workers else LocalFineTuner(config)
     output = folder / f"{workers}.pt"
     return tuner.fit(_job(config, output), ignore_steps), load_training_state(output)
 
 
-@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.slow)])
-def test_losses_and_gradients_are_those_of_one_process(workers: int, tmp_path: Path) -> None:
-    expected_losses, expected = _fit(0, tmp_path)
-    losses, state = _fit(workers, tmp_path)
+@pytest.mark.parametrize(
+    ("workers", "more"),
+    [
+        (2, ()),
+        pytest.param(1, (), marks=pytest.mark.slow),
+        pytest.param(2, ("training.channels_last=true",), marks=pytest.mark.slow),
+    ],
+)
+def test_losses_and_gradients_are_those_of_one_process(workers: int, more: tuple[str, ...], tmp_path: Path) -> None:
+    expected_losses, expected = _fit(0, tmp_path, *more)
+    losses, state = _fit(workers, tmp_path, *more)
     assert losses == pytest.approx(expected_losses, rel=1e-5)
     assert state.step == expected.step == 4
     # After a first step the momentum buffer is the gradient plus the weight decay.
@@ -60,3 +78,86 @@ def test_a_loss_that_is_not_finite_ends_all_workers_with_its_place(tmp_path: Pat
     with pytest.raises(NonFiniteError, match=r"warm-up, step 1: .* is (nan|inf); images source/"):
         RayFineTuner(config, tmp_path / "ray").fit(job, ignore_steps)
     assert not job.output.exists()
+
+
+def _in_workers(patch: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
+    """What workers run, after `patch` has changed their modules. Local, so that it travels by value."""
+
+    def work(config: dict[str, Any]) -> None:
+        patch()
+        training._work(config)
+
+    return work
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, grave = _config(2, "training.checkpoint_every=2"), tmp_path / "grave"
+    job = TrainingJob(config, 0, 4, start=None, output=tmp_path / "w.pt", phase="warm-up")
+
+    def patch() -> None:
+        class Mortal(trail.Trail):
+            def count(self, done: int) -> None:
+                super().count(done)
+                if worker_rank() == 1 and done == 3 and not grave.exists():
+                    grave.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        training.Trail = Mortal  # type: ignore[attr-defined]
+
+    expected = RayFineTuner(config, tmp_path / "ray").fit(replace(job, output=tmp_path / "unbroken.pt"), ignore_steps)
+    monkeypatch.setattr(training, "_work", _in_workers(patch))
+    said: list[str] = []
+    steps: list[int] = []
+    assert RayFineTuner(config, tmp_path / "ray", said.append).fit(job, steps.append) == expected
+    assert grave.exists()
+    assert job.output.read_bytes() == (tmp_path / "unbroken.pt").read_bytes()
+    assert steps[-1] == 4
+    # On a busy machine, that workers are slow to start is said as well.
+    (line,) = (line for line in said if "wait since" not in line)
+    says = r"a training worker on node \S+ \(\w{8}\) died after 3 of 4 steps; another group goes on after 2"
+    assert re.fullmatch(says, line)
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_training_workers_is_given_up_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(2, "cluster.max_failures=1")
+    job = TrainingJob(config, 0, 20, start=None, output=tmp_path / "w.pt", phase="warm-up")
+
+    def patch() -> None:
+        class Poisoned(synthetic.SyntheticImages):
+            def image(self, image_id: str) -> "NDArray[np.uint8]":
+                if image_id == "source/train/00003":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return super().image(image_id)
+
+        loading.SyntheticImages = Poisoned  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(training, "_work", _in_workers(patch))
+    says = (
+        r"warm-up: a training worker on node .* died, 2 times without getting further, while reading source/train/00003"
+    )
+    with pytest.raises(ClusterError, match=says):
+        RayFineTuner(config, tmp_path / "ray").fit(job, ignore_steps)
+
+
+@pytest.mark.slow
+def test_training_workers_that_cannot_start_say_what_they_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "NOTICE_S", 0.5)
+    config = _config(2, "cluster.start_timeout_s=3", "cluster.threads=3")
+    said: list[str] = []
+    there_is = r"the cluster has 4 CPU \(\S+ free\), 0 GPU \(0 free\)"
+    asked = "2 training workers, each of 3 CPU,"
+    with pytest.raises(ClusterError, match=rf"{asked} did not start within 3 s; {there_is}"):
+        RayFineTuner(config, tmp_path / "ray", said.append).fit(_job(config, tmp_path / "w.pt"), ignore_steps)
+    (line,) = said
+    assert re.fullmatch(rf"{asked} wait since \d+ s; {there_is}", line)
+
+
+@pytest.mark.slow
+def test_workers_speak_over_the_interface_that_is_named(tmp_path: Path) -> None:
+    _fit(2, tmp_path, "cluster.interface=lo")
+    with pytest.raises(ClusterError, match=r"round 0: a training worker failed"):
+        _fit(2, tmp_path, "cluster.interface=nonesuch", "cluster.max_failures=0")

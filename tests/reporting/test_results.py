@@ -1,6 +1,8 @@
 """The table and the figure of a sweep, from a real run folder."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,10 @@ import pytest
 
 from ripu_ray.config import load_config
 from ripu_ray.reporting.figures import draw_curves
-from ripu_ray.reporting.results import collect, write_csv
+from ripu_ray.reporting.results import COSTS, collect, write_tables
 from ripu_ray.simulation.run_folder import RunFolder
 from tests.conftest import TINY
+from tests.reporting.tables import make_results
 from tests.runs import run_all
 
 
@@ -34,21 +37,56 @@ def test_a_row_for_each_trial_and_round(run: RunFolder) -> None:
     assert last.loc["region-w3-ripu-b5-s0", "budget_pixels"] == 5 * (32 * 48 * 5 // 100)
     assert last.loc["region-w3-ripu-b9px-s0", "budget_pixels"] == 5 * 9
     assert {"iou_pole", "loss_total", "seconds_train", "accuracy"} <= set(results.columns)
+    for column in COSTS.values():
+        assert (results.groupby("trial")[column].diff().dropna() >= 0).all()
+    bought = results.filter(regex="^bought_").sum(axis=1)
+    assert (bought + results["void_pixels"]).tolist() == results["spent_pixels"].tolist()
 
 
-def test_the_csv_reads_back_the_same(run: RunFolder) -> None:
+def test_what_varies_has_a_column(tmp_path: Path) -> None:
+    flags = {"sweep.vary": ["data.shift=0,1"]}
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0", "strategy.rounds=1"), flags))
     results = collect(run)
-    write_csv(run, results)
+    assert results.groupby("trial")["data.shift"].first().to_dict() == {
+        "region-w3-ripu-b5-shift=0-s0": 0,
+        "region-w3-ripu-b5-shift=1-s0": 1,
+    }
+    assert results["arm"].unique().tolist() == ["region-w3-ripu-b5-shift=0", "region-w3-ripu-b5-shift=1"]
+
+
+def test_the_tables_read_back_the_same(run: RunFolder) -> None:
+    results = collect(run)
+    write_tables(run, results)
     read = pd.read_csv(run.path / "results.csv", dtype={"budget": str})
     pd.testing.assert_frame_equal(read, results, check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(run.path / "results.parquet"), results)
 
 
 def test_each_strategy_is_one_line_with_its_band(run: RunFolder) -> None:
     results = collect(run)
     (axes,) = draw_curves(results).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]  # type: ignore[union-attr]
-    assert labels == ["ripu, region 3x3, 5 % (2 seeds)", "ripu, region 3x3, 9px (2 seeds)"]
+    assert labels == ["ripu, 5 % (2 seeds)", "ripu, 9 px (2 seeds)"]
     assert len(axes.collections) == 2
     for line, (_, rows) in zip(axes.lines, results.groupby("budget", sort=False), strict=True):
         means = rows.groupby("round")[["spent_share", "miou"]].mean() * 100
         assert np.allclose(np.column_stack(line.get_data()), means.to_numpy())
+
+
+def test_curves_have_the_names_of_the_statistics_and_references_are_level() -> None:
+    results = make_results(acquisitions=("random", "ripu"), budgets=("5",), seeds=2)
+    twice = [results.assign(**{"training.source_free": free, "trial": results["trial"] + str(free)}) for free in (0, 1)]
+    (axes,) = draw_curves(pd.concat(twice, ignore_index=True)).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]  # type: ignore[union-attr]
+    bought = [f"{name}, source_free {free}, 5 % (2 seeds)" for free in (0, 1) for name in ("random", "ripu")]
+    levels = [f"{name}, source_free {free}" for free in (0, 1) for name in ("source_only", "full")]
+    assert sorted(labels) == sorted(bought + levels)
+    full = results[(results["acquisition"] == "full") & (results["round"] == 0)]["miou"].mean()
+    assert axes.lines[labels.index("full, source_free 0")].get_ydata() == pytest.approx([100 * full] * 2)
+
+
+def test_a_warm_up_under_an_older_name_is_found_and_weights_may_be_gone(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(shutil.copytree(run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("weights.pt")))
+    for folder in (copy.path / "warmups").iterdir():
+        folder.rename(folder.with_name(f"older-{folder.name}"))
+    pd.testing.assert_frame_equal(collect(copy), collect(run))

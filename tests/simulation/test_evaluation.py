@@ -11,7 +11,7 @@ from PIL import Image
 from ripu_ray.config import Config
 from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import ConfigError, DataError, NonFiniteError
+from ripu_ray.errors import DataError, NonFiniteError, StorageError
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures
 from ripu_ray.simulation.grid import warmup_key
@@ -87,11 +87,18 @@ def test_a_checkpoint_that_does_not_fit_or_is_not_finite(tiny: Config, tmp_path:
         evaluate_checkpoint(tiny, path)
     state = build_network(tiny.model, 10, seed=0).state_dict()
     torch.save({"network": {name: tensor * float("nan") for name, tensor in state.items()}}, path)
+    with pytest.raises(DataError, match=r"w\.pt: not weights of this network: a NaN or an infinity: at2"):
+        evaluate_checkpoint(tiny, path)
+    # Each weight is a number, and what comes out is none.
+    overflowing = {
+        name: torch.full_like(tensor, 3e38) if name.startswith("head") else tensor for name, tensor in state.items()
+    }
+    torch.save({"network": overflowing}, path)
     with pytest.raises(NonFiniteError, match=r"w\.pt, image target/val/00000: a NaN"):
         evaluate_checkpoint(tiny, path)
 
 
 def test_pictures_that_cannot_be_written_are_named(tiny: Config, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file/target/val/00000\.png: cannot be written"):
+    with pytest.raises(StorageError, match=r"file/target/val/00000\.png: cannot be written"):
         evaluate_checkpoint(tiny, save_fresh(tiny, tmp_path / "w.pt"), predictions=tmp_path / "file")

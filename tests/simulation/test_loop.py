@@ -1,5 +1,6 @@
 """The loop: what a trial leaves behind, and that an interrupted one ends the same."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_budget_is_kept_in_every_image_and_round(finished: RunFolder) -> Non
     ledger = Ledger(folder, domains.pool.image_ids, 9)
     records = [finished.trial(trial.trial_id).stage(index).read() for index in range(3)]
     assert records[-1].spent_pixels == ledger.spent.pixels
-    total = 0
+    total, bought_C = 0, np.zeros(256, np.int64)
     assert [record.clicks for record in records] == sorted(record.clicks for record in records)
     for image_id in domains.pool.image_ids:
         height, width = domains.pool.label_size(image_id)
@@ -60,12 +61,31 @@ def test_the_budget_is_kept_in_every_image_and_round(finished: RunFolder) -> Non
         label = domains.pool.label(image_id)
         annotation = annotate(label, ledger.centres(image_id), 1)
         assert np.array_equal(annotation, np.where(bought, label, 255))
+        bought_C += np.bincount(annotation.ravel(), minlength=256)
     # Windows never overlap, so the unions are the sum.
     assert total == records[-1].spent_pixels
+    names = domains.classes.names
+    assert records[-1].bought == dict(zip(names, bought_C[: len(names)].tolist(), strict=True))
+    assert sum(records[-1].bought.values()) + records[-1].void_pixels == total
+    assert records[-1].annotation_s == 2.4 * records[-1].clicks + 0.2 * records[-1].boundary_pixels > 0
+
+
+def test_a_record_from_before_costs_were_counted_is_read(finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "older")
+    older = RunFolder(tmp_path / "older")
+    path = older.trial(_only_trial(older)).stage(0).path / "record.json"
+    tree = json.loads(path.read_text())
+    newer = {"boundary_pixels", "annotation_s", "bought", "seal"}
+    path.write_text(json.dumps({key: tree[key] for key in tree.keys() - newer}))
+    record = older.trial(_only_trial(older)).stage(0).read()
+    assert (record.boundary_pixels, record.annotation_s, record.bought) == (0, 0.0, {})
 
 
 def test_a_finished_run_is_left_alone(finished: RunFolder) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*") if path.is_file()}
+    # But for the log, and the note of who is where.
+    books = ("log.jsonl", "at.json")
+    files = [path for path in finished.path.rglob("*") if path.is_file() and path.name not in books]
+    before = {path: path.stat().st_mtime_ns for path in files}
     reports: list[Progress] = []
     execute_trial(finished, _only_trial(finished), reports.append)
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -120,6 +140,49 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, tiny: Config) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_what_a_killed_start_left_is_no_obstacle(tmp_path: Path, tiny: Config) -> None:
+    for name in ("environment.json", "lock.json", ".config.yaml.17-00c0ffee.part"):
+        (tmp_path / name).touch()
+    assert RunFolder.create(tmp_path, tiny).config == tiny
+
+
+def test_where_a_run_goes_on_may_change_but_not_what_its_results_depend_on(tmp_path: Path, tiny: Config) -> None:
+    def with_cluster(**values: object) -> Config:
+        return tiny.model_copy(update={"cluster": tiny.cluster.model_copy(update=values)})
+
+    key = next(iter(RunFolder.create(tmp_path / "run", tiny).warmups))
+    again = RunFolder.create(tmp_path / "run", with_cluster(scorers=2))
+    assert again.config.cluster.scorers == 2
+    assert list(again.warmups) == [key]
+    with pytest.raises(RunFolderError, match="holds another sweep"):
+        RunFolder.create(tmp_path / "run", with_cluster(train_workers=2))
+
+
+@pytest.mark.parametrize(
+    "link", ["trials", "trials/region-w3-ripu-b5-s0", "warmups", "trials/region/round_00/weights.pt"]
+)
+def test_links_out_of_a_run_folder_are_refused(tmp_path: Path, tiny: Config, link: str) -> None:
+    RunFolder.create(tmp_path / "run", tiny)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = tmp_path / "run" / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(outside)
+    with pytest.raises(RunFolderError, match=f"{link}: leads out of the run folder"):
+        RunFolder(tmp_path / "run")
+    path.unlink()
+    path.symlink_to(tmp_path / "run" / "config.yaml")
+    RunFolder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "..", "", "a/b", "/etc"])
+def test_trials_have_names_not_paths(tmp_path: Path, tiny: Config, name: str) -> None:
+    run = RunFolder.create(tmp_path / "run", tiny)
+    for folder in (run.trial, run.warmup):
+        with pytest.raises(RunFolderError, match="not the name of a folder in it"):
+            folder(name)
+
+
 @pytest.mark.parametrize("mode", ["region", "pixel"])
 @pytest.mark.parametrize("acquisition", ["ripu", "entropy", "random"])
 @pytest.mark.parametrize("parity", ["true", "false"])
@@ -149,3 +212,21 @@ def test_weights_that_blow_up_stop_the_trial_and_say_where(tmp_path: Path) -> No
     settings = (*TINY, "cluster.scorers=0", "training.learning_rate=1e30")
     with pytest.raises(NonFiniteError, match=r"warm-up, step \d+: .* is (nan|inf); images source/"):
         run_all(tmp_path / "run", load_config(None, settings))
+
+
+@pytest.mark.parametrize("modifier", ["power=1", "balanced=true", "allocation=pool"])
+@pytest.mark.parametrize("mode", ["region", "pixel"])
+def test_modifiers_compose_and_spend_as_much(tmp_path: Path, modifier: str, mode: str) -> None:
+    quick = (*TINY, "cluster.scorers=0", "training.warmup_steps=0", "training.round_steps=1")
+    settings = (*quick, f"strategy.mode={mode}", "strategy.windows.pixel=3")
+    flags = {"sweep.acquisitions": ["ripu", "random"]}
+    runs = [
+        run_all(tmp_path / name, load_config(None, (*settings, *more), flags))
+        for name, more in (("plain", ()), ("modified", (f"strategy.{modifier}",)))
+    ]
+    records = [run.trial(trial_id).stage(1).read() for run in runs for trial_id in run.trials]
+    budget = 5 * 32 * 48 * 5 // 100
+    # Less than a window an image is left over by whatever strategy; in mode pixel nothing.
+    left_over = 5 * 9 if mode == "region" else 5
+    assert all(budget - left_over < record.spent_pixels <= budget for record in records)
+    assert len({record.purchase_sha256 for record in records}) == 4

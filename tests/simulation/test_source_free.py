@@ -47,14 +47,25 @@ def test_a_source_free_run_opens_no_source(tmp_path: Path) -> None:
         assert record.losses["total"] == pytest.approx(total, rel=1e-5)
 
 
+def test_a_warm_up_serves_trials_with_and_without_source(tmp_path: Path) -> None:
+    flags = {"sweep.vary": ["training.source_free=false,true"]}
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0"), flags))
+    assert len(run.warmups) == 1
+    records = {name: run.trial(name).stage(1).read() for name in run.trials}
+    both, free = (records[f"region-w3-ripu-b5-source_free={free}-s0"] for free in ("false", "true"))
+    assert free.losses.keys() == {"target_cross_entropy", "negative_learning", "total"}
+    assert both.losses.keys() > free.losses.keys()
+    assert both.step == free.step == 3 + 2 + 2
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (["training.source_free=true", "training.warmup_steps=0"], "needs model.init_from"),
-        (["training.source_free=true", "model.init_from=w.pt"], "needs training.warmup_steps=0"),
+        (["training.source_free=true", "training.warmup_steps=0"], "starts either from model.init_from"),
+        (["training.source_free=true", "model.init_from=w.pt"], "or from a warm-up on the source, without"),
     ],
 )
-def test_source_free_needs_a_start_and_no_warm_up(settings: list[str], says: str) -> None:
+def test_source_free_starts_from_a_checkpoint_or_a_warm_up(settings: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_config(None, settings)
 

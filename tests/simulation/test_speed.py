@@ -83,6 +83,14 @@ def test_training_from_the_cache_is_training_from_the_files(tiny: Config, tmp_pa
     assert expected == (tmp_path / "empty.pt").read_bytes() == (tmp_path / "full.pt").read_bytes()
 
 
+def test_any_number_of_loaders_draws_the_same(tiny: Config, tmp_path: Path) -> None:
+    tiny = with_training(tiny, source_sampling="rarity")
+    for loaders in (1, 3):
+        cluster = tiny.cluster.model_copy(update={"loader_threads": loaders})
+        trained(tiny.model_copy(update={"cluster": cluster}), tmp_path / f"{loaders}.pt")
+    assert (tmp_path / "1.pt").read_bytes() == (tmp_path / "3.pt").read_bytes()
+
+
 @pytest.mark.slow
 def test_a_missing_compiler_is_said_before_anything_starts(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from ripu_cli.main import app; app()", "sweep"]

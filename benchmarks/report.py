@@ -1,0 +1,131 @@
+"""What `ripu report` costs for a sweep of 500 trials, from the files on disk to the page.
+
+The run folder is made up: records with drawn figures, so that no network is trained; weights and purchases only where
+the report's pictures come from. Everything is timed that `ripu report` does once Python has loaded its modules.
+
+`python -m benchmarks.report` takes a minute and prints, at the end,
+
+    figure: report_500_trials_s <seconds>
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ripu_ray.config import Config, load_config
+from ripu_ray.core.randomness import generator
+from ripu_ray.data.loading import Domains, open_domains
+from ripu_ray.files import digest
+from ripu_ray.models.networks import build_network
+from ripu_ray.reporting.report import write_report
+from ripu_ray.reporting.results import REPORT
+from ripu_ray.simulation.checkpoint import TrainingState
+from ripu_ray.simulation.grid import Trial
+from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.simulation.selections import Selection
+
+GAIN = {"random": 0.20, "entropy": 0.18, "margin": 0.19, "uncertainty": 0.21, "ripu": 0.22, "source_only": 0.03}
+REPEATS = 3
+
+
+def main() -> None:
+    """Measure and print."""
+    flags = {
+        "sweep.budgets": ["1", "2.2", "5", "10", "20"],
+        "sweep.windows": [3, 9],
+        "sweep.acquisitions": ["random", "entropy", "margin", "uncertainty", "ripu"],
+        "sweep.seeds": list(range(10)),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        run = make_up(Path(name) / "run", load_config(None, ("tracking.wandb=disabled",), flags))
+        taken, cpu = [], []
+        for _ in range(REPEATS):
+            start, start_cpu = time.perf_counter(), time.process_time()
+            write_report([RunFolder(run.path)], run.path / REPORT)
+            taken.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - start_cpu)
+        size = (run.path / REPORT).stat().st_size
+    print(f"{len(run.trials)} trials, {size / 1e6:.1f} MB of HTML")
+    for seconds, seconds_cpu in zip(taken, cpu, strict=True):
+        print(f"{seconds:.1f} s, of them {seconds_cpu:.1f} s of a core")
+    print(f"figure: report_500_trials_s {statistics.median(taken):.1f}")
+
+
+def make_up(folder: Path, config: Config) -> RunFolder:
+    """A run folder whose rounds look committed; trials of the first seed have weights and purchases, too."""
+    run = RunFolder.create(folder, config)
+    domains = open_domains(config.data, with_source=False)
+    weights = folder / "weights.pt"
+    network = build_network(config.model, domains.classes.num_classes, seed=0)
+    TrainingState(network.state_dict(), {"state": {}, "param_groups": []}, 0).save(weights)
+    first = next(iter(run.trials.values())).config.seed
+    for key, warmup in run.warmups.items():
+        stage = run.warmup(key)
+        stage.path.mkdir(parents=True)
+        stage.weights.hardlink_to(weights)
+        stage.commit(_record(Trial("warm-up", warmup), -1, domains, digest(weights)), {"train": 23.0, "evaluate": 0.5})
+    for trial_id, trial in run.trials.items():
+        strategy = trial.config.strategy
+        trial_folder = run.trial(trial_id)
+        if trial.config.seed == first and not strategy.is_reference:
+            ledger = Ledger(trial_folder.path, domains.pool.image_ids, strategy.window**2)
+            for number in range(strategy.rounds):
+                ledger.commit(number, [_selection(trial, number, image_id) for image_id in domains.pool.image_ids])
+        for number in range(strategy.rounds):
+            stage = trial_folder.stage(number)
+            stage.path.mkdir(parents=True, exist_ok=True)
+            if trial.config.seed == first:
+                stage.weights.hardlink_to(weights)
+            seconds = {"acquire": 0.1, "score": 0.7, "train": 9.0, "evaluate": 0.5}
+            stage.commit(_record(trial, number, domains, digest(weights)), seconds)
+    weights.unlink()
+    return run
+
+
+def _record(trial: Trial, number: int, domains: Domains, sha256: str) -> RoundRecord:
+    strategy, seed = trial.config.strategy, trial.config.seed
+    total = sum(height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids))
+    done = (number + 1) / strategy.rounds
+    share = 0.0 if number < 0 or strategy.acquisition == "source_only" else float(strategy.budget.value) / 100 * done
+    rng = generator(seed, "record", trial.arm, number)
+    gain = GAIN.get(strategy.acquisition, 0.28) * (1 - np.exp(-60 * share if share else -done))
+    miou = 0.38 + 0.03 * generator(seed, "start").normal() + float(gain) + 0.005 * rng.normal() * (number >= 0)
+    names, chances = domains.classes.names, np.linspace(2, 0.2, domains.classes.num_classes)
+    bought = rng.dirichlet(20 * chances) * share * total * 0.9
+    return RoundRecord(
+        round=number,
+        step=300 + 60 * (number + 1),
+        budget_pixels=int(total * float(strategy.budget.value) / 100),
+        spent_pixels=int(total * share),
+        void_pixels=int(total * share * 0.1),
+        clipped_pixels=0,
+        clicks=int(total * share / strategy.window**2),
+        spent_share=share,
+        miou=miou,
+        accuracy=miou + 0.2,
+        iou={name: float(np.clip(miou + 0.1 * rng.normal(), 0, 1)) for name in names},
+        losses={"total": 1.0},
+        weights_sha256=sha256,
+        boundary_pixels=int(total * share / 20),
+        annotation_s=total * share / 9,
+        bought=dict(zip(names, bought.astype(int).tolist(), strict=True)),
+    )
+
+
+def _selection(trial: Trial, number: int, image_id: str) -> Selection:
+    rng = generator(trial.config.seed, trial.arm, number, image_id)
+    count = max(
+        int(96 * 128 * float(trial.config.strategy.budget.value) / 100 / 5 / trial.config.strategy.window**2), 1
+    )
+    centres = np.stack([rng.integers(0, side, count) for side in (96, 128)], axis=1).astype(np.uint16)
+    flat = np.zeros(count, np.uint32)
+    return Selection(image_id, centres, flat.astype(np.float32), flat + 9, flat, flat)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Runs the studies of docs/results.md and writes their tables and figures into it; the words between them are ours.
+
+    python -m benchmarks.results --photographs FOLDER        everything: several hours on 2 cores
+    python -m benchmarks.results --only shift                one study
+    python -m benchmarks.results --only shift --no-run       its tables alone, from runs/results-shift
+
+A study that was interrupted goes on where it stopped. FOLDER is laid out as in configs/folder.yaml.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ripu_ray.config import REFERENCES
+from ripu_ray.files import replace_file, replace_text
+from ripu_ray.reporting.statistics import compare, outcomes, summarise
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "results.md"
+COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0"]
+SMALL = ["--set=data.size=[64,96]", "--set=training.round_steps=30"]
+SIZE = "[90,120]"
+PHOTOGRAPHS = [
+    "--config=configs/folder.yaml",
+    f"--set=data.input_size={SIZE}",
+    f"--set=data.label_size={SIZE}",
+    "--set=training.round_steps=60",
+    "--budgets=2.2",
+]
+STUDIES = {
+    "embedded": [
+        *SMALL,
+        "--budgets=2.2,5",
+        "--mode=region,pixel",
+        "--acquisitions=random,ripu,entropy,margin,impurity,uncertainty,source_only,full",
+    ],
+    "embedded-spread": [
+        *SMALL,
+        "--budgets=2.2,5",
+        "--mode=region,pixel",
+        "--acquisitions=random,ripu",
+        "--vary=strategy.power=null,1",
+    ],
+    "photographs": [*PHOTOGRAPHS, "--acquisitions=random,entropy,ripu,source_only,full"],
+    "photographs-spread": [
+        *PHOTOGRAPHS,
+        "--acquisitions=ripu",
+        "--vary=strategy.power=1",
+        "--vary=strategy.balanced=false,true",
+    ],
+    "shift": [*SMALL, "--budgets=2.2,5", "--vary=data.shift=0,1,2", "--vary=training.source_free=false,true"],
+}
+
+
+def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool) -> None:
+    """Run and write."""
+    for name in names:
+        arguments = ["sweep", *COMMON, *STUDIES[name], f"--output={output}", f"--name=results-{name}"]
+        if name.startswith("photographs"):
+            if photographs is None:
+                print(f"{name}: left out, no --photographs")
+                continue
+            arguments.append(f"--set=data.root={photographs}")
+        if run:
+            subprocess.run([sys.executable, "-m", "ripu_cli.main", *arguments], check=True, cwd=ROOT)
+    found = {name: output / f"results-{name}" / "results.parquet" for name in STUDIES}
+    results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
+    if "embedded-spread" in results:
+        results["embedded-spread"] = _as_acquisitions(results["embedded-spread"])
+    if "photographs" in results and "photographs-spread" in results:
+        both = [results["photographs"], _as_acquisitions(results.pop("photographs-spread"))]
+        results["photographs"] = pd.concat(both, ignore_index=True)
+    page = PAGE.read_text()
+    for name, table in results.items():
+        page = _put(page, name, "\n\n".join([_means(table), _differences(table)]))
+        figure = FIGURES[name](table)
+        picture = ROOT / "docs" / "images" / f"results-{name}.png"
+        replace_file(picture, lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))  # type: ignore[misc]
+    replace_text(PAGE, page)
+
+
+def _as_acquisitions(results: pd.DataFrame) -> pd.DataFrame:
+    """The ways to spread a purchase as acquisitions of their own, so that each is compared with random.
+
+    A random purchase is spread already.
+    """
+    results = results[results["power"].isna() | (results["acquisition"] != "random")]
+    spread = results["acquisition"] + results["power"].map(lambda power: "" if pd.isna(power) else f" power {power:g}")
+    spread += results["balanced"].map({True: " balanced", False: ""})
+    return results.assign(acquisition=spread, power=float("nan"), balanced=False)
+
+
+def _put(page: str, name: str, text: str) -> str:
+    """The page with what stands between the marks of `name` replaced."""
+    first, last = f"<!-- {name}: written by benchmarks.results -->\n", f"<!-- end of {name} -->"
+    before, _, rest = page.partition(first)
+    _, _, after = rest.partition(last)
+    return f"{before}{first}\n{text}\n\n{last}{after}"
+
+
+def _means(results: pd.DataFrame) -> str:
+    """Mean and deviation of the last mIoU, and of AUBC, in points."""
+    table = summarise(outcomes(results))
+    rows = [
+        [
+            "any" if (is_reference := row["strategy"].startswith(REFERENCES)) else row["condition"],
+            row["strategy"],
+            str(row["seeds"]),
+            f"{100 * row['miou_mean']:.1f} ± {100 * row['miou_std']:.1f}",
+            "-" if is_reference else f"{100 * row['aubc_mean']:.1f}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    return _table(["budget", "strategy", "seeds", "mIoU", "AUBC"], rows)
+
+
+def _differences(results: pd.DataFrame) -> str:
+    table = compare(outcomes(results), "miou")
+    rows = [
+        [
+            row["condition"],
+            f"{row['first']} - {row['second']}",
+            f"{100 * row['difference']:+.2f}",
+            f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}",
+            f"{row['wins']} : {row['losses']}",
+            f"{row['t_holm']:.3f}",
+            f"{row['wilcoxon_holm']:.3f}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    head = ["budget", "difference", "points", "95 % interval", "wins", "p of t, Holm", "p of Wilcoxon, Holm"]
+    return _table(head, rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def _forest(results: pd.DataFrame) -> Figure:
+    """Every difference with its interval; a panel for each condition."""
+    table = compare(outcomes(results), "miou")
+    groups = list(table.groupby("condition", sort=False))
+    height = 1.2 + 0.28 * max(len(rows) for _, rows in groups)
+    figure = Figure(figsize=(3 + 3.5 * len(groups), height), layout="constrained")
+    figure.supxlabel("mIoU points, mean over seeds with its 95 % interval")
+    panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+    panels[0].invert_yaxis()
+    for axes, (condition, rows) in zip(panels, groups, strict=True):
+        names = [f"{first} - {second}" for first, second in zip(rows["first"], rows["second"], strict=True)]
+        low, middle, high = (100 * rows[name] for name in ("low", "difference", "high"))
+        axes.errorbar(middle, names, xerr=[middle - low, high - middle], fmt="o", capsize=3)
+        axes.axvline(0, color="grey", linewidth=1)
+        axes.set(title=condition)
+        axes.grid(alpha=0.3, axis="x")
+    return figure
+
+
+def _shift(results: pd.DataFrame) -> Figure:
+    """mIoU against the shift, with and without the source; a panel for each budget."""
+    finished = outcomes(results)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    budgets = list(finished.groupby("budget", sort=False))
+    for axes, (budget, there) in zip(figure.subplots(1, len(budgets), squeeze=False)[0], budgets, strict=True):
+        for is_free, rows in there.groupby("training.source_free"):
+            by_shift = 100 * rows.groupby("data.shift")["miou"].agg(["mean", "std"])
+            label = "target alone" if is_free else "source and target"
+            axes.errorbar(by_shift.index, by_shift["mean"], yerr=by_shift["std"], marker="o", capsize=3, label=label)
+        axes.set(title=f"{budget} %", xlabel="data.shift", ylabel="mIoU (%), mean and deviation over seeds")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return figure
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "embedded": _forest,
+    "embedded-spread": _forest,
+    "photographs": _forest,
+    "photographs-spread": _forest,
+    "shift": _shift,
+}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", choices=STUDIES, action="append")
+    parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("runs"))
+    parser.add_argument("--no-run", action="store_true")
+    given = parser.parse_args()
+    main(given.only or list(STUDIES), given.photographs, given.output, not given.no_run)

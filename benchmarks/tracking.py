@@ -1,0 +1,77 @@
+"""What logging costs a trial: the seconds it waits for its trackers, JSON lines and an offline W&B run with pictures.
+
+`python -m benchmarks.tracking` runs one trial of the demo in this process, about a minute if it is idle, and prints
+
+    figure: tracking_share <seconds in trackers / seconds of the trial>
+
+W&B's own process works beside the trial and is not in it; its import and start are.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
+
+from ripu_ray.config import load_config
+from ripu_ray.distributed import execution
+from ripu_ray.simulation.protocols import Progress, RoundRecord, Tracker
+from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.tracking.group import open_trackers
+
+Result = TypeVar("Result")
+
+
+class Timed:
+    """A tracker, and the seconds that were spent in it, by what was asked."""
+
+    def __init__(self, start: Callable[[], Tracker]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._tracker: Tracker = self._time("start", start)
+
+    def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        """See `Tracker`."""
+        self._time("rounds", lambda: self._tracker.log_round(record, seconds))
+
+    def close(self, failure: str | None = None) -> None:
+        """See `Tracker`."""
+        self._time("end", lambda: self._tracker.close(failure))
+
+    def _time(self, name: str, do: Callable[[], Result]) -> Result:
+        start = time.perf_counter()
+        done = do()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        return done
+
+
+def main() -> None:
+    """Measure and print."""
+    config = load_config(None, ("cluster.scorers=0", "tracking.wandb=offline"))
+    timed: list[Timed] = []
+
+    def open_timed(run: RunFolder, trial_id: str) -> Timed:
+        timed.append(Timed(lambda: open_trackers(run, trial_id)))
+        return timed[-1]
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(execution, "open_trackers", open_timed):
+        run = RunFolder.create(Path(folder) / "run", config)
+        for key in run.warmups:
+            execution.execute_warmup(run, key, _ignore)
+        (trial_id,) = run.trials
+        start = time.perf_counter()
+        execution.execute_trial(run, trial_id, _ignore)
+        total = time.perf_counter() - start
+    (tracker,) = timed
+    for name, seconds in tracker.seconds.items():
+        print(f"{name:8} {seconds:6.2f} s")
+    print(f"trial    {total:6.2f} s")
+    print(f"figure: tracking_share {sum(tracker.seconds.values()) / total:.3f}")
+
+
+def _ignore(progress: Progress) -> None:
+    """Nobody watches."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""How an image is cut into what may be bought: square windows anywhere, or regions that are given beforehand.
+
+Whatever the shape, a purchase is a centre, and everything else is rebuilt from (image, settings, centres).
+Shapes: H x W label pixels, n centres, R regions of an image, C classes.
+"""
+
+import math
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ripu_ray.config import Mode
+from ripu_ray.core.budget import annotate, region_boundary, region_pixels, unlike_neighbours
+from ripu_ray.core.geometry import cover, purchase_area, purchase_radius, suppression_radius, window_edges
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.core.prediction import EPSILON
+
+Costs = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]
+
+
+class Regions(Protocol):
+    """The regions of one image. Bought ones never overlap."""
+
+    @property
+    def suppression(self) -> int:
+        """Within so many pixels around a chosen centre, no other may be chosen."""
+
+    def cover(self, centres: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(H, W), True in the regions of these centres."""
+
+    def annotate(self, label_HW: NDArray[np.uint8], centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """(H, W), the ground truth inside the regions of these centres, IGNORE_LABEL elsewhere."""
+
+    def members(self, row: int, col: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Index arrays of the pixels of one centre's region: rows and columns, as numpy broadcasts them."""
+
+    def pixels(self, centres: NDArray[np.integer]) -> int:
+        """What these regions come to inside the image."""
+
+    def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
+        """(n,) pixels of each region, void ones among them, and the length of the outlines inside."""
+
+    def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
+        """(H, W), True where no further centre may be, and the largest region that is left.
+
+        Args:
+            centres: bought so far.
+            most: regions of more pixels are of no use; None: all are.
+        """
+
+
+class Windows:
+    """Square windows anywhere, cut at the image border; in mode "pixel" a purchase is the centre alone.
+
+    Args:
+        size: (H, W).
+        mode: what a purchase is.
+        radius: a window is 2 * radius + 1 pixels a side.
+    """
+
+    def __init__(self, size: tuple[int, int], mode: Mode, radius: int) -> None:
+        self._size = size
+        self._radius = purchase_radius(mode, radius)
+        self._area = purchase_area(mode, radius)
+        self.suppression = suppression_radius(mode, radius)
+
+    def cover(self, centres: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """See `Regions`."""
+        return cover(self._size, centres, self._radius)
+
+    def annotate(self, label_HW: NDArray[np.uint8], centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """See `Regions`."""
+        return annotate(label_HW, centres, self._radius)
+
+    def members(self, row: int, col: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """See `Regions`."""
+        (top,), (bottom,), (left,), (right,) = window_edges(self._size, np.array([[row, col]]), self._radius)
+        rows, cols = np.ix_(np.arange(top, bottom), np.arange(left, right))
+        return rows, cols
+
+    def pixels(self, centres: NDArray[np.integer]) -> int:
+        """See `Regions`."""
+        top, bottom, left, right = window_edges(self._size, centres, self._radius)
+        return int(((bottom - top) * (right - left)).sum())
+
+    def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
+        """See `Regions`."""
+        return (*region_pixels(label_HW, centres, self._radius), region_boundary(label_HW, centres, self._radius))
+
+    def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
+        """See `Regions`. A window is counted as a whole one, wherever it is: a cut one never takes more."""
+        return cover(self._size, centres, self.suppression), self._area
+
+
+class Cells:
+    """Regions that are given beforehand and cover the image; each is bought as a whole, by the pixel at its centre.
+
+    Args:
+        region_HW: (H, W) int32, the region of each pixel, 0..R-1, none of them empty.
+    """
+
+    suppression = 0
+
+    def __init__(self, region_HW: NDArray[np.int32]) -> None:
+        self._region_HW = region_HW
+        self._size_R = np.bincount(region_HW.ravel())
+
+    @cached_property
+    def all_centres(self) -> NDArray[np.int32]:
+        """(R, 2) the pixel of each region that is nearest to its centroid; among equals the first in reading order."""
+        place_2HW = np.indices(self._region_HW.shape, np.float64)
+        rows_HW, cols_HW = place_2HW[0], place_2HW[1]
+        row_R, col_R = self._sums(rows_HW) / self._size_R, self._sums(cols_HW) / self._size_R
+        distance_HW = (rows_HW - row_R[self._region_HW]) ** 2 + (cols_HW - col_R[self._region_HW]) ** 2
+        distance_N = distance_HW.ravel()[self._order]
+        starts_R = self._size_R.cumsum() - self._size_R
+        nearest_N = distance_N == np.repeat(np.minimum.reduceat(distance_N, starts_R), self._size_R)
+        candidates = np.flatnonzero(nearest_N)
+        first = candidates[np.searchsorted(candidates, starts_R)]
+        return np.stack(np.divmod(self._order[first], self._region_HW.shape[1]), axis=1).astype(np.int32)
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """Flat indices of all pixels, region by region, in reading order within each."""
+        return np.argsort(self._region_HW.ravel(), kind="stable")
+
+    def cover(self, centres: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """See `Regions`."""
+        bought_R = np.zeros(len(self._size_R), np.bool_)
+        bought_R[self._ids(centres)] = True
+        return bought_R[self._region_HW]
+
+    def annotate(self, label_HW: NDArray[np.uint8], centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """See `Regions`."""
+        return np.where(self.cover(centres), label_HW, np.uint8(IGNORE_LABEL))
+
+    def members(self, row: int, col: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """See `Regions`."""
+        region = self._region_HW[row, col]
+        stop = int(self._size_R[: region + 1].sum())
+        rows, cols = np.divmod(self._order[stop - self._size_R[region] : stop], self._region_HW.shape[1])
+        return rows, cols
+
+    def pixels(self, centres: NDArray[np.integer]) -> int:
+        """See `Regions`."""
+        return int(self._size_R[self._ids(centres)].sum())
+
+    def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
+        """See `Regions`."""
+        region_HW, ids = self._region_HW, self._ids(centres)
+        above, beside = unlike_neighbours(label_HW)
+        above &= region_HW[:-1] == region_HW[1:]
+        beside &= region_HW[:, :-1] == region_HW[:, 1:]
+        inside = np.concatenate([region_HW[:-1][above], region_HW[:, :-1][beside]])
+        counts = (self._size_R, self._count(region_HW[label_HW == IGNORE_LABEL]), self._count(inside))
+        pixels, void_pixels, boundary_pixels = (count_R[ids].astype(np.uint32) for count_R in counts)
+        return pixels, void_pixels, boundary_pixels
+
+    def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
+        """See `Regions`."""
+        free_R = np.ones(len(self._size_R), np.bool_) if most is None else self._size_R <= most
+        free_R[self._ids(centres)] = False
+        blocked_HW = np.ones(self._region_HW.shape, np.bool_)
+        blocked_HW[tuple(self.all_centres[free_R].T)] = False
+        return blocked_HW, int(self._size_R[free_R].max(initial=0))
+
+    def mean(self, values_HW: Tensor) -> Tensor:
+        """Mean over each region, at each of its pixels.
+
+        Args:
+            values_HW: (H, W) float32, any unit, on any device.
+
+        Returns:
+            (H, W) float32 on the CPU, where sums do not depend on the order in which threads come.
+        """
+        mean_R = (self._sums(values_HW.cpu().numpy()) / self._size_R).astype(np.float32)
+        return torch.from_numpy(mean_R[self._region_HW])
+
+    def impurity(self, predicted_HW: Tensor, num_classes: int) -> Tensor:
+        """Entropy of the predicted classes in each region over log C, at each of its pixels.
+
+        Args:
+            predicted_HW: (H, W) uint8 class ids below `num_classes`, on any device.
+            num_classes: C, 2 to 255.
+
+        Returns:
+            (H, W) float32 in [0, 1] on the CPU: exactly 0 where the region holds one class.
+
+        Source: region impurity of RIPU; tests/core/test_regions.py compares with a loop over the regions.
+        """
+        label_N = predicted_HW.cpu().numpy().ravel().astype(np.int64)
+        count_RC = np.bincount(
+            self._region_HW.ravel() * np.int64(num_classes) + label_N, None, num_classes * len(self._size_R)
+        )
+        share_RC = count_RC.reshape(-1, num_classes) / self._size_R[:, None]
+        impurity_R = -(share_RC * np.log(share_RC + EPSILON)).sum(axis=1) / math.log(num_classes)
+        impurity_R[share_RC.max(axis=1) == 1] = 0
+        return torch.from_numpy(impurity_R.astype(np.float32)[self._region_HW])
+
+    def _ids(self, centres: NDArray[np.integer]) -> NDArray[np.int32]:
+        ids: NDArray[np.int32] = self._region_HW[tuple(centres.astype(np.int64).T)]
+        return ids
+
+    def _count(self, region_M: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.bincount(region_M, minlength=len(self._size_R))
+
+    def _sums(self, values_HW: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
+        sums_R = np.bincount(self._region_HW.ravel(), values_HW.ravel(), len(self._size_R))
+        return sums_R.astype(np.float64)
+
+
+def grid_map(size: tuple[int, int], window: int) -> NDArray[np.int32]:
+    """Squares side by side from the top left corner, cut at the other borders.
+
+    Args:
+        size: (H, W).
+        window: side of a square, in pixels.
+
+    Returns:
+        (H, W) int32, the square of each pixel, row by row.
+    """
+    rows, cols = (np.arange(length, dtype=np.int32) // window for length in size)
+    region_HW: NDArray[np.int32] = rows[:, None] * (cols[-1] + 1) + cols
+    return region_HW
+
+
+def superpixel_map(image_HW3: NDArray[np.uint8], size: tuple[int, int], window: int) -> NDArray[np.int32]:
+    """Regions that follow the picture's edges: SLIC, about as many as windows fit side by side.
+
+    Args:
+        image_HW3: (h, w, 3) uint8 RGB, at whatever size.
+        size: (H, W) of the labels; regions are brought there to nearest.
+        window: the mean region has about window ** 2 label pixels.
+
+    Returns:
+        (H, W) int32, the region of each pixel.
+
+    Source: scikit-image's `slic`, an extra of this package.
+    """
+    from skimage.segmentation import slic
+
+    count = max(round(size[0] * size[1] / window**2), 1)
+    segments_hw = slic(image_HW3, n_segments=count, compactness=10, start_label=0, channel_axis=-1)
+    rows, cols = (
+        (2 * np.arange(length) + 1) * found // (2 * length)
+        for length, found in zip(size, segments_hw.shape, strict=True)
+    )
+    # Some may have no pixel at the labels' size.
+    _, region_N = np.unique(segments_hw[np.ix_(rows, cols)], return_inverse=True)
+    return region_N.reshape(size).astype(np.int32)

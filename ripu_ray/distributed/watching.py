@@ -1,0 +1,76 @@
+"""What the driver sees of the trials' processes: that one died and is started again, and that none can start."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.exceptions import RayActorError
+
+from ripu_ray.config import ClusterConfig
+from ripu_ray.distributed.cluster import Patience, first_line
+from ripu_ray.distributed.orphans import OrphanWatch
+from ripu_ray.simulation.journal import Journal
+from ripu_ray.simulation.protocols import OnProgress, Progress
+from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.simulation.trail import Place, name_suspects, read_place
+
+
+class DeathWatch(tune.Callback):
+    """Reports deaths of trials' processes, and ends a sweep of which no trial can start.
+
+    Args:
+        path: of the run.
+        cluster: how long to wait.
+        listen: gets the reports.
+    """
+
+    def __init__(self, path: Path, cluster: ClusterConfig, listen: OnProgress) -> None:
+        self._run, self._cluster, self._listen = RunFolder(path), cluster, listen
+        self._places: dict[str, list[Place]] = {}
+        self._patience: Patience | None = None
+        self._orphans = OrphanWatch()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune writes its callbacks down; the console stays here.
+        return DeathWatch, (self._run.path, self._cluster, _deaf)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Called by Tune when a trial failed and is started again."""
+        name = trial.config["name"]
+        latest = Progress(**(trial.last_result or {}).get("progress", asdict(Progress(name, "start", 0, 0))))
+        note = f"{self._note(trial)}; it is started again, and goes on from what is on disk"
+        Journal(self._run.path, name, self._listen)(replace(latest, note=note))
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Called by Tune when a trial failed for the last time."""
+        self._note(trial)
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Called by Tune several times a second. Raises ClusterError when no trial has started for too long."""
+        self._orphans.look()
+        if not any(trial.status == "PENDING" for trial in trials) or any(trial.status == "RUNNING" for trial in trials):
+            self._patience = None
+            return
+        if self._patience is None:
+            self._patience = Patience(self._cluster, "trials", Journal(self._run.path, "", self._listen).warn)
+        self._patience.check()
+
+    def explain(self, name: str) -> str | None:
+        """Why a trial or warm-up was given up, if that is because its process died."""
+        places = self._places.get(name)
+        return f"its process died {len(places)} times{name_suspects(places)}; given up" if places else None
+
+    def _note(self, trial: Any) -> str:
+        name, error = trial.config["name"], trial.get_pickled_error()
+        # Tune has forgotten the error of a trial that it starts again. Our own exceptions never come here.
+        if error is not None and not isinstance(error, RayActorError):
+            self._places.pop(name, None)
+            return f"the trial failed ({first_line(error)})"
+        place = read_place(self._run.trail(name)) or Place()
+        self._places.setdefault(name, []).append(place)
+        return f"the trial's process on node {place.node} died"
+
+
+def _deaf(progress: Progress) -> None:
+    """Nobody listens."""

@@ -1,0 +1,246 @@
+"""Where two runs part: settings, purchases, mIoU, trial by trial. Shapes: H x W label pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ripu_ray.config import to_tree
+from ripu_ray.errors import ConfigError, RipuError
+from ripu_ray.simulation.grid import Trial, warmup_key
+from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.simulation.purchases import Purchases
+from ripu_ray.simulation.run_folder import RunFolder, read_record
+
+NUM_WORST = 3
+"""Images that are named, of those in which two purchases differ most."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A run folder, and the trial of it that is meant, or None for all of them."""
+
+    run: RunFolder
+    trial_id: str | None = None
+
+    @property
+    def trials(self) -> dict[str, Trial]:
+        """Those that are meant, by id."""
+        return self.run.trials if self.trial_id is None else {self.trial_id: self.run.trials[self.trial_id]}
+
+
+@dataclass(frozen=True)
+class RoundOverlap:
+    """What two trials bought of the same pool.
+
+    Attributes:
+        round: from 0.
+        common_share: pixels that both bought in this round, over the larger of the two purchases; 1 if both are empty.
+        iou: of everything bought up to this round, over the pool: pixels of both over pixels of either.
+        worst: image -> its `iou`, of the images in which it is lowest.
+    """
+
+    round: int
+    common_share: float
+    iou: float
+    worst: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two trials.
+
+    Attributes:
+        first, second: their ids.
+        overlaps: of each round that both bought; empty for references, and where `problem` says why.
+        problem: why purchases cannot be compared, or "".
+        rounds: how many are committed of each.
+        miou: round (-1: the warm-up) -> mIoU of both, in [0, 1], of the rounds that both have.
+        iou: class -> IoU of both after the last of these rounds, in [0, 1], or None; the largest change first.
+    """
+
+    first: str
+    second: str
+    overlaps: tuple[RoundOverlap, ...]
+    problem: str
+    rounds: tuple[int, int]
+    miou: dict[int, tuple[float, float]]
+    iou: dict[str, tuple[float | None, float | None]]
+
+    @property
+    def parts_in(self) -> RoundOverlap | None:
+        """The first round in which other pixels were bought."""
+        return next((overlap for overlap in self.overlaps if overlap.common_share < 1), None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Attributes:
+    answer: one line.
+    settings: dotted key -> both values, where they differ; None: not there.
+    pairs: trials that belong together.
+    only_first, only_second: ids of trials without a counterpart.
+    """
+
+    answer: str
+    settings: dict[str, tuple[Any, Any]]
+    pairs: tuple[Pair, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+
+
+def open_side(text: str) -> Side:
+    """Read `RUN` or `RUN:TRIAL`. Raises ConfigError or RunFolderError: one line that says what is not there."""
+    folder, sign, trial_id = text.rpartition(":")
+    if not sign or Path(text).exists():
+        return Side(RunFolder(Path(text)))
+    run = RunFolder(Path(folder))
+    if trial_id not in run.trials:
+        raise ConfigError(f"{folder}: no trial {trial_id!r}; expected one of {', '.join(run.trials)}")
+    return Side(run, trial_id)
+
+
+def compare_runs(first: Side, second: Side) -> Comparison:
+    """Compare two runs, or two trials.
+
+    Trials belong together that have the same arm and seed; if there are none and each run has one arm, the same seed;
+    two trials that were named do in any case.
+
+    Raises:
+        RunFolderError: a file of a run is damaged.
+    """
+    matched = _match(first, second)
+    pairs = tuple(_pair(first, one, second, other) for one, other in matched)
+    partners = set(matched)
+    return Comparison(
+        _answer(pairs),
+        _differences(_tree(first), _tree(second)),
+        pairs,
+        tuple(name for name in first.trials if name not in {one for one, _ in partners}),
+        tuple(name for name in second.trials if name not in {other for _, other in partners}),
+    )
+
+
+def _match(first: Side, second: Side) -> list[tuple[str, str]]:
+    if first.trial_id and second.trial_id:
+        return [(first.trial_id, second.trial_id)]
+    same = [(name, name) for name in first.trials if name in second.trials]
+    if same or any(len({trial.arm for trial in side.trials.values()}) > 1 for side in (first, second)):
+        return same
+    by_seed = {trial.config.seed: name for name, trial in second.trials.items()}
+    return [(name, by_seed[trial.config.seed]) for name, trial in first.trials.items() if trial.config.seed in by_seed]
+
+
+def _pair(first: Side, one: str, second: Side, other: str) -> Pair:
+    records = [_records(side, name) for side, name in ((first, one), (second, other))]
+    rounds = [number for number in records[0] if number in records[1]]
+    last = [side[rounds[-1]].iou if rounds else {} for side in records]
+    classes = {name: (last[0].get(name), last[1].get(name)) for name in {**last[0], **last[1]}}
+    overlaps, problem = _compare_purchases(first, one, second, other, [side.values() for side in records])
+    return Pair(
+        one,
+        other,
+        overlaps,
+        problem,
+        (max(records[0], default=-1) + 1, max(records[1], default=-1) + 1),
+        {number: (records[0][number].miou, records[1][number].miou) for number in rounds},
+        dict(sorted(classes.items(), key=lambda item: -abs((item[1][1] or 0) - (item[1][0] or 0)))),
+    )
+
+
+def _records(side: Side, trial_id: str) -> dict[int, RoundRecord]:
+    """Of the warm-up and of every committed round. Weights are not looked at: they may have been thrown away."""
+    folder = side.run.trial(trial_id)
+    stages = [side.run.warmup(warmup_key(side.trials[trial_id].config))]
+    stages += map(folder.stage, range(folder.num_committed()))
+    records = [read_record(stage.path / "record.json") for stage in stages if stage.is_committed()]
+    return {record.round: record for record in records}
+
+
+def _compare_purchases(
+    first: Side, one: str, second: Side, other: str, records: Sequence[Any]
+) -> tuple[tuple[RoundOverlap, ...], str]:
+    trials = first.trials[one], second.trials[other]
+    digests = [[record.purchase_sha256 for record in side if record.purchase_sha256] for side in records]
+    if any(trial.config.strategy.is_reference for trial in trials):
+        return (), "" if one == other else "a reference chooses nothing"
+    if trials[0].config.data == trials[1].config.data and digests[0] == digests[1]:
+        # Nothing has to be opened: equal bytes are equal purchases.
+        return tuple(RoundOverlap(number, 1.0, 1.0, {}) for number in range(len(digests[0]))), ""
+    try:
+        sides = zip(trials, (first, second), strict=True)
+        bought = [Purchases(trial, side.run.trial(trial.trial_id)) for trial, side in sides]
+        return _overlaps(*bought), ""
+    except RipuError as error:
+        return (), str(error)
+
+
+def _overlaps(first: Purchases, second: Purchases) -> tuple[RoundOverlap, ...]:
+    """Round by round; images that only one pool has count as not bought in the other."""
+    num_rounds = min(first.num_rounds, second.num_rounds)
+    image_ids = [*dict.fromkeys((*first.image_ids, *second.image_ids))]
+    # (image, round): pixels that both bought, and that each bought, in the round; both and either up to the round.
+    counts_IR5 = np.zeros((len(image_ids), num_rounds, 5), np.int64)
+    for index, image_id in enumerate(image_ids):
+        sides = [side for side in (first, second) if image_id in side.known]
+        sizes = {side.size(image_id) for side in sides}
+        if len(sizes) > 1:
+            (height, width), (rows, cols) = sorted(sizes)
+            raise ConfigError(f"image {image_id}: labels of {height}x{width} and {rows}x{cols}; pixels do not compare")
+        (size,) = sizes
+        so_far = [np.zeros(size, np.bool_), np.zeros(size, np.bool_)]
+        for number in range(num_rounds):
+            masks = [
+                side.mask(image_id, number) if image_id in side.known else np.zeros(size, np.bool_)
+                for side in (first, second)
+            ]
+            so_far = [old | new for old, new in zip(so_far, masks, strict=True)]
+            areas = ((masks[0] & masks[1]), *masks, so_far[0] & so_far[1], so_far[0] | so_far[1])
+            counts_IR5[index, number] = [np.count_nonzero(area) for area in areas]
+    overlaps = []
+    for number in range(num_rounds):
+        both, one, other, both_so_far, either = counts_IR5[:, number].sum(axis=0).tolist()
+        iou_I = _share(counts_IR5[:, number, 3], counts_IR5[:, number, 4])
+        worst = [index for index in np.argsort(iou_I, kind="stable")[:NUM_WORST].tolist() if iou_I[index] < 1]
+        common, iou = _share(np.array([both, both_so_far]), np.array([max(one, other), either])).tolist()
+        overlaps.append(RoundOverlap(number, common, iou, {image_ids[index]: float(iou_I[index]) for index in worst}))
+    return tuple(overlaps)
+
+
+def _share(part: Any, whole: Any) -> Any:
+    """part / whole, 1 where there is nothing."""
+    return np.divide(part, whole, out=np.ones(len(part)), where=whole > 0)
+
+
+def _tree(side: Side) -> dict[str, Any]:
+    return to_tree(side.run.config if side.trial_id is None else side.trials[side.trial_id].config)
+
+
+def _differences(first: Any, second: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> both values of what differs in two trees."""
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return {} if first == second else {key: (first, second)}
+    names = {**first, **second}
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in names:
+        found |= _differences(first.get(name), second.get(name), f"{key}.{name}" if key else name)
+    return found
+
+
+def _answer(pairs: Sequence[Pair]) -> str:
+    if not pairs:
+        return "no trial of one has a counterpart in the other"
+    parted = [(overlap, pair) for pair in pairs if (overlap := pair.parts_in)]
+    unknown = [pair for pair in pairs if pair.problem]
+    if parted:
+        overlap, pair = min(parted, key=lambda item: item[0].round)
+        among = f" ({len(parted)} of {len(pairs)} trials part; first {pair.first})" if len(pairs) > 1 else ""
+        return f"part in round {overlap.round}: {100 * overlap.common_share:.0f} % of the pixels in common{among}"
+    if unknown:
+        return f"purchases cannot be compared: {unknown[0].problem}"
+    same_miou = all(one == other for pair in pairs for one, other in pair.miou.values())
+    unequal = any(pair.rounds[0] != pair.rounds[1] for pair in pairs)
+    miou = " and every mIoU" if same_miou else ""
+    return f"equal in every purchase{miou}{', in the rounds that both have' if unequal else ''}"

@@ -1,0 +1,132 @@
+"""Pictures of what strategies saw and bought, as data that a page can hold."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.errors import RipuError
+from ripu_ray.reporting.results import find_warmup
+from ripu_ray.reporting.statistics import seeded
+from ripu_ray.simulation.inspection import Sight, class_colours, look
+from ripu_ray.simulation.run_folder import RunFolder
+
+NUM_IMAGES = 2
+NUM_STRATEGIES = 4
+_LARGEST_WIDTH = 480
+_FIRST, _LATER = (235, 64, 52), (255, 214, 10)
+"""Colours of what was bought in round 0, and in the rounds after it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Attributes:
+    uri: the picture itself, `data:image/...`.
+    title: what it is, in a few words.
+    alt: what is to be seen.
+    """
+
+    uri: str
+    title: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """Attributes:
+    strategy, condition: which trials.
+    trial: whose weights and purchases these are.
+    legend: class -> its colour in CSS.
+    rows: of pictures, one for each image.
+    problem: why there are none.
+    """
+
+    strategy: str
+    condition: str
+    trial: str
+    legend: dict[str, str]
+    rows: list[list[Picture]]
+    problem: str = ""
+
+
+def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
+    """Whose pictures are shown: in the last condition, the first seed of the best strategy, of `random`, and of others.
+
+    Args:
+        finished: the outcomes of strategies, without references.
+    """
+    if finished.empty:
+        return []
+    there = seeded(finished[finished["condition"] == finished["condition"].iloc[-1]])
+    first = there.sort_values("seed", kind="stable").drop_duplicates("strategy").set_index("strategy", drop=False)
+    means = there.groupby("strategy", sort=False)["miou"].mean().sort_values(ascending=False, kind="stable")
+    ranked = list(means.index)
+    random = [name for name in ranked if first.loc[name, "acquisition"] == "random"]
+    chosen = [*dict.fromkeys([ranked[0], *random[:1], *ranked])][:NUM_STRATEGIES]
+    rows = first.loc[chosen].to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def draw_example(run: RunFolder, trial_id: str, strategy: str, condition: str) -> Example:
+    """The pictures of one trial, or why there are none."""
+    trial = run.trials[trial_id]
+    try:
+        colours = class_colours(trial.config.data)
+        sights = look(trial, run.trial(trial_id), find_warmup(run, trial), NUM_IMAGES)
+    except RipuError as error:
+        return Example(strategy, condition, trial_id, {}, [], str(error))
+    table_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
+    table_2563[: len(colours)] = list(colours.values())
+    legend = {name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()}
+    return Example(strategy, condition, trial_id, legend, [_pictures(sight, table_2563, strategy) for sight in sights])
+
+
+def _pictures(sight: Sight, colours_2563: NDArray[np.uint8], strategy: str) -> list[Picture]:
+    height, width = sight.label_HW.shape
+    photo = np.asarray(Image.fromarray(sight.image_HW3).resize((width, height), Image.Resampling.BILINEAR))
+    score = sight.score_HW - sight.score_HW.min()
+    heat = (255 * matplotlib.colormaps["magma"](score / (score.max() or 1))[..., :3]).astype(np.uint8)
+    bought = (photo * 0.55).astype(np.uint8)
+    bought[sight.round_HW > 0] = _LATER
+    bought[sight.round_HW == 0] = _FIRST
+    share = f"{100 * float((sight.round_HW >= 0).mean()):.1f} %"
+    before, after = (_wrong(predicted, sight.label_HW) for predicted in (sight.before_HW, sight.after_HW))
+    name = f"image {sight.image_id} of the pool"
+    return [
+        Picture(_jpeg(photo), "image", f"{name}, as it is"),
+        Picture(_png(colours_2563[sight.label_HW]), "truth", f"True classes of {name}"),
+        Picture(_png(heat), "score in round 0", f"Score of {strategy} in {name}, the higher the brighter"),
+        Picture(_png(bought), f"bought: {share}", f"Bought in {name}: {share}; red in round 0, yellow later"),
+        Picture(_png(colours_2563[sight.before_HW]), f"before: {before} wrong", f"First prediction of {name}"),
+        Picture(_png(colours_2563[sight.after_HW]), f"after: {after} wrong", f"Last prediction of {name}"),
+    ]
+
+
+def _wrong(predicted_HW: NDArray[np.uint8], label_HW: NDArray[np.uint8]) -> str:
+    known = label_HW != IGNORE_LABEL
+    return f"{100 * float((predicted_HW != label_HW)[known].mean()):.0f} %" if known.any() else "–"
+
+
+def _png(pixels_HW3: NDArray[np.uint8]) -> str:
+    return _uri(pixels_HW3, "png", optimize=True)
+
+
+def _jpeg(pixels_HW3: NDArray[np.uint8]) -> str:
+    return _uri(pixels_HW3, "jpeg", quality=85)
+
+
+def _uri(pixels_HW3: NDArray[np.uint8], kind: str, **options: bool | int) -> str:
+    picture = Image.fromarray(pixels_HW3)
+    if picture.width > _LARGEST_WIDTH:
+        size = _LARGEST_WIDTH, max(1, round(picture.height * _LARGEST_WIDTH / picture.width))
+        # Box: windows of a few pixels fade, but none vanishes.
+        picture = picture.resize(size, Image.Resampling.BOX)
+    file = io.BytesIO()
+    picture.save(file, format=kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,110 @@
+"""Several sweeps as one table: what differs between them becomes a column, and what is the same is counted once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ripu_ray.config import Config, to_tree
+from ripu_ray.errors import RunFolderError
+from ripu_ray.reporting.results import collect
+from ripu_ray.simulation.run_folder import RunFolder
+
+_SECTIONS = ("data", "model", "training", "strategy", "oracle")
+_HAVE_COLUMNS = ("strategy.budget", "strategy.mode", "strategy.windows.", "strategy.acquisition", "strategy.rounds")
+_MOST_KEYS = 2
+"""That differ in one section: with more, the sweep's name stands for all of them."""
+
+
+def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
+    """Read several sweeps.
+
+    Args:
+        runs: different folders.
+
+    Returns:
+        `collect` of all of them, with a column `sweep`, trials named "<sweep>/<trial>" where there are several sweeps,
+        and a column for each setting that they differ in; and a note on each sweep whose trials were there before.
+
+    Raises:
+        RunFolderError: a folder is there twice, or cannot be read.
+    """
+    names = sweep_names(runs)
+    if len(runs) == 1:
+        return collect(runs[0]).assign(sweep=names[0]), []
+    settings = _differing([run.config for run in runs], names)
+    tables = [
+        table.assign(sweep=name, trial=name + "/" + table["trial"], **values)
+        for run, name, values in zip(runs, names, settings, strict=True)
+        if len(table := collect(run))
+    ]
+    if not tables:
+        return pd.DataFrame(), []
+    return _without_repetitions(pd.concat(tables, ignore_index=True))
+
+
+def sweep_names(runs: Sequence[RunFolder]) -> list[str]:
+    """A name of its own for each folder: its last part, with the one before where that is not enough."""
+    paths = [run.path.resolve() for run in runs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise RunFolderError(f"{path}: given more than once")
+    short = [path.name for path in paths]
+    longer = [f"{path.parent.name}/{path.name}" for path in paths]
+    names = [one if short.count(one) == 1 else two for one, two in zip(short, longer, strict=True)]
+    return names if len(set(names)) == len(names) else list(map(str, paths))
+
+
+def _differing(configs: Sequence[Config], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each sweep, its values of the settings that differ between sweeps and have no column."""
+    flat = [_flatten(to_tree(config)) for config in configs]
+    varied = {key for config in configs for key in config.sweep.vary}
+    keys = [
+        key for key in dict.fromkeys(key for values in flat for key in values)
+        if key.partition(".")[0] in _SECTIONS and not key.startswith(_HAVE_COLUMNS)
+    ]  # fmt: skip
+    values: list[dict[str, Any]] = [{} for _ in configs]
+    for section in _SECTIONS:
+        differing = [
+            key for key in keys
+            if key.startswith(f"{section}.") and key not in varied and len({repr(one.get(key)) for one in flat}) > 1
+        ]  # fmt: skip
+        for own, all_of_it, name in zip(values, flat, names, strict=True):
+            if len(differing) > _MOST_KEYS:
+                own[f"{section}.sweep"] = name
+            else:
+                own |= {key: all_of_it.get(key) for key in differing}
+        # Where one sweep varies a key, the others have a value of it, too.
+        for own, all_of_it, config in zip(values, flat, configs, strict=True):
+            missing = (key for key in varied if key.startswith(f"{section}.") and key not in config.sweep.vary)
+            own |= {key: all_of_it.get(key) for key in missing}
+    return values
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _without_repetitions(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Of trials with the same arm, seed and settings, the one with the most rounds stays; of equals, the first."""
+    own = ("allocation", "power", "balanced", "shape")
+    keys = ["arm", "seed", "rounds", *(name for name in results if "." in str(name) or name in own)]
+    trials = results.groupby("trial", sort=False).tail(1).reset_index(drop=True)
+    identity = trials[keys].map(repr).agg("|".join, axis=1)
+    order = trials.assign(identity=identity).sort_values("round", ascending=False, kind="stable")
+    kept = order.drop_duplicates("identity").set_index("identity")
+    gone = order[~order["trial"].isin(kept["trial"])]
+    notes = []
+    for sweep, rows in gone.groupby("sweep", sort=False):
+        others = kept.loc[rows["identity"]]
+        same_round = (others["round"].to_numpy() == rows["round"].to_numpy()).nonzero()
+        apart = abs(others["miou"].to_numpy() - rows["miou"].to_numpy())[same_round].max(initial=0)
+        result = "with the same results" if apart == 0 else f"with up to {100 * apart:.2f} points of mIoU between them"
+        notes.append(
+            f"{len(rows)} trials of {sweep} are in {', '.join(others['sweep'].unique())}, too, {result}; "
+            "they are counted once."
+        )
+    return results[results["trial"].isin(kept["trial"])].reset_index(drop=True), notes

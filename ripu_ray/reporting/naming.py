@@ -1,0 +1,98 @@
+"""What to call the arms of a sweep: the strategy is what one chooses, the condition is what one is given."""
+
+import itertools
+from collections.abc import Hashable, Mapping
+
+import pandas as pd
+
+from ripu_ray.config import REFERENCES
+
+SETTINGS = ("acquisition", "mode", "window", "shape", "allocation", "power", "balanced")
+"""Of the strategy; whatever else a sweep varies is told by its dotted name."""
+WORLD = ("data.", "oracle.")
+"""Prefixes of what is given, whatever is bought."""
+
+
+def add_names(results: pd.DataFrame) -> pd.DataFrame:
+    """Results with the words that tables and figures use.
+
+    Args:
+        results: what `collect` returns, with names or without; settings that are not among its columns did not vary.
+
+    Returns:
+        A copy with the columns `strategy` (the settings that differ among the competitors: "ripu, region"), `variant`
+        (the same without the acquisition: "region"), `world` (what is given whatever is bought: "data.shift 1"; empty
+        if nothing of that kind varies), and `condition` (the budget and the world: "2.2 %, data.shift 1").
+    """
+    # A setting of the strategy that was varied by its key stands there twice.
+    twins = [f"strategy.{name}" for name in SETTINGS if name in results]
+    results = results.drop(columns=["strategy", "variant", "world", "condition", *twins], errors="ignore")
+    varied = [name for name in map(str, results) if "." in name]
+    world = [name for name in varied if name.startswith(WORLD) and results[name].nunique(dropna=False) > 1]
+    settings = [name for name in (*SETTINGS, *varied) if name in results and not name.startswith(WORLD)]
+    competitors = results[~results["acquisition"].isin(REFERENCES)]
+    differing = [name for name in settings if _differs(competitors, name)] or ["acquisition"]
+    # A reference has no mode, window or budget of its own, but may have been trained in several ways.
+    trained = {
+        str(name): ["acquisition", *(key for key in settings if "." in key and _differs(rows, key))]
+        for name, rows in results[results["acquisition"].isin(REFERENCES)].groupby("acquisition")
+    }
+
+    def strategy(row: Mapping[Hashable, object], without: str = "") -> str:
+        shown = [name for name in trained.get(str(row["acquisition"]), differing) if name != without]
+        return ", ".join(filter(None, (_setting(name, row[name]) for name in shown)))
+
+    def place(row: Mapping[Hashable, object]) -> str:
+        return ", ".join(f"{name} {_value(row[name])}" for name in world)
+
+    # Each combination is put into words once: there may be thousands of rows.
+    keys = [*dict.fromkeys(("acquisition", "budget", *world, *differing, *itertools.chain(*trained.values())))]
+    words = results[keys].drop_duplicates()
+    places = [place(row) for row in words.to_dict("records")]
+    words = words.assign(
+        strategy=[strategy(row) for row in words.to_dict("records")],
+        variant=[strategy(row, without="acquisition") for row in words.to_dict("records")],
+        world=places,
+        condition=[
+            ", ".join(filter(None, (budget_words(budget), place)))
+            for budget, place in zip(words["budget"], places, strict=True)
+        ],
+    )
+    return results.merge(words, on=keys, how="left")
+
+
+def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object]) -> str:
+    """The one setting in which two rows differ, "mode" for the mode and its window; empty if none or several do."""
+    names = [name for name in map(str, first) if name in SETTINGS or ("." in name and not name.startswith(WORLD))]
+    differing = [name for name in names if str(first[name]) != str(second[name])]
+    if "mode" in differing and "window" in differing:
+        differing.remove("window")
+    return differing[0] if len(differing) == 1 else ""
+
+
+def budget_words(budget: object) -> str:
+    """`2.2` is "2.2 %", `40px` is "40 px"."""
+    text = str(budget)
+    return f"{text.removesuffix('px')} px" if text.endswith("px") else f"{text} %"
+
+
+def _differs(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a setting tells strategies apart; the window does not where each mode has one of its own."""
+    if name == "window":
+        return bool((rows.groupby("mode")["window"].nunique() > 1).any())
+    return rows[name].nunique(dropna=False) > 1
+
+
+def _setting(name: str, value: object) -> str:
+    short = name.rpartition(".")[2]
+    if name in ("acquisition", "mode", "shape", "allocation"):
+        return str(value)
+    if name == "window":
+        return f"{value}x{value}"
+    if isinstance(value, bool) or str(value) in ("True", "False"):
+        return short if str(value) == "True" else f"not {short}"
+    return f"no {short}" if pd.isna(value) else f"{short} {_value(value)}"  # type: ignore[call-overload]
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,266 @@
+"""`report.html`: everything that a sweep says, or several, in one file that needs nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ripu_ray.config import REFERENCES, dump_config
+from ripu_ray.errors import RipuError
+from ripu_ray.files import replace_text
+from ripu_ray.reporting import charts, tables
+from ripu_ray.reporting.answer import answers, question
+from ripu_ray.reporting.curves import add_panels, curve_points, reference_levels
+from ripu_ray.reporting.examples import Example, choose_trials, draw_example
+from ripu_ray.reporting.merging import merge, sweep_names
+from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.results import COSTS
+from ripu_ray.reporting.statistics import (
+    MIN_SEEDS,
+    compare,
+    competitors,
+    outcomes,
+    pixels_to_reach,
+    summarise,
+    win_matrix,
+)
+from ripu_ray.reporting.svg import NUM_SERIES, to_svg
+from ripu_ray.simulation.inspection import class_shares
+from ripu_ray.simulation.run_folder import RunFolder
+
+SHARE = 0.95
+"""Of full supervision's mIoU: what it takes to reach it has a table."""
+_COST_WORDS = {
+    "share": "share of the pool's pixels (%)",
+    "pixels": "labelled pixels",
+    "clicks": "clicks",
+    "boundary": "outlines drawn (pixels)",
+    "seconds": "annotation time (s)",
+}
+_POOL_IMAGES = 200
+"""At most so many images are read for the pool's own frequencies of the classes."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Attributes: title: of a figure; svg: the figure."""
+
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Line:
+    """Attributes: name: of a line in the figures; colour: number of its colour; marker: its shape."""
+
+    name: str
+    colour: int
+    marker: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Attributes: name; revision: of the code; config: resolved, in YAML; num_trials, num_finished; unfinished: the
+    other trials, with how far they are, and why."""
+
+    name: str
+    revision: str
+    config: str
+    num_trials: int
+    num_finished: int
+    unfinished: tables.Table
+
+
+def write_report(runs: Sequence[RunFolder], output: Path) -> None:
+    """Write the report of one sweep, or of several, finished or not.
+
+    Args:
+        runs: different folders.
+        output: the file.
+
+    Raises:
+        RunFolderError: a folder is there twice, or a record in it cannot be read.
+        StorageError: the file cannot be written.
+    """
+    replace_text(output, render(runs))
+
+
+def render(runs: Sequence[RunFolder]) -> str:
+    """The report as HTML. Args and Raises: see `write_report`."""
+    environment = Environment(
+        loader=PackageLoader("ripu_ray.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    results, notes = merge(runs)
+    names = sweep_names(runs)
+    context: dict[str, Any] = {
+        "title": " and ".join(names),
+        "notes": notes,
+        "sweeps": [_sweep(run, name) for run, name in zip(runs, names, strict=True)],
+        "series": range(NUM_SERIES),
+        "min_seeds": MIN_SEEDS,
+    }
+    if len(results):
+        context |= _content(dict(zip(names, runs, strict=True)), add_panels(add_names(results)))
+    return environment.get_template("report.html.j2").render(context, has_results=bool(len(results)))
+
+
+def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, Any]:
+    finished = outcomes(named)
+    compared = {metric: compare(finished, metric) for metric in ("miou", "aubc")}
+    buying = named[~named["acquisition"].isin(REFERENCES)]
+    order = {str(line): number for number, line in enumerate(buying["line"].unique())}
+    pool, shares = _purchases(next(iter(runs.values())), finished)
+    matrix = win_matrix(finished, "miou") if len(competitors(finished)) else pd.DataFrame()
+    reached = pixels_to_reach(named[named["trial"].isin(finished["trial"])], SHARE)
+    return {
+        "question": question(named),
+        "answers": answers(finished, compared["miou"]),
+        "seeds": int(named["seed"].nunique()),
+        "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
+        "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],
+        "curves": _curves(named, finished, order),
+        "means": tables.means(summarise(finished)) if len(finished) else None,
+        "differences": [
+            tables.differences(compared[metric], words)
+            for metric, words in (("miou", "mIoU after the last round"), ("aubc", "AUBC"))
+            if len(compared[metric])
+        ],
+        "wins": tables.wins(matrix) if len(matrix) > 1 else None,
+        "reaching": tables.reaching(reached, SHARE) if len(reached) else None,
+        "share": SHARE,
+        "heat_map": tables.heat_map(finished),
+        "class_ious": tables.class_ious(finished) if len(finished) else None,
+        "purchase_panels": _purchase_panels(finished, pool, shares, order),
+        "purchases": tables.purchases(shares, pool) if shares else None,
+        "examples": _examples(runs, finished),
+        "costs": tables.costs(finished) if len(competitors(finished)) else None,
+        "phases": tables.phases(named),
+    }
+
+
+def _curves(named: pd.DataFrame, finished: pd.DataFrame, order: Mapping[str, int]) -> list[tuple[str, list[Panel]]]:
+    """For each cost that the results know, its name and a figure for each panel."""
+    curves = []
+    levels = {world: reference_levels(finished, world) for world in named["world"].unique()}
+    buying = named[~named["acquisition"].isin(REFERENCES)]
+    if buying.empty:
+        return []
+    spread = buying.groupby(["panel", "line", "round"])["miou"].agg(["mean", "std"]).fillna(0)
+    values = [*(spread["mean"] - spread["std"]), *(spread["mean"] + spread["std"])]
+    values += [value for by_name in levels.values() for value in by_name.values()]
+    mious = max(min(values) - 0.02, 0), min(max(values) + 0.03, 1)
+    for cost, column in COSTS.items():
+        if column not in named or not named[column].max() > 0:
+            continue
+        points = curve_points(named, finished, column)
+        panels = []
+        for number, (panel, there) in enumerate(points.groupby("panel", sort=False)):
+            world = named.loc[named["panel"] == panel, "world"].iloc[0]
+            figure = charts.curve_panel(there, order, levels[world], mious, _COST_WORDS[cost], cost == "share")
+            last = there.groupby("line", sort=False).tail(1)
+            ends = ", ".join(
+                f"{line} {100 * mean:.1f} %" for line, mean in zip(last["line"], last["mean"], strict=True)
+            )
+            label = f"mIoU over {_COST_WORDS[cost]}, {panel}. At the end: {ends}."
+            panels.append(Panel(str(panel), to_svg(figure, f"curve-{cost}-{number}", label)))
+        curves.append((_COST_WORDS[cost], panels))
+    return curves
+
+
+def _purchases(
+    run: RunFolder, finished: pd.DataFrame
+) -> tuple[dict[str, float], dict[tuple[str, str], dict[str, float]]]:
+    """The classes' shares in the pool, and among what each strategy bought; empty where the records do not say."""
+    columns = [name for name in map(str, finished) if name.startswith("bought_")]
+    there = competitors(finished)
+    counted = there[there[columns].sum(axis=1) > 0] if columns else there.iloc[:0]
+    if counted.empty:
+        return {}, {}
+    names = [name.removeprefix("bought_") for name in columns]
+    full = finished[(finished["acquisition"] == "full") & (finished[columns].sum(axis=1) > 0)]
+    if len(full):
+        pixels = full[columns].iloc[0].to_numpy(float)
+        pool = dict(zip(names, (pixels / pixels.sum()).tolist(), strict=True))
+    else:
+        try:
+            pool = class_shares(next(iter(run.trials.values())).config.data, _POOL_IMAGES)
+        except RipuError:
+            return {}, {}
+    sums = counted.groupby(["condition", "strategy"], sort=False)[columns].sum()
+    shares = sums.div(sums.sum(axis=1), axis=0).set_axis(names, axis=1)
+    return pool, {key: dict(row) for key, row in shares.iterrows()}  # type: ignore[misc]
+
+
+def _purchase_panels(
+    finished: pd.DataFrame,
+    pool: Mapping[str, float],
+    shares: Mapping[tuple[str, str], Mapping[str, float]],
+    order: Mapping[str, int],
+) -> list[Panel]:
+    if not shares:
+        return []
+    arms = competitors(finished).drop_duplicates(["condition", "strategy"])
+    panels = []
+    for number, (panel, there) in enumerate(arms.groupby("panel", sort=False)):
+        by_line = {
+            row["line"]: shares[row["condition"], row["strategy"]]
+            for row in there.to_dict("records")
+            if (row["condition"], row["strategy"]) in shares
+        }
+        table = pd.DataFrame(by_line).T.reindex(columns=list(pool)).fillna(0)
+        if len(table):
+            figure = charts.purchase_panel(table, pool, order)
+            label = f"Shares of the classes among what was bought and in the pool, {panel}; the table below says them."
+            panels.append(Panel(str(panel), to_svg(figure, f"bought-{number}", label)))
+    return panels
+
+
+def _examples(runs: Mapping[str, RunFolder], finished: pd.DataFrame) -> list[Example]:
+    examples = []
+    for row in choose_trials(competitors(finished)):
+        run = runs[str(row["sweep"])]
+        trial_id = str(row["trial"]).removeprefix(f"{row['sweep']}/")
+        examples.append(draw_example(run, trial_id, str(row["strategy"]), str(row["condition"])))
+    return examples
+
+
+def _marker(number: int) -> str:
+    return "●■▲◆▼◀▶⬟✖★"[number % len(charts.MARKERS)]
+
+
+def _sweep(run: RunFolder, name: str) -> Sweep:
+    table = tables.Table("Trials that are not finished", ("trial", "rounds done", "of", "why"))
+    for trial_id, trial in run.trials.items():
+        if not run.is_finished(trial_id):
+            folder = run.trial(trial_id)
+            done, rounds = folder.num_committed(), trial.config.strategy.rounds
+            why = _failure(folder.path / "metrics.jsonl") or ("" if folder.path.exists() else "not started")
+            table.rows.append(([trial_id], [tables.Cell(str(done)), tables.Cell(str(rounds)), tables.Cell(why)]))
+    num_finished = len(run.trials) - len(table.rows)
+    revision = _revision(run.path / "environment.json")
+    return Sweep(name, revision, dump_config(run.config), len(run.trials), num_finished, table)
+
+
+def _failure(log: Path) -> str:
+    """Why a trial's last attempt failed; empty if it did not, or is not over."""
+    try:
+        last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    except (OSError, ValueError, IndexError):
+        return ""
+    return str(last.get("failure", "")) if isinstance(last, dict) else ""
+
+
+def _revision(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("git_revision") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""

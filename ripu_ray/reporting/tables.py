@@ -1,0 +1,241 @@
+"""The report's tables: what stands in each cell, and how warm it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ripu_ray.config import REFERENCES
+from ripu_ray.reporting.answer import LEVEL, probability
+from ripu_ray.reporting.results import COSTS
+from ripu_ray.reporting.statistics import competitors
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Attributes:
+    text: as printed.
+    heat: how strongly it is tinted, in [0, 1], or in another colour below 0; None: not at all.
+    strong: whether it stands out.
+    """
+
+    text: str
+    heat: float | None = None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes:
+    caption: what it shows, and in which unit.
+    columns: their heads.
+    rows: (cells that head the row, the other cells), as many as there are columns.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: list[tuple[list[str], list[Cell]]] = field(default_factory=list)
+
+
+def means(summary: pd.DataFrame) -> Table:
+    """Means, deviations and intervals; the best of each condition stands out.
+
+    Args:
+        summary: of `summarise`.
+    """
+    table = Table(
+        "Mean over seeds ± standard deviation, and the bootstrap interval of the mean at 95 %; in per cent",
+        ("condition", "strategy", "seeds", "mIoU", "interval", "AUBC", "interval"),
+    )
+    for row in _references_last(summary).to_dict("records"):
+        place, is_reference = _place(row["condition"], row["strategy"])
+        same = summary[summary["condition"] == row["condition"]]
+        same = same[2 * same["seeds"] >= same["seeds"].max()]
+        cells = [Cell(str(row["seeds"]))]
+        for metric in ("miou", "aubc"):
+            mean = row[f"{metric}_mean"]
+            best = not is_reference and len(same) > 1 and mean == same[f"{metric}_mean"].max()
+            plain = metric == "aubc" and is_reference
+            cells.append(Cell("–") if plain else Cell(_spread(mean, row[f"{metric}_std"]), strong=best))
+            cells.append(Cell("–") if plain else Cell(_interval(row[f"{metric}_low"], row[f"{metric}_high"])))
+        table.rows.append(([place, str(row["strategy"])], cells))
+    return table
+
+
+def differences(compared: pd.DataFrame, metric: str) -> Table:
+    """Paired differences with their tests.
+
+    Args:
+        compared: of `compare`.
+        metric: its name in the caption.
+    """
+    table = Table(
+        f"Differences in {metric}, paired over seeds, in points; p-values are two-sided and carry Holm's correction",
+        ("condition", "first", "second", "seeds", "difference", "95 % interval", "ahead", "t-test p", "Wilcoxon p"),
+    )
+    largest = compared["difference"].abs().max() if len(compared) else 1
+    for row in compared.to_dict("records"):
+        tested = row["t_holm"] < LEVEL
+        cells = [
+            Cell(str(row["seeds"])),
+            Cell(f"{100 * row['difference']:+.2f}", heat=row["difference"] / largest if largest else 0),
+            Cell(_interval(row["low"], row["high"], "+.2f")),
+            Cell(f"{row['wins']} of {row['seeds']}"),
+            Cell(probability(row["t_holm"]), strong=bool(tested)),
+            Cell(probability(row["wilcoxon_holm"]), strong=bool(row["wilcoxon_holm"] < LEVEL)),
+        ]
+        table.rows.append(([row["condition"], row["first"], row["second"]], cells))
+    return table
+
+
+def wins(matrix: pd.DataFrame) -> Table:
+    """How often the row is ahead of the column. Args: matrix: of `win_matrix`."""
+    table = Table(
+        "Share of all seeds and conditions, in per cent, in which the strategy of the row is ahead of the column's",
+        ("", *map(str, matrix.columns)),
+    )
+    for name, row in matrix.iterrows():
+        cells = [Cell("") if np.isnan(value) else Cell(f"{100 * value:.0f}", heat=value) for value in row]
+        table.rows.append(([str(name)], cells))
+    return table
+
+
+def reaching(reached: pd.DataFrame, share: float) -> Table:
+    """What must be bought to reach a share of full supervision. Args: reached: of `pixels_to_reach`."""
+    table = Table(
+        f"Labelled pixels of the whole pool at which the curve reaches {100 * share:.0f} % of full supervision's mIoU",
+        ("condition", "strategy", "seeds that reach it", "median of all seeds"),
+    )
+    for (condition, strategy), rows in reached.groupby(["condition", "strategy"], sort=False):
+        median = float(rows["pixels"].median())
+        count = int(np.isfinite(rows["pixels"]).sum())
+        text = f"{median:,.0f}" if np.isfinite(median) else "not within the budget"
+        table.rows.append(([str(condition), str(strategy)], [Cell(f"{count} of {len(rows)}"), Cell(text)]))
+    return table
+
+
+def heat_map(finished: pd.DataFrame) -> Table | None:
+    """Mean mIoU by window and condition; None where there is one of each.
+
+    Args:
+        finished: of `outcomes`.
+    """
+    there = competitors(finished)
+    conditions = list(there["condition"].unique())
+    windows = there.groupby("mode")["window"].nunique()
+    if there.empty or (len(conditions) < 2 and (windows < 2).all()):
+        return None
+    named = there.assign(side=[f"{window}×{window}" for window in there["window"]])
+    # The strategy's name tells the window where windows differ: it has a column of its own here.
+    rest = [
+        ", ".join(part for part in strategy.split(", ") if part != f"{window}x{window}") or "all"
+        for strategy, window in zip(there["strategy"], there["window"], strict=True)
+    ]
+    means = named.assign(rest=rest).pivot_table(
+        index=["rest", "side"], columns="condition", values="miou", sort=False
+    )[conditions]  # fmt: skip
+    table = Table("Mean mIoU over seeds, in per cent, by window and budget", ("strategy", "window", *conditions))
+    low, high = float(np.nanmin(means.to_numpy())), float(np.nanmax(means.to_numpy()))
+    for row in means.reset_index().to_dict("records"):
+        cells = [_warm(row[condition], low, high) for condition in conditions]
+        table.rows.append(([row["rest"], row["side"]], cells))
+    return table
+
+
+def class_ious(finished: pd.DataFrame) -> Table:
+    """Mean IoU of each class after the last round; each column has its own scale. Args: finished: of `outcomes`."""
+    columns = [name for name in map(str, finished) if name.startswith("iou_")]
+    table = Table(
+        "Mean IoU of each class after the last round, in per cent; warmer is better within the class",
+        ("condition", "strategy", *(name.removeprefix("iou_") for name in columns)),
+    )
+    means = _references_last(finished.groupby(["condition", "strategy"], sort=False)[columns].mean().reset_index())
+    for row in means.to_dict("records"):
+        place, _ = _place(row["condition"], row["strategy"])
+        cells = [_warm(row[name], means[name].min(), means[name].max()) for name in columns]
+        table.rows.append(([place, row["strategy"]], cells))
+    return table
+
+
+def purchases(shares: Mapping[tuple[str, str], Mapping[str, float]], pool: Mapping[str, float]) -> Table:
+    """Shares of the classes among the bought pixels.
+
+    Args:
+        shares: (condition, strategy) -> class -> share in [0, 1].
+        pool: class -> share in [0, 1].
+    """
+    table = Table(
+        "Share of each class among the labelled pixels, in per cent, and how many times its share in the pool",
+        ("condition", "strategy", *pool),
+    )
+    table.rows.append((["", "the pool itself"], [Cell(f"{100 * share:.1f}") for share in pool.values()]))
+    for (condition, strategy), by_class in shares.items():
+        cells = []
+        for name, share in pool.items():
+            factor = by_class.get(name, 0) / share if share else float("nan")
+            heat = min(max(np.log2(factor) / 3, 0), 1) if factor > 0 else 0
+            times = f" ({factor:.1f}×)" if np.isfinite(factor) else ""
+            cells.append(Cell(f"{100 * by_class.get(name, 0):.1f}{times}", heat=float(heat)))
+        table.rows.append(([condition, strategy], cells))
+    return table
+
+
+def costs(finished: pd.DataFrame) -> Table:
+    """What was spent, by each cost. Args: finished: of `outcomes`."""
+    columns = {name: column for name, column in COSTS.items() if column in finished and finished[column].max() > 0}
+    others = {"void pixels among them": "void_pixels", "clipped by borders": "clipped_pixels"}
+    table = Table("Mean cost of a finished trial", ("condition", "strategy", *columns, *others))
+    for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
+        cells = [
+            Cell(f"{100 * rows[column].mean():.2f} %" if column == "spent_share" else f"{rows[column].mean():,.0f}")
+            for column in (*columns.values(), *others.values())
+        ]
+        table.rows.append(([str(condition), str(strategy)], cells))
+    return table
+
+
+def phases(results: pd.DataFrame) -> Table:
+    """Seconds of each phase of a trial, the shared warm-up apart.
+
+    Args:
+        results: with the columns of `add_names`.
+    """
+    columns = [name for name in map(str, results) if name.startswith("seconds_")]
+    names = [name.removeprefix("seconds_") for name in columns]
+    table = Table("Mean seconds of a trial in each phase, over all its rounds", ("", *names, "total"))
+    warmups = results[results["round"] < 0].drop_duplicates(["world", "seed", *columns])
+    groups = [("warm-up, shared by trials", warmups)]
+    groups += [(str(name), rows) for name, rows in results[results["round"] >= 0].groupby("strategy", sort=False)]
+    for name, rows in groups:
+        seconds = rows.groupby("trial")[columns].sum().mean()
+        if seconds.notna().any():
+            total = float(seconds.sum())
+            cells = [Cell(f"{value:,.1f}", heat=value / total if total else 0) for value in seconds]
+            table.rows.append(([name], [*cells, Cell(f"{total:,.1f}")]))
+    return table
+
+
+def _references_last(rows: pd.DataFrame) -> pd.DataFrame:
+    last = rows["strategy"].str.split(", ").str[0].isin(REFERENCES)
+    return rows.assign(last=last).sort_values("last", kind="stable").drop(columns="last")
+
+
+def _place(condition: str, strategy: str) -> tuple[str, bool]:
+    """The condition in words, and whether the strategy is a reference, which has no budget."""
+    is_reference = strategy.split(", ")[0] in REFERENCES
+    return ", ".join(["any budget", *condition.split(", ")[1:]]) if is_reference else condition, is_reference
+
+
+def _warm(value: float, low: float, high: float) -> Cell:
+    if np.isnan(value):
+        return Cell("–")
+    return Cell(f"{100 * value:.1f}", heat=(value - low) / (high - low) if high > low else 0.0)
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return f"{100 * mean:.2f}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:.2f}")
+
+
+def _interval(low: float, high: float, style: str = ".2f") -> str:
+    return "–" if np.isnan(low) else f"{100 * low:{style}} to {100 * high:{style}}"

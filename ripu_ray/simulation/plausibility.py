@@ -1,0 +1,140 @@
+"""Whether a purchase that is read back can have been made: a digest finds what was altered, not what was made up.
+
+Shapes: N rows of a purchase, in the order of the pool.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.config import StrategyConfig
+from ripu_ray.core.budget import allowed_pixels, num_regions
+from ripu_ray.core.geometry import purchase_radius, suppression_radius
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A purchase: position of the image in the pool, centre, and what the window comes to."""
+
+    positions_N: NDArray[np.int64]
+    rows_N: NDArray[np.int64]
+    cols_N: NDArray[np.int64]
+    scores_N: NDArray[np.float32]
+    pixels_N: NDArray[np.int64]
+    void_pixels_N: NDArray[np.int64]
+
+
+class Plausibility:
+    """Looks at purchases round by round, without opening an image.
+
+    Args:
+        sizes: (H, W) of each label map of the pool, in order.
+        strategy: by which was bought; no reference.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int]], strategy: StrategyConfig) -> None:
+        self._sizes_P2 = np.array(sizes, np.int64).reshape(-1, 2)
+        self._strategy = strategy
+        self._centres: list[NDArray[np.int64]] = []
+        self._spent_P = np.zeros(len(self._sizes_P2), np.int64)
+
+    def find_fault(self, rows: Rows) -> tuple[int, str] | None:
+        """Look at the round that follows.
+
+        Returns:
+            None, or the position of an image and what is wrong with it in words: out of order, a centre outside the
+            image, other pixels than the window has, windows that overlap, now or with earlier rounds, or more than
+            the budget.
+        """
+        strategy = self._strategy
+        height_N, width_N = self._sizes_P2[rows.positions_N].T
+        extents = (self._extent(rows.rows_N, height_N), self._extent(rows.cols_N, width_N))
+        inside_N = rows.pixels_N if strategy.shape == "superpixels" else extents[0] * extents[1]
+        for wrong_N, words in (
+            (np.diff(rows.positions_N, prepend=0) < 0, "out of the pool's order"),
+            ((rows.rows_N >= height_N) | (rows.cols_N >= width_N), "a centre outside the image"),
+            (~np.isfinite(rows.scores_N), "a score that is no number"),
+            ((rows.pixels_N != inside_N) | (rows.pixels_N < 1), "other pixels than the window has"),
+            (rows.void_pixels_N > rows.pixels_N, "more void pixels than pixels"),
+        ):
+            if wrong_N.any():
+                return int(rows.positions_N[np.argmax(wrong_N)]), words
+        self._centres.append(np.stack([rows.positions_N, rows.rows_N, rows.cols_N]))
+        reach = suppression_radius(strategy.mode, strategy.radius) if strategy.shape == "sliding" else 0
+        position = _find_overlap(np.concatenate(self._centres, axis=1), reach)
+        if position is not None:
+            return position, "regions that are too close to each other to have been bought"
+        return self._overspent(rows)
+
+    def _extent(self, centre_N: NDArray[np.int64], limit_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of the window, or of the cell of a grid, inside the image, along one axis."""
+        strategy = self._strategy
+        if strategy.shape == "grid":
+            first_N = centre_N - centre_N % strategy.window
+            return np.minimum(strategy.window, limit_N - first_N)
+        radius = purchase_radius(strategy.mode, strategy.radius)
+        return np.minimum(centre_N + radius + 1, limit_N) - np.maximum(centre_N - radius, 0)
+
+    def _overspent(self, rows: Rows) -> tuple[int, str] | None:
+        strategy, round_index = self._strategy, len(self._centres) - 1
+        self._spent_P += np.bincount(rows.positions_N, rows.pixels_N, len(self._spent_P)).astype(np.int64)
+        if strategy.allocation == "pool":
+            sizes = [(int(height), int(width)) for height, width in self._sizes_P2]
+            allowed = allowed_pixels(
+                strategy.budget, sizes, rounds=strategy.rounds, round_index=round_index, spent_pixels=0
+            )
+            return (0, "more than the budget, over the pool") if self._spent_P.sum() > allowed else None
+        bought_P = np.bincount(rows.positions_N, minlength=len(self._spent_P)) if strategy.parity else self._spent_P
+        for size in {(int(height), int(width)) for height, width in self._sizes_P2}:
+            if strategy.parity:
+                most = num_regions(
+                    strategy.budget,
+                    size,
+                    mode=strategy.mode,
+                    radius=strategy.radius,
+                    rounds=strategy.rounds,
+                    round_index=round_index,
+                    spent_pixels=0,
+                    parity=True,
+                )
+            else:
+                most = allowed_pixels(
+                    strategy.budget, [size], rounds=strategy.rounds, round_index=round_index, spent_pixels=0
+                )
+            over_P = (self._sizes_P2 == size).all(axis=1) & (bought_P > most)
+            if over_P.any():
+                return int(np.argmax(over_P)), "more than the budget"
+        return None
+
+
+def _find_overlap(centres_3N: NDArray[np.int64], reach: int) -> int | None:
+    """The image of two centres (position, row, column) of which each lies within `reach` of the other, or None.
+
+    Cells of `reach + 1` pixels a side hold one centre each, or there is a fault; then the cells beside each other are
+    compared, by sorted keys, so that millions of centres take seconds.
+    """
+    if centres_3N.shape[1] < 2:
+        return None
+    position_N, row_N, col_N = centres_3N
+    side = reach + 1
+    columns = int(col_N.max()) // side + 3
+    lines = int(row_N.max()) // side + 2
+    key_N = (position_N * lines + row_N // side) * columns + col_N // side + 1
+    order_N = np.argsort(key_N, kind="stable")
+    key_N, position_N, row_N, col_N = key_N[order_N], position_N[order_N], row_N[order_N], col_N[order_N]
+    same_N = np.flatnonzero(np.diff(key_N) == 0)
+    if same_N.size:
+        return int(position_N[same_N[0]])
+    for step in (1, columns - 1, columns, columns + 1):
+        there_N = np.minimum(np.searchsorted(key_N, key_N + step), len(key_N) - 1)
+        close_N = (
+            (key_N[there_N] == key_N + step)
+            & (position_N[there_N] == position_N)
+            & (np.abs(row_N[there_N] - row_N) <= reach)
+            & (np.abs(col_N[there_N] - col_N) <= reach)
+        )
+        if close_N.any():
+            return int(position_N[np.argmax(close_N)])
+    return None

@@ -1,0 +1,74 @@
+"""The trials that strategies are measured by: as many steps with nothing bought, or with everything."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.config import Budget, Config, StrategyConfig
+from ripu_ray.core.budget import Spent, region_boundary
+from ripu_ray.core.geometry import purchase_area, tiling
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.images import ImageSet
+
+
+def as_reference(config: Config, schedule_steps: int) -> Config:
+    """A trial's configuration with the settings gone that mean nothing to `source_only` or `full`.
+
+    So the same reference is one trial, however many budgets, modes or strategies stand beside it.
+
+    Args:
+        config: of a trial whose acquisition is a reference.
+        schedule_steps: the horizon of its learning rate, which stays.
+
+    Returns:
+        One round of as many steps as all rounds have, on the same schedule.
+    """
+    strategy = StrategyConfig(
+        budget=Budget(value=Decimal(100), unit="percent"),
+        windows=config.strategy.windows,
+        acquisition=config.strategy.acquisition,
+        rounds=1,
+    )
+    steps = {"round_steps": config.num_round_steps(), "last_round_steps": None, "schedule_steps": schedule_steps}
+    if strategy.acquisition == "source_only":
+        steps["source_free"] = False
+    return config.model_copy(update={"strategy": strategy, "training": config.training.model_copy(update=steps)})
+
+
+class WholePool(Mapping[str, NDArray[np.int32]]):
+    """Every pixel of every image as bought: image id -> centres of windows side by side, made when asked for.
+
+    Args:
+        pool: the images.
+        radius: a window is 2 * radius + 1 pixels a side.
+    """
+
+    def __init__(self, pool: ImageSet, radius: int) -> None:
+        # Sizes and not the pool itself: this travels to Train workers.
+        self._sizes = {image_id: pool.label_size(image_id) for image_id in pool.image_ids}
+        self._radius = radius
+
+    def __getitem__(self, image_id: str) -> NDArray[np.int32]:
+        return tiling(self._sizes[image_id], self._radius)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def spent(self, pool: ImageSet) -> Spent:
+        """What it comes to; reads every label."""
+        total, area = Spent(), purchase_area("region", self._radius)
+        for image_id, centres in self.items():
+            label_HW = pool.label(image_id)
+            total += Spent(
+                pixels=label_HW.size,
+                void_pixels=int((label_HW == IGNORE_LABEL).sum()),
+                clipped_pixels=len(centres) * area - label_HW.size,
+                clicks=len(centres),
+                boundary_pixels=int(region_boundary(label_HW, centres, self._radius).sum()),
+            )
+        return total

@@ -1,0 +1,66 @@
+"""What a round is in W&B: numbers under their keys, and pictures with masks (docs/wandb.md lists them)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ripu_ray.core.metrics import IGNORE_LABEL, aubc
+from ripu_ray.simulation.examples import Examples
+from ripu_ray.simulation.protocols import RoundRecord
+
+AXIS = "spent_share"
+"""The x-axis of every panel: strategies are compared at equal cost."""
+COSTS = ("spent_pixels", "clicks", "boundary_pixels", "annotation_s")
+"""The other axes over which a curve can be drawn."""
+_PLAIN = ("round", "step", AXIS, *COSTS, "void_pixels", "clipped_pixels", "miou", "accuracy")
+_LARGEST_SIDE = 1024
+_WINDOWS = {0: "not bought", 1: "bought before", 2: "bought in this round"}
+
+
+def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget: str) -> dict[str, float]:
+    """The last of the records as W&B's keys.
+
+    Args:
+        records: of the warm-up and all rounds so far.
+        seconds: of the last one's phases.
+        budget: of the trial; the mIoU stands under a key of its own, too, so that each budget has its panel.
+    """
+    record = records[-1]
+    area = aubc([each.spent_share for each in records], [each.miou for each in records])
+    return {
+        **{name: getattr(record, name) for name in _PLAIN},
+        budget_key(budget): record.miou,
+        **({} if np.isnan(area) else {"aubc": area}),
+        **{f"iou/{name}": value for name, value in record.iou.items() if value is not None},
+        **{f"bought/{name}": value for name, value in record.bought.items()},
+        **{f"loss/{name}": value for name, value in record.losses.items()},
+        **{f"seconds/{name}": value for name, value in seconds.items()},
+    }
+
+
+def budget_key(budget: str) -> str:
+    """The key of the mIoU of trials with this budget."""
+    return f"miou_by_budget/{budget}"
+
+
+def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:
+    """`pool/<image>` and `validation/<image>` after a committed round, each with its masks."""
+    import wandb
+
+    classes = {**dict(enumerate(examples.class_names)), IGNORE_LABEL: "void"}
+    for example in examples.look(round_index):
+        # Every so many pixels, so that a picture of Cityscapes does not take a megabyte in each round.
+        few = (slice(None, None, -(-max(example.label_HW.shape) // _LARGEST_SIDE)),) * 2
+        bought_HW, label_HW = example.round_HW[few], example.label_HW[few]
+        masks = {
+            "prediction": {"mask_data": example.predicted_HW[few], "class_labels": classes},
+            "truth": {"mask_data": label_HW, "class_labels": classes},
+        }
+        if example.split == "pool":
+            annotation_HW = np.where(bought_HW >= 0, label_HW, np.uint8(IGNORE_LABEL))
+            windows_HW = (bought_HW >= 0).astype(np.uint8) + (bought_HW == max(round_index, 0))
+            masks["bought"] = {"mask_data": annotation_HW, "class_labels": classes}
+            masks["windows"] = {"mask_data": windows_HW, "class_labels": _WINDOWS}
+        picture = wandb.Image(example.image_HW3[few], caption=example.image_id, masks=masks)
+        yield f"{example.split}/{example.image_id}", picture

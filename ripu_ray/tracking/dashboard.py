@@ -1,0 +1,122 @@
+"""The saved workspace of a sweep in W&B, built in code (docs/wandb.md)."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ripu_ray.errors import ConfigError
+from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.tracking.content import AXIS, COSTS, budget_key
+from ripu_ray.tracking.mode import QUIET, ask_server, has_key
+
+_ANYBODY = "ENTITY"
+
+
+def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _ANYBODY) -> Any:
+    """The workspace, not saved yet.
+
+    mIoU against the spent share, a panel for each budget, over the other costs and by class; lines are means over
+    seeds, with their standard deviation, one for each strategy.
+
+    Args:
+        run: the sweep; runs of others in the same project are hidden.
+        class_names: of its data.
+        entity: who owns the project.
+
+    Raises:
+        ConfigError: wandb-workspaces is not installed.
+    """
+    try:
+        import wandb_workspaces.reports.v2.interface as reports
+        import wandb_workspaces.workspaces as workspaces
+        from wandb_workspaces import expr
+    except ImportError:
+        raise ConfigError("the dashboard needs an extra: pip install 'ripu-ray[dashboard]'") from None
+    budgets = dict.fromkeys(
+        str(trial.config.strategy.budget) for trial in run.trials.values() if not trial.config.strategy.is_reference
+    )
+
+    def curve(title: str, key: str, axis: str = AXIS, by: str = "trial.strategy") -> Any:
+        return reports.LinePlot(
+            title=title,
+            x=axis,
+            y=[key],
+            groupby=reports.Config(by),
+            groupby_aggfunc="mean",
+            groupby_rangefunc="stddev",
+            title_x=axis,
+            title_y=title,
+        )
+
+    def section(name: str, panels: list[Any], is_open: bool = True) -> Any:
+        return workspaces.Section(name=name, panels=panels, is_open=is_open)
+
+    return workspaces.Workspace(
+        name=f"ripu {run.name}",
+        entity=entity,
+        project=run.config.tracking.project,
+        sections=[
+            section("mIoU by budget", [curve(f"mIoU, budget {name}", budget_key(name)) for name in budgets]),
+            section(
+                "All budgets",
+                [
+                    curve("mIoU", "miou", by="trial.arm"),
+                    curve("AUBC so far", "aubc", by="trial.arm"),
+                    curve("accuracy", "accuracy", by="trial.arm"),
+                ],
+            ),
+            section("mIoU by cost", [curve(f"mIoU by {cost}", "miou", cost, "trial.arm") for cost in COSTS]),
+            section(
+                "IoU by class", [curve(name, f"iou/{name}", by="trial.arm") for name in class_names], is_open=False
+            ),
+            section(
+                "What was bought",
+                [
+                    reports.BarPlot(
+                        title="labelled pixels by class",
+                        metrics=[f"bought/{name}" for name in class_names],
+                        groupby=reports.Config("trial.arm"),
+                        groupby_aggfunc="mean",
+                    ),
+                ],
+                is_open=False,
+            ),
+        ],
+        settings=workspaces.WorkspaceSettings(x_axis=AXIS, max_runs=100),
+        runset_settings=workspaces.RunsetSettings(
+            filters=expr.And(workspaces.Metric("Group") == run.name, workspaces.Metric("JobType") == "trial"),
+            groupby=[workspaces.Config("trial.strategy"), workspaces.Config("trial.budget")],
+        ),
+    )
+
+
+def specification(workspace: Any) -> str:
+    """What would be saved, as JSON."""
+    return json.dumps(workspace._spec, indent=1, sort_keys=True, default=str)
+
+
+def save_workspace(run: RunFolder, class_names: Sequence[str]) -> str:
+    """Save the workspace on W&B's server.
+
+    Returns:
+        Its address.
+
+    Raises:
+        ConfigError: there is no extra, no key, or no server that takes it.
+    """
+    build_workspace(run, class_names)
+    if not has_key():
+        raise ConfigError("the dashboard is saved by W&B's server: `wandb login` first, or look with --dry-run")
+    if why := ask_server():
+        raise ConfigError(f"the dashboard cannot be saved: {why}")
+    os.environ |= QUIET
+    import wandb
+
+    try:
+        entity = run.config.tracking.entity or wandb.Api().default_entity
+        saved = build_workspace(run, class_names, entity or _ANYBODY).save()
+    except Exception as error:  # noqa: BLE001 (of the many kinds that the client and its GraphQL raise)
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"the dashboard cannot be saved: {first}") from None
+    return str(saved.url)

@@ -1,0 +1,102 @@
+"""YAML from outside, read so that no text can harm: plain values only, few of them, and each key once.
+
+This module imports nothing of ours.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 32
+"""Lists and sections inside each other."""
+MAX_VALUES = 100_000
+"""With every alias written out: a few lines of aliases can stand for more values than memory holds."""
+MAX_DIGITS = 100
+"""Of a whole number."""
+_CREDENTIALS = re.compile(
+    r"[a-z][a-z0-9+.-]*://[^/?#\s]*@|[?&;][^=&;\s]*(token|secret|signature|password|passwd|credential|key|auth|sig)=",
+    re.IGNORECASE,
+)
+
+
+def read_yaml(text: str) -> Any:
+    """The value that a YAML text stands for.
+
+    Args:
+        text: one document, or nothing.
+
+    Returns:
+        Texts, numbers, truth values, dates, None, and lists and dicts of them. The lists and dicts that an alias
+        repeats are one object, as in PyYAML.
+
+    Raises:
+        ValueError: one line that says what is wrong, with the line's number where that helps.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"more than {MAX_CHARACTERS} characters")
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _measure(node, {}, 0)
+            tree = loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError("not valid YAML" + (f" at line {mark.line + 1}" if mark else "")) from None
+    except RecursionError:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
+    except (TypeError, AttributeError, ArithmeticError):
+        # PyYAML's own, of a value that does not look like its tag: `!!timestamp soon`.
+        raise ValueError("not valid YAML") from None
+    for place, value in walk(tree):
+        if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+            raise ValueError(f"{place}: a number of more than {MAX_DIGITS} digits")
+    return tree
+
+
+def walk(tree: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a tree that is neither list nor dict, keys of dicts included, with its dotted place."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield place, key
+            yield from walk(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(tree, list | tuple | set):
+        for value in tree:
+            yield from walk(value, place)
+    else:
+        yield place, tree
+
+
+def find_credentials(tree: Any) -> str | None:
+    """The dotted place of a text that holds a URL with a password, a token or a signature, or None."""
+    return next((place for place, value in walk(tree) if isinstance(value, str) and _CREDENTIALS.search(value)), None)
+
+
+def _measure(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
+    """Values below a node, aliases written out. Raises ValueError: too many, too deep, without end, a key twice."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep, or an alias inside of what it stands for")
+    if id(node) in sizes:
+        return sizes[id(node)]
+    size = 1
+    if isinstance(node, yaml.MappingNode):
+        keys = set()
+        for key, value in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name in keys:
+                raise ValueError(f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice")
+            keys.add(name or (key.tag, id(key)))
+            size += _measure(key, sizes, depth + 1) + _measure(value, sizes, depth + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        size += sum(_measure(value, sizes, depth + 1) for value in node.value)
+    if size > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")
+    sizes[id(node)] = size
+    return size

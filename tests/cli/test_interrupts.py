@@ -1,0 +1,145 @@
+"""Real signals to real processes: Ctrl-C once and twice, SIGTERM, and two processes that want one run folder."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.processes import ProcessTree
+from ripu_ray.config import Config
+from ripu_ray.data.loading import open_domains
+from ripu_ray.simulation.checkpoint import load_training_state
+from ripu_ray.simulation.grid import schedule_steps
+from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.simulation.local import LocalFineTuner
+from ripu_ray.simulation.partial import identify, load_partial
+from ripu_ray.simulation.protocols import TrainingJob
+from ripu_ray.simulation.run_folder import RunFolder
+from tests.conftest import TINY
+from tests.runs import ignore_steps
+
+ENDLESS = (*TINY, "training.round_steps=1000000", "training.checkpoint_every=1")
+"""Nothing but a signal ends it; a step takes milliseconds."""
+ALONE = (*ENDLESS, "cluster.scorers=0")
+STOPPING = "ripu: stopping after the step at hand; once more stops now"
+GOES_ON = "`ripu sweep --resume runs/x` goes on where it stopped"
+
+
+def _start(folder: Path, settings: tuple[str, ...], *arguments: str) -> ProcessTree:
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    return ProcessTree([*(arguments or ("run",)), *flags, "--name", "x"], folder)
+
+
+def _is_gcs_server(pid: int) -> bool:
+    try:
+        return b"gcs_server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False  # ended in this moment
+
+
+def _partials(folder: Path) -> list[Path]:
+    return list((folder / "runs/x/trials").glob("*/round_00/partial.pt"))
+
+
+def _job(run: RunFolder, config: Config, num_steps: int, output: Path) -> TrainingJob:
+    """The round that was broken off, as far as it came."""
+    (trial_id,), (key,) = run.trials, run.warmups
+    ledger = Ledger(run.trial(trial_id).path, open_domains(config.data).pool.image_ids, 9)
+    start, sha256 = run.warmup(key).weights, ledger.digest(0)
+    return TrainingJob(config, 3, num_steps, start, output, "round 0", ledger.annotated(), sha256)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, code: int) -> None:
+    with _start(tmp_path, ALONE) as tree:
+        assert tree.wait_until(lambda: _partials(tmp_path))
+        tree.interrupt(number)
+        assert tree.process.wait() == code
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert not tree.members()
+    run = RunFolder(tmp_path / "runs/x")
+    assert not [path.name for path in run.path.iterdir() if path.name in ("stop", "lock.json")]
+    # What was written is the state of an unbroken round after as many steps.
+    (trial_id,) = run.trials
+    broken = _job(run, run.trials[trial_id].config, 1_000_000, run.trial(trial_id).stage(0).weights)
+    partial = load_partial(broken, identify(broken))
+    assert partial
+    config = broken.config
+    horizon = {"schedule_steps": schedule_steps(config), "checkpoint_every": 1_000_000}
+    config = config.model_copy(update={"training": config.training.model_copy(update=horizon)})
+    whole = _job(run, config, partial.state.step - 3, tmp_path / "whole.pt")
+    losses = LocalFineTuner(config).fit(whole, ignore_steps)
+    assert {name: value / whole.num_steps for name, value in partial.sums.items()} == losses
+    expected = load_training_state(whole.output).network
+    assert expected.keys() == partial.state.network.keys()
+    assert all(torch.equal(tensor, partial.state.network[name]) for name, tensor in expected.items())
+
+
+def test_a_signal_while_ray_starts_is_ours(tmp_path: Path) -> None:
+    with _start(tmp_path, (*ENDLESS, "cluster.scorers=1")) as tree:
+        assert tree.wait_until(lambda: "starting Ray" in tree.out)
+        # As long as Ray starts, it takes the signal for its own.
+        assert tree.wait_until(lambda: any(map(_is_gcs_server, tree.members())))
+        tree.process.send_signal(signal.SIGTERM)
+        assert tree.process.wait() == 143
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+
+
+def test_a_second_signal_stops_now(tmp_path: Path) -> None:
+    # One step takes much longer than to see that the first signal has come.
+    slow = ("data.size=[256, 512]", "model.width=32", "training.source_batch=8", "training.warmup_steps=9")
+    with _start(tmp_path, (*ALONE, *slow)) as tree:
+        assert tree.wait_until(lambda: "warm-up, seed 0: warm-up" in tree.out)
+        tree.interrupt()
+        assert tree.wait_until(lambda: STOPPING in tree.err)
+        tree.interrupt()
+        assert tree.process.wait() == 130
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped now; {GOES_ON}"]
+        assert not tree.members()
+
+
+def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(tmp_path: Path) -> None:
+    with _start(tmp_path, ALONE) as first:
+        assert first.wait_until(lambda: _partials(tmp_path))
+        flags = [flag for setting in ALONE for flag in ("--set", setting)]
+        with ProcessTree(["run", *flags, "--name", "x"], tmp_path, "second") as second:
+            assert second.process.wait() == 2
+            owner = f"process {first.process.pid} on {socket.gethostname()}"
+            assert second.err.startswith(f"ripu: runs/x: in use by {owner}, since ")
+            assert second.err.count("\n") == 1
+        before = {path: path.stat().st_ino for path in (tmp_path / "runs/x").rglob("*.parquet")}
+        first.kill()
+    assert json.loads((tmp_path / "runs/x/lock.json").read_text())["pid"] == first.process.pid
+    with ProcessTree(["sweep", "--resume", "runs/x"], tmp_path, "third") as third:
+        assert third.wait_until(lambda: "train" in third.out or (tmp_path / "runs/x/lock.json").exists())
+        assert third.wait_until(lambda: third.err)
+        third.interrupt()
+        assert third.process.wait() == 130
+        lines = third.err.splitlines()
+        assert lines[0].startswith(f"ripu: runs/x: taken over from {owner}, since ")
+        assert lines[0].endswith(", which is gone")
+        assert lines[1:] == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+    assert {path: path.stat().st_ino for path in (tmp_path / "runs/x").rglob("*.parquet")} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("twice", [False, True])
+def test_signals_reach_trials_on_ray(tmp_path: Path, twice: bool) -> None:
+    settings = (*ENDLESS, "cluster.scorers=1", "cluster.concurrent_trials=1")
+    with _start(tmp_path, settings, "sweep", "--budgets", "5,9px") as tree:
+        assert tree.wait_until(lambda: _partials(tmp_path))
+        tree.interrupt()
+        if twice:
+            assert tree.wait_until(lambda: STOPPING in tree.err)
+            tree.interrupt()
+        assert tree.process.wait() == 130
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped{' now' * twice}; {GOES_ON}"]
+        # Ray's own processes end with their parent, and need a moment for it.
+        tree.wait_until_gone(150)
+    (partial,) = _partials(tmp_path)
+    assert partial.stat().st_size > 0
+    # The second trial was not begun for the sake of being ended.
+    assert [path.name for path in (tmp_path / "runs/x/trials").iterdir()] == ["region-w3-ripu-b5-s0"]

@@ -1,0 +1,71 @@
+"""How many trials and scorers fit, on paper."""
+
+import pytest
+
+from ripu_ray.config import ClusterConfig
+from ripu_ray.distributed.capacity import check_capacity, describe_share, num_concurrent, num_fitting, num_scorers
+from ripu_ray.errors import ConfigError
+
+
+def _nodes(*cpus: int, gpus: int = 0) -> list[dict[str, float]]:
+    return [{"CPU": float(number), "GPU": float(gpus)} for number in cpus]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "nodes", "concurrent", "scorers"),
+    [
+        (ClusterConfig(), _nodes(4), 4, 1),
+        (ClusterConfig(scorers=2, train_workers=3), _nodes(4, 4), 2, 2),
+        (ClusterConfig(scorers="auto"), _nodes(4, 4), 8, 1),
+        (ClusterConfig(scorers="auto", concurrent_trials=2), _nodes(4, 4), 2, 4),
+        # Two cores on one node each: what is left of the odd ones helps nobody.
+        (ClusterConfig(scorers="auto", threads=2, concurrent_trials=1), _nodes(3, 3), 1, 2),
+        (ClusterConfig(scorers="auto", train_workers=2, gpu=True), _nodes(16, 16, gpus=4), 4, 2),
+        (ClusterConfig(scorers=0, train_workers=0, gpu=True), _nodes(16, gpus=3), 3, 0),
+        (ClusterConfig(scorers=2, train_workers=2, gpu=True, grows=True), _nodes(0), 1, 2),
+        (ClusterConfig(scorers="auto", train_workers=2, gpu=True, grows=True, concurrent_trials=8), _nodes(0), 8, 1),
+        (ClusterConfig(grows=True), _nodes(4, 4), 8, 1),
+    ],
+)
+def test_trials_and_scorers_share_what_there_is(
+    cluster: ClusterConfig, nodes: list[dict[str, float]], concurrent: int, scorers: int
+) -> None:
+    check_capacity(cluster, nodes)
+    assert num_concurrent(cluster, nodes) == concurrent
+    assert num_scorers(cluster, nodes, concurrent) == scorers
+
+
+def test_scorers_that_a_cluster_has_lost_the_nodes_for_are_not_waited_for() -> None:
+    cluster = ClusterConfig(scorers=3, threads=2)
+    assert num_fitting(cluster, _nodes(4, 4), 3) == 3
+    assert num_fitting(cluster, _nodes(4, 1), 3) == 2
+    assert num_fitting(cluster, _nodes(1), 3) == 1
+    assert num_fitting(ClusterConfig(scorers=3, grows=True), _nodes(1), 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("cluster", "nodes", "says"),
+    [
+        (ClusterConfig(scorers=5), _nodes(2, 2), "one trial needs 5 CPU, there are 4"),
+        (ClusterConfig(scorers=2, train_workers=1, gpu=True), _nodes(8, gpus=1), "one trial needs 2 GPU, there are 1"),
+        (ClusterConfig(scorers=3, threads=2), _nodes(3, 3), "one trial needs 3 x 2 CPU, the nodes hold 2 of them"),
+        # Training in the trial's own process would use a GPU that a scorer of another trial holds.
+        (ClusterConfig(scorers=1, train_workers=0, gpu=True), _nodes(8, gpus=8), "1 or more of each"),
+        (ClusterConfig(scorers=0, train_workers=1, gpu=True), _nodes(8, gpus=8), "1 or more of each"),
+    ],
+)
+def test_a_trial_that_never_fits_is_refused(cluster: ClusterConfig, nodes: list[dict[str, float]], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        check_capacity(cluster, nodes)
+
+
+def test_what_one_trial_needs_in_words() -> None:
+    cluster = ClusterConfig(scorers="auto", train_workers=2, gpu=True)
+    assert describe_share(cluster, _nodes(16, 16, gpus=4), 4) == (
+        "one trial needs 2 CPU and 2 GPU, and takes more for scoring where there are; the cluster has 32 CPU and 8 GPU "
+        "on 2 nodes: 4 at a time, 2 scorers each"
+    )
+    growing = ClusterConfig(grows=True, concurrent_trials=3)
+    assert describe_share(growing, _nodes(0), 3) == (
+        "one trial needs 1 CPU; the cluster has 0 CPU on 1 node and grows: 3 at a time"
+    )

@@ -1,0 +1,58 @@
+"""Clusters of several nodes: losing one, and sharing GPUs."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+NODE = r"\S+ \(\w{8}\)"
+
+
+def _happens(scenario: str, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.distributed.nodes", scenario, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def _without_waiting(told: dict[str, Any]) -> list[str]:
+    """On a busy machine, that processes are slow to start is said as well."""
+    return [line for line in told["said"] if "wait since" not in line]
+
+
+def test_a_node_is_lost_while_scoring(tmp_path: Path) -> None:
+    told = _happens("lose_a_node_while_scoring", tmp_path)
+    assert told["same"]
+    # Scorers were on both nodes, two of them on the one that went, and weights crossed once to each node.
+    assert len(set(told["nodes"])) == 2
+    assert told["weights_on"] == 2
+    lines = _without_waiting(told)
+    assert len(lines) == 2
+    for line in lines:
+        assert re.match(rf"a scorer on node {NODE} died: \d+ images are asked again; another one is started", line)
+
+
+def test_a_node_is_lost_while_training(tmp_path: Path) -> None:
+    told = _happens("lose_a_node_while_training", tmp_path)
+    assert told["same"]
+    (line,) = _without_waiting(told)
+    assert re.match(rf"a training worker on node {NODE} died after 3 of 5 steps; another group goes on after 2", line)
+
+
+@pytest.mark.timeout(600)
+def test_a_cluster_grows_from_nothing(tmp_path: Path) -> None:
+    told = _happens("grow_from_nothing", tmp_path)
+    assert told["said"][0].endswith("one trial needs 2 CPU, there are 0")
+    assert "the cluster has 0 CPU on 1 node and grows: 1 at a time" in told["said"][1]
+    assert (told["failures"], told["finished"], told["nodes"]) == ({}, True, 2)
+
+
+def test_phases_and_trials_share_gpus(tmp_path: Path) -> None:
+    told = _happens("take_turns_on_gpus", tmp_path)
+    assert told == {"devices": ["0", "1", "2"], "beside_others": 2, "trials": ["0", "1", "2"]}

@@ -1,0 +1,61 @@
+"""A pickle that would run a command does not, wherever weights are read."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ripu_ray.config import ModelConfig, load_config
+from ripu_ray.errors import InputError
+from ripu_ray.models.networks import build_network
+from ripu_ray.models.pretrained import load_pretrained
+from ripu_ray.simulation.checkpoint import load_training_state
+from ripu_ray.simulation.evaluation import evaluate_checkpoint
+from tests.conftest import TINY
+
+
+class Command:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (self._command,)
+
+
+def _init_from(path: Path) -> object:
+    model = ModelConfig(width=8, init_from=path)
+    load_pretrained(build_network(model, 3, seed=0), model)
+    return None
+
+
+def _backbone(path: Path) -> object:
+    model = ModelConfig(name="deeplabv2", backbone_weights=path)
+    load_pretrained(torch.nn.Linear(1, 1), model)
+    return None
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "weights.pt": load_training_state,
+    "model.init_from": _init_from,
+    "model.backbone_weights": _backbone,
+    "--checkpoint": lambda path: evaluate_checkpoint(load_config(None, TINY), path),
+}
+
+
+@pytest.mark.parametrize("form", ["zip", "plain"])
+@pytest.mark.parametrize("reader", READERS)
+def test_a_command_in_a_pickle_is_not_run(tmp_path: Path, reader: str, form: str) -> None:
+    path, trace = tmp_path / "weights.pt", tmp_path / "it_ran"
+    payload = {"network": Command(f"touch {trace}"), "optimiser": Command(f"touch {trace}"), "step": 1}
+    if form == "zip":
+        torch.save(payload, path)
+    else:
+        path.write_bytes(pickle.dumps(payload))
+    with pytest.raises(InputError, match=r"weights\.pt: .*nothing in it was run"):
+        READERS[reader](path)
+    assert not trace.exists()

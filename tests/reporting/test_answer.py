@@ -1,0 +1,95 @@
+"""The answer says no more than the seeds do."""
+
+import pandas as pd
+import pytest
+
+from ripu_ray.reporting.answer import Answer, answers, probability, question
+from ripu_ray.reporting.curves import add_panels, curve_points
+from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.statistics import compare, outcomes
+from tests.reporting.tables import make_results
+
+
+def _answers(results: pd.DataFrame) -> list[Answer]:
+    finished = outcomes(results)
+    return answers(finished, compare(finished, "miou"))
+
+
+def test_a_clear_lead_over_many_seeds_is_told_apart_from_random() -> None:
+    results = make_results(acquisitions=("random", "entropy", "ripu"), budgets=("5",), seeds=10)
+    (answer,) = _answers(results)
+    row = compare(outcomes(results), "miou").set_index("first").loc["ripu"]
+    assert answer.condition == "5 %"
+    assert answer.text.startswith("ripu leads with ")
+    assert "over 10 seeds" in answer.text
+    assert f"Against random it gains {100 * row['difference']:.1f} points" in answer.text
+    assert f"ahead on {row['wins']} of 10 seeds" in answer.text
+    assert f"over 2 comparisons (t-test p = {row['t_holm']:.3f}" in answer.text or "t-test p < 0.001" in answer.text
+    assert "significant by both tests" in answer.text
+    assert (answer.verdict, answer.settled) == ("told apart from random", True)
+
+
+def test_four_seeds_are_too_few_however_clear_the_lead() -> None:
+    (answer,) = _answers(make_results(budgets=("5",), seeds=4))
+    assert "With fewer than 5 seeds no test is meaningful" in answer.text
+    assert "significant" not in answer.text.replace("meaningful", "")
+    assert (answer.verdict, answer.settled) == ("not tested", False)
+
+
+def test_where_random_leads_it_is_said_against_the_one_that_is_hardest_to_tell_from_it() -> None:
+    results = make_results(acquisitions=("random", "entropy", "ripu"), budgets=("5",), seeds=6)
+    results["miou"] += 0.05 * ((results["acquisition"] == "random") & (results["round"] >= 0))
+    (answer,) = _answers(results)
+    assert answer.text.startswith("random leads with ")
+    table = compare(outcomes(results), "miou").set_index("first")
+    other = str(table["t_holm"].idxmax())
+    gain = -100 * table["difference"][other]
+    assert f"Against {other} it gains {gain:.1f} points" in answer.text
+    assert "ahead on 6 of 6 seeds" in answer.text
+
+
+def test_a_strategy_that_has_just_begun_takes_no_seed_from_the_others() -> None:
+    results = make_results(acquisitions=("random", "ripu", "entropy"), budgets=("5",), seeds=6)
+    begun = results[(results["acquisition"] != "entropy") | (results["seed"] == 0)]
+    (answer,) = _answers(begun)
+    assert "over 6 seeds" in answer.text
+    assert answer.text.endswith("Left out, with fewer than half the seeds: entropy.")
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        (
+            make_results(),
+            "Which of these acquisition functions give the best mIoU for the same labels, at 2.2 % and 5 %?",
+        ),
+        (
+            make_results(budgets=("5",), windows=(3, 9)),
+            "Which of these acquisition functions and windows give the best mIoU for the same labels, at 5 %?",
+        ),
+        (make_results(("ripu",), ("5",)), "What are labels worth that ripu chooses, at 5 %?"),
+        (make_results((), ("5",)), "How far is the source-only model from full supervision?"),
+    ],
+)
+def test_the_question_is_what_differs(results: pd.DataFrame, expected: str) -> None:
+    assert question(add_names(results)) == expected
+
+
+def test_p_values_are_never_zero() -> None:
+    assert [probability(value) for value in (0.0, 0.0312, 1.0, float("nan"))] == ["< 0.001", "0.031", "1.000", "–"]
+
+
+def test_a_curve_is_of_finished_trials_where_there_are_any() -> None:
+    results = make_results(budgets=("5",), seeds=3, references=False)
+    last = results["round"] == 4
+    partial = results[~(last & (results["acquisition"] == "ripu")) & ~(last & (results["seed"] == 2))]
+    named = add_panels(add_names(partial.assign(rounds=5)))
+    points = curve_points(named, outcomes(named), "spent_share").set_index(["line", "round"])
+    assert points.loc["random"]["seeds"].tolist() == [2] * 6
+    assert points.loc["ripu"]["seeds"].tolist() == [3] * 5
+    assert points.loc["random"]["finished"].all()
+    assert not points.loc["ripu"]["finished"].any()
+    of_two = results[(results["acquisition"] == "random") & (results["seed"] < 2) & last]["miou"]
+    assert points.loc[("random", 4), "mean"] == pytest.approx(of_two.mean())
+    unbegun = named[(named["line"] == "random") | (named["round"] < 0)]
+    assert curve_points(unbegun, outcomes(unbegun), "spent_share")["line"].unique().tolist() == ["random"]

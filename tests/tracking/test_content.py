@@ -1,0 +1,156 @@
+"""Every key and every picture of a real trial, read back from its offline W&B run with W&B's own reader."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ripu_ray.config import load_config
+from ripu_ray.core.metrics import IGNORE_LABEL, aubc
+from ripu_ray.data.loading import open_domains
+from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.tracking.local_runs import read_entries
+from tests.conftest import TINY
+from tests.runs import run_all
+
+TRIAL = "region-w3-ripu-b5-s0"
+POOL, VALIDATION = ("target/train/00001", "target/train/00003"), ("target/val/00001",)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    settings = (*TINY, "cluster.scorers=0", "tracking.wandb=offline", "tracking.images=3")
+    return run_all(tmp_path_factory.mktemp("content") / "field", load_config(None, settings))
+
+
+@pytest.fixture(scope="module")
+def files(run: RunFolder) -> Path:
+    """The folder of the run's files."""
+    (folder,) = run.trial(TRIAL).path.glob("wandb/offline-run-*/files")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def history(files: Path) -> list[dict[str, Any]]:
+    """What was logged, round by round."""
+    (file,) = files.parent.glob("*.wandb")
+    return [entry["history"] for entry in read_entries(file) if entry["type"] == "history"]
+
+
+def _records(run: RunFolder) -> list[tuple[RoundRecord, dict[str, float]]]:
+    warmup = run.warmup(next(iter(run.warmups)))
+    stages = [warmup, *(run.trial(TRIAL).stage(number) for number in range(2))]
+    return [(stage.read(), stage.seconds()) for stage in stages]
+
+
+def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[str, Any]]) -> None:
+    records = [record for record, _ in _records(run)]
+    assert [entry["step"]["num"] for entry in history] == [0, 1, 2]
+    for count, (entry, (record, seconds)) in enumerate(zip(history, _records(run), strict=True), start=1):
+        numbers = {
+            key: value for key, value in entry["item"].items() if not key.startswith(("_", "pool/", "validation/"))
+        }
+        expected = {
+            "round": record.round,
+            "step": record.step,
+            "spent_share": record.spent_share,
+            "spent_pixels": record.spent_pixels,
+            "clicks": record.clicks,
+            "boundary_pixels": record.boundary_pixels,
+            "annotation_s": record.annotation_s,
+            "void_pixels": record.void_pixels,
+            "clipped_pixels": record.clipped_pixels,
+            "miou": record.miou,
+            "miou_by_budget/5": record.miou,
+            "accuracy": record.accuracy,
+            **{f"iou/{name}": value for name, value in record.iou.items() if value is not None},
+            **{f"bought/{name}": pixels for name, pixels in record.bought.items()},
+            **{f"loss/{name}": value for name, value in record.losses.items()},
+            **{f"seconds/{phase}": value for phase, value in seconds.items()},
+        }
+        if count > 1:
+            shares = [each.spent_share for each in records[:count]]
+            expected["aubc"] = aubc(shares, [each.miou for each in records[:count]])
+        assert numbers == pytest.approx(expected)
+    last = history[-1]["item"]
+    assert (
+        sum(value for key, value in last.items() if key.startswith("bought/"))
+        == last["spent_pixels"] - last["void_pixels"]
+    )
+    assert last["seconds/train"] > 0
+
+
+def _mask(files: Path, item: dict[str, Any], picture: str, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    with Image.open(files / item[f"{picture}.masks.{name}.path"]) as mask:
+        return np.asarray(mask)
+
+
+def _bought(run: RunFolder, number: int, image_id: str) -> int:
+    """Pixels bought in an image in one round."""
+    table = pd.read_parquet(run.trial(TRIAL).stage(number).path / "purchase.parquet")
+    return int(table.loc[table["image_id"] == image_id, "pixels"].sum())
+
+
+def test_pictures_are_of_the_same_images_in_each_round(
+    run: RunFolder, files: Path, history: list[dict[str, Any]]
+) -> None:
+    domains = open_domains(run.config.data)
+    ledger = Ledger(run.trial(TRIAL).path, domains.pool.image_ids, 9)
+    names = [f"pool/{image_id}" for image_id in POOL] + [f"validation/{image_id}" for image_id in VALIDATION]
+    masks = {f"{name}.masks.{mask}" for name in names for mask in ("prediction", "truth")}
+    masks |= {f"pool/{image_id}.masks.{mask}" for image_id in POOL for mask in ("bought", "windows")}
+    for entry in history:
+        item = entry["item"]
+        paths = {key.removesuffix(".path") for key in item if key.endswith(".path")}
+        assert paths == {*names, *masks}
+        for image_id in VALIDATION:
+            label = domains.validation.label(image_id)
+            assert np.array_equal(_mask(files, item, f"validation/{image_id}", "truth"), label)
+        for image_id in POOL:
+            with Image.open(files / item[f"pool/{image_id}.path"]) as picture:
+                assert np.array_equal(np.asarray(picture.convert("RGB")), domains.pool.image(image_id))
+            assert item[f"pool/{image_id}.caption"] == image_id
+            label = domains.pool.label(image_id)
+            truth, bought, windows, predicted = (
+                _mask(files, item, f"pool/{image_id}", name) for name in ("truth", "bought", "windows", "prediction")
+            )
+            assert np.array_equal(truth, label)
+            assert np.array_equal(bought, np.where(windows > 0, label, IGNORE_LABEL))
+            assert predicted.max() < domains.classes.num_classes
+            of_round = int(item["round"])
+            assert (windows == 1).sum() == sum(_bought(run, number, image_id) for number in range(of_round))
+            assert (windows == 2).sum() == (_bought(run, of_round, image_id) if of_round >= 0 else 0)
+    for image_id in POOL:
+        windows = _mask(files, history[-1]["item"], f"pool/{image_id}", "windows")
+        assert all(windows[row, col] for row, col in ledger.centres(image_id))
+    first, last = (
+        _mask(files, history[number]["item"], f"validation/{VALIDATION[0]}", "prediction") for number in (0, 2)
+    )
+    assert not np.array_equal(first, last)
+
+
+def test_seeds_are_repetitions_and_the_share_is_the_axis(files: Path) -> None:
+    (file,) = files.parent.glob("*.wandb")
+    entries = read_entries(file)
+    (header,) = (entry["run"] for entry in entries if entry["type"] == "run")
+    assert (header["job_type"], header["run_group"]) == ("trial", "field")
+    assert header["config"]["update"]["trial"] == {
+        "arm": "region-w3-ripu-b5",
+        "strategy": "region-w3-ripu",
+        "budget": "5",
+    }
+    metrics = [entry["metric"] for entry in entries if entry["type"] == "metric"]
+    assert {metric.get("glob_name"): metric.get("step_metric") for metric in metrics}["*"] == "spent_share"
+
+
+def test_without_images_there_are_no_pictures(tmp_path: Path) -> None:
+    settings = (*TINY, "cluster.scorers=0", "strategy.rounds=1", "tracking.wandb=offline", "tracking.images=0")
+    run = run_all(tmp_path / "field", load_config(None, settings))
+    assert not list(run.path.glob("trials/*/wandb/*/files/media"))
+    assert json.loads((run.path / "tracking.json").read_text())["mode"] == "offline"
