@@ -69,7 +69,9 @@ def main(device: str) -> None:
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(REPEATS):
             for name, (config, ahead) in sides.items():
-                rates[name].append(steps_per_second(config, device, ahead, root / "weights.pt"))
+                with patch.object(training, "drawn_ahead", drawn_ahead if ahead else drawn_when_needed):
+                    rate = steps_per_second(config, device, 1, root / "weights.pt", NUM_STEPS, NUM_UNCOUNTED)
+                rates[name].append(rate)
                 print(f"{name:14} {rates[name][-1]:8.2f} steps/s", file=sys.stderr, flush=True)
     median = {name: statistics.median(values) for name, values in rates.items()}
     print(f"torch {torch.__version__}, {device}, 1 thread")
@@ -78,12 +80,16 @@ def main(device: str) -> None:
     print(f"figure: training_steps_ratio {median['all on'] / median['all off']:.2f}")
 
 
-def steps_per_second(config: Config, device: str, ahead: bool, output: Path) -> float:
-    """Of one phase on source and target, without its first steps."""
+def steps_per_second(
+    config: Config, device: str, num_regions: int, output: Path, num_steps: int, num_uncounted: int
+) -> float:
+    """Of one phase on source and target, with so many regions bought in each image, without its first steps."""
     domains = open_domains(config.data)
-    centre = np.array([[SIZE[0] // 2, SIZE[1] // 2]], np.int32)
-    annotated = dict.fromkeys(domains.pool.image_ids, centre)
-    job = TrainingJob(config, 0, NUM_STEPS, None, output, "round 0", annotated)
+    height, width = domains.pool.label_size(domains.pool.image_ids[0])
+    rng = np.random.default_rng(0)
+    centres = rng.integers(0, (height, width), (num_regions, 2)).astype(np.int32)
+    annotated = dict.fromkeys(domains.pool.image_ids, centres)
+    job = TrainingJob(config, 0, num_steps, None, output, "round 0", annotated)
     times: list[float] = []
 
     def watch(done: int) -> None:
@@ -91,9 +97,8 @@ def steps_per_second(config: Config, device: str, ahead: bool, output: Path) -> 
             torch.cuda.synchronize()
         times.append(time.perf_counter())
 
-    with patch.object(training, "drawn_ahead", drawn_ahead if ahead else drawn_when_needed):
-        training.train(job, domains, device, watch)
-    return (NUM_STEPS - NUM_UNCOUNTED) / (times[-1] - times[NUM_UNCOUNTED - 1])
+    training.train(job, domains, device, watch)
+    return (num_steps - num_uncounted) / (times[-1] - times[num_uncounted - 1])
 
 
 def write_pictures(root: Path) -> None:

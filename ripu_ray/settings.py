@@ -252,7 +252,9 @@ class ClusterConfig(Section):
     concurrent_trials: Count | None = None
     """Trials at the same time, at most; None: as many as the cores allow."""
     gpu: bool = False
-    """Each scorer and each train worker takes a whole GPU; with 0 of both, the trial's own process does."""
+    """Each scorer and each train worker takes a GPU; with 0 of both, the trial's own process does."""
+    processes_per_gpu: Annotated[int, Number] = Field(1, ge=1, le=100)
+    """How many of them share one: a network that is small for its GPU leaves most of it idle."""
     grows: bool = False
     """The cluster adds nodes when they are asked for: one that cannot hold a trial yet is not refused, and
     `concurrent_trials` (1, or as many as it holds at the start) run at the same time."""

@@ -1,12 +1,13 @@
 """What a trial asks of a cluster, and how many trials fit. Loads no Ray, so that a wrong setting is told at once.
 
 The phases of a trial take the same cores and GPUs in turn: scorers take them and give them back, then training workers
-do. So a trial needs as many places as its widest phase has processes; a place is `cluster.threads` cores, and a GPU
-where `cluster.gpu` says so, on one node.
+do. So a trial needs as many places as its widest phase has processes; a place is `cluster.threads` cores, and a GPU, or
+a share of one, where `cluster.gpu` says so, on one node.
 """
 
 import os
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.errors import ConfigError
@@ -20,9 +21,14 @@ def local_cpus(cluster: ClusterConfig) -> int:
     return cluster.cpus or len(os.sched_getaffinity(0))
 
 
-def trial_gpus(cluster: ClusterConfig) -> int:
-    """GPUs that a trial's own process holds all the time: one, if everything happens in it."""
-    return int(cluster.gpu and not cluster.scorers and not cluster.train_workers)
+def process_gpus(cluster: ClusterConfig) -> float:
+    """GPUs that a scorer or a training worker holds. Ray counts in ten-thousandths, and would round 1/6 up."""
+    return 10_000 // cluster.processes_per_gpu / 10_000 if cluster.gpu else 0.0
+
+
+def trial_gpus(cluster: ClusterConfig) -> float:
+    """GPUs that a trial's own process holds all the time: as a scorer does, if everything happens in it."""
+    return 0.0 if cluster.scorers or cluster.train_workers else process_gpus(cluster)
 
 
 def check_capacity(cluster: ClusterConfig, nodes: Nodes) -> None:
@@ -36,6 +42,11 @@ def check_capacity(cluster: ClusterConfig, nodes: Nodes) -> None:
             "GPU is held either by scorers and training workers in turn, 1 or more of each, or by the trial, with 0 of "
             "both"
         )
+    if cluster.processes_per_gpu > 1 and cluster.train_workers > 1:
+        raise ConfigError(
+            f"cluster.processes_per_gpu {cluster.processes_per_gpu} with cluster.train_workers {cluster.train_workers}:"
+            " training workers that are joined (NCCL) need a GPU each"
+        )
     if cluster.grows:
         return
     asks = f"cluster.scorers {cluster.scorers}, cluster.train_workers {cluster.train_workers}, cluster.threads "
@@ -43,7 +54,7 @@ def check_capacity(cluster: ClusterConfig, nodes: Nodes) -> None:
     for resource, amount in _place(cluster).items():
         there_is = sum(node.get(resource, 0) for node in nodes)
         if amount * _width(cluster) > there_is:
-            raise ConfigError(f"{asks} {amount * _width(cluster)} {resource}, there are {there_is:g}")
+            raise ConfigError(f"{asks} {float(amount * _width(cluster)):g} {resource}, there are {there_is:g}")
     if _width(cluster) > _num_places(cluster, nodes):
         place = _spelled(_place(cluster))
         raise ConfigError(f"{asks} {_width(cluster)} x {place}, the nodes hold {_num_places(cluster, nodes)} of them")
@@ -76,7 +87,7 @@ def describe_need(cluster: ClusterConfig) -> str:
 
 def describe_share(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> str:
     """What one trial needs, what there is, and what follows, in words."""
-    there_is = {resource: int(sum(node.get(resource, 0) for node in nodes)) for resource in _place(cluster)}
+    there_is = {resource: Fraction(sum(node.get(resource, 0) for node in nodes)) for resource in _place(cluster)}
     auto = f", {num_scorers(cluster, nodes, num_trials)} scorers each" if cluster.scorers == "auto" else ""
     return (
         f"{describe_need(cluster)}; the cluster has {_spelled(there_is)} on {len(nodes)} "
@@ -85,8 +96,9 @@ def describe_share(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> str
     )
 
 
-def _place(cluster: ClusterConfig) -> dict[str, int]:
-    return {"CPU": cluster.threads} | ({"GPU": 1} if cluster.gpu else {})
+def _place(cluster: ClusterConfig) -> dict[str, Fraction]:
+    gpu = {"GPU": Fraction(1, cluster.processes_per_gpu)} if cluster.gpu else {}
+    return {"CPU": Fraction(cluster.threads)} | gpu
 
 
 def _width(cluster: ClusterConfig) -> int:
@@ -96,8 +108,8 @@ def _width(cluster: ClusterConfig) -> int:
 
 def _num_places(cluster: ClusterConfig, nodes: Nodes) -> int:
     place = _place(cluster).items()
-    return sum(int(min(node.get(resource, 0) // amount for resource, amount in place)) for node in nodes)
+    return sum(min(int(Fraction(node.get(resource, 0)) / amount) for resource, amount in place) for node in nodes)
 
 
-def _spelled(amounts: Mapping[str, int]) -> str:
-    return " and ".join(f"{amount} {resource}" for resource, amount in amounts.items())
+def _spelled(amounts: Mapping[str, Fraction]) -> str:
+    return " and ".join(f"{float(amount):g} {resource}" for resource, amount in amounts.items())

@@ -27,7 +27,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
-from ripu_ray.distributed.capacity import local_cpus
+from ripu_ray.distributed.capacity import local_cpus, process_gpus
 from ripu_ray.errors import ClusterError, RipuError, StoppedError
 from ripu_ray.simulation.protocols import Warn
 
@@ -136,9 +136,10 @@ class Patience:
         return ClusterError(f"{self._asked} did not start within {self._timeout_s:g} s; {resources()}")
 
 
-def each(num_cpus: int, gpu: bool) -> str:
+def each(cluster: ClusterConfig) -> str:
     """What each of several actors asks for, in words."""
-    return f"each of {num_cpus} CPU{' and 1 GPU' if gpu else ''},"
+    gpu = f" and {process_gpus(cluster):g} GPU" if cluster.gpu else ""
+    return f"each of {cluster.threads} CPU{gpu},"
 
 
 def available_resources() -> dict[str, float]:

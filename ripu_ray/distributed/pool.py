@@ -154,7 +154,7 @@ class ScorerPool:
             self._starting[actor.ready.remote()] = actor
 
     def _wait_for(self, number: int) -> Patience:
-        asked = f"{number} scorers, {each(self._cluster.threads, self._cluster.gpu)}"
+        asked = f"{number} scorers, {each(self._cluster)}"
         return Patience(self._cluster, asked, self._warn)
 
     def _give_up(self, deaths: Counter[str]) -> None:

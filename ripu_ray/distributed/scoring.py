@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.capacity import num_fitting, num_scorers
+from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
 from ripu_ray.distributed.pool import ScorerPool
 from ripu_ray.simulation.checkpoint import network_state
@@ -152,6 +152,6 @@ class RayScorer:
         cluster = self._config.cluster
         # SPREAD also frees the actors from the placement group of the trial that starts them.
         actor = ray.remote(ScoringActor).options(
-            num_cpus=cluster.threads, num_gpus=int(cluster.gpu), scheduling_strategy="SPREAD"
+            num_cpus=cluster.threads, num_gpus=process_gpus(cluster), scheduling_strategy="SPREAD"
         )
         return actor.remote(self._config, "cuda" if cluster.gpu else "cpu")

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import Patience, each, first_line, this_node
 from ripu_ray.distributed.storage import ray_storage
 from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError
@@ -99,7 +100,7 @@ class RayFineTuner:
             scaling_config=ray.train.ScalingConfig(
                 num_workers=cluster.train_workers,
                 use_gpu=cluster.gpu,
-                resources_per_worker={"CPU": cluster.threads, "GPU": int(cluster.gpu)},
+                resources_per_worker={"CPU": cluster.threads, "GPU": process_gpus(cluster)},
             ),
             run_config=ray.train.RunConfig(
                 name=folder.name,
@@ -112,7 +113,7 @@ class RayFineTuner:
                 ),
             ),
         )
-        asked = f"{cluster.train_workers} training workers, {each(cluster.threads, cluster.gpu)}"
+        asked = f"{cluster.train_workers} training workers, {each(cluster)}"
         patience = Patience(cluster, asked, self._warn)
         done = 0
         with ThreadPoolExecutor(max_workers=1) as thread:

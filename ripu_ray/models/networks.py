@@ -32,17 +32,18 @@ def build_network(model: ModelConfig, num_classes: int, seed: int) -> nn.Module:
         return DeepLab(HeadV2(num_classes) if model.name == "deeplabv2" else HeadV3Plus(num_classes))
 
 
-def to_input(image_HW3: NDArray[np.uint8]) -> Tensor:
-    """One image as the networks take it.
+def to_input(images_HW3: NDArray[np.uint8] | Tensor, device: str | torch.device = "cpu") -> Tensor:
+    """Images as the networks take them.
 
     Args:
-        image_HW3: (H, W, 3) uint8, RGB.
+        images_HW3: (..., H, W, 3) uint8, RGB. A tensor in pinned memory is not waited for.
+        device: where they go. They travel as bytes.
 
     Returns:
-        (3, H, W) float32, contiguous, about -2..2: ImageNet's mean and standard deviation removed.
+        (..., 3, H, W) float32, contiguous, about -2..2: ImageNet's mean and standard deviation removed.
     """
-    mean_3 = torch.tensor((0.485, 0.456, 0.406))
-    std_3 = torch.tensor((0.229, 0.224, 0.225))
-    # `tensor` copies: the array may be read-only
-    image = torch.tensor(image_HW3).float() / 255
-    return ((image - mean_3) / std_3).permute(2, 0, 1).contiguous()
+    # `tensor` copies: an array may be read-only
+    images_HW3 = images_HW3 if isinstance(images_HW3, Tensor) else torch.tensor(images_HW3)
+    scaled_HW3 = images_HW3.to(device, non_blocking=True).float() / 255
+    mean_3, std_3 = scaled_HW3.new_tensor((0.485, 0.456, 0.406)), scaled_HW3.new_tensor((0.229, 0.224, 0.225))
+    return ((scaled_HW3 - mean_3) / std_3).movedim(-1, -3).contiguous()

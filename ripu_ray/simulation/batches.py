@@ -15,7 +15,6 @@ from ripu_ray.core.randomness import generator
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
-from ripu_ray.models.networks import to_input
 from ripu_ray.simulation.regions import RegionMaps
 from ripu_ray.simulation.sampling import RaritySampler, draw_ids
 from ripu_ray.simulation.workers import num_workers, worker_rank
@@ -23,18 +22,18 @@ from ripu_ray.simulation.workers import num_workers, worker_rank
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, 3, h, w) float32 with labels (B, H, W) uint8, and where they come from."""
+    """Images (B, h, w, 3) uint8, RGB, with labels (B, H, W) uint8, and where they come from."""
 
-    images_B3HW: Tensor
+    images_BHW3: Tensor
     labels_BHW: Tensor
     image_ids: tuple[str, ...]
 
     def to(self, device: str) -> "Batch":
         """The same on a device; from pinned memory without waiting for the copy."""
-        images_B3HW, labels_BHW = (
-            tensor.to(device, non_blocking=True) for tensor in (self.images_B3HW, self.labels_BHW)
+        images_BHW3, labels_BHW = (
+            tensor.to(device, non_blocking=True) for tensor in (self.images_BHW3, self.labels_BHW)
         )
-        return Batch(images_B3HW, labels_BHW, self.image_ids)
+        return Batch(images_BHW3, labels_BHW, self.image_ids)
 
 
 Batches = tuple[Batch | None, Batch | None]
@@ -115,12 +114,9 @@ class Draw:
                 resize_label(label_HW, image_HW3.shape[:2])
                 for label_HW, image_HW3 in zip(labels_BHW, images_BHW3, strict=True)
             ]
-        tensors = (
-            torch.stack([to_input(image_HW3) for image_HW3 in images_BHW3]),
-            torch.from_numpy(np.stack(labels_BHW)),
-        )
-        images_B3HW, labels = (tensor.pin_memory() if self._pinned else tensor for tensor in tensors)
-        return Batch(images_B3HW, labels, mine)
+        stacked = (torch.from_numpy(np.stack(arrays)) for arrays in (images_BHW3, labels_BHW))
+        pixels, classes = (tensor.pin_memory() if self._pinned else tensor for tensor in stacked)
+        return Batch(pixels, classes, mine)
 
 
 def drawn_ahead(draw: Callable[[int], Batches], steps: Sequence[int]) -> Iterator[tuple[int, Batches]]:

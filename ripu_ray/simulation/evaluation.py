@@ -83,7 +83,7 @@ def evaluate_checkpoint(
     confusion_CC = np.zeros((classes.num_classes, classes.num_classes), np.int64)
     for image_id in watch(images.image_ids):
         label_HW = images.label(image_id)
-        image_13HW = to_input(images.image(image_id))[None].to(device)
+        image_13HW = to_input(images.image(image_id), device)[None]
         try:
             predicted_HW = predict(network, image_13HW, label_HW.shape, flip)
         except NonFiniteError as error:

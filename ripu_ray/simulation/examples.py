@@ -78,7 +78,7 @@ class Examples:
             for image_id in self._ids[split]:
                 image_HW3, label_HW = images.image(image_id), images.label(image_id)
                 height, width = label_HW.shape
-                batch = to_input(image_HW3)[None].to(self._device)
+                batch = to_input(image_HW3, self._device)[None]
                 yield Example(
                     image_id,
                     "pool" if split == "pool" else "validation",

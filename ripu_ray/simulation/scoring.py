@@ -163,7 +163,7 @@ class ImageScorer:
         total = np.zeros((num_classes, num_classes), np.int64)
         for image_id in image_ids:
             label = self._domains.validation.label(image_id)
-            image_13HW = to_input(self._domains.validation.image(image_id))[None].to(self._device)
+            image_13HW = to_input(self._domains.validation.image(image_id), self._device)[None]
             try:
                 predicted = predict(self._network, image_13HW, label.shape)
             except NonFiniteError as error:
@@ -178,6 +178,6 @@ class ImageScorer:
 
     @torch.inference_mode()
     def _logits(self, image_HW3: NDArray[np.uint8]) -> Tensor:
-        batch = to_input(image_HW3)[None].to(self._device)
+        batch = to_input(image_HW3, self._device)[None]
         logits: Tensor = self._network(batch)[0]
         return logits

@@ -20,7 +20,7 @@ from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, StoppedError
-from ripu_ray.models.networks import build_network
+from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.simulation.batches import Batch, Draw, drawn_ahead
 from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
@@ -66,7 +66,7 @@ class TrainingStep(nn.Module):
         return loss, means
 
     def _logits(self, batch: Batch) -> Tensor:
-        training, images_B3HW = self._training, batch.images_B3HW
+        training, images_B3HW = self._training, to_input(batch.images_BHW3, batch.images_BHW3.device)
         if training.channels_last:
             images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
@@ -132,12 +132,13 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         seed_dropout(config.seed, step)
         loss, means = step_module(source, target)
-        for name, value in means.items():
-            if not math.isfinite(mean := float(value)):
-                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
-            sums[name] += mean
         loss.backward()
         optimiser.step()
+        # Looked at after all of the step is on its way to the GPU, which would else wait meanwhile.
+        for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
+            if not math.isfinite(mean):
+                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
+            sums[name] += mean
         on_step(step + 1 - job.first_step)
         # At the end of the phase its own checkpoint is next.
         if step + 1 < last:

@@ -138,7 +138,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
 
 def take_turns_on_gpus(folder: Path) -> dict[str, Any]:
     """Ray is told of GPUs that are not there; what is seen is who holds which."""
-    with _cluster({"num_cpus": 1}, {"num_cpus": 4, "num_gpus": 3}) as _:
+    with _cluster({"num_cpus": 1}, {"num_cpus": 6, "num_gpus": 3}) as _:
         config = load_config(None, (*TINY, "cluster.gpu=true", "cluster.scorers=auto", "cluster.train_workers=1"))
         nodes = [node["Resources"] for node in ray.nodes()]  # type: ignore[no-untyped-call]
 
@@ -165,11 +165,11 @@ def take_turns_on_gpus(folder: Path) -> dict[str, Any]:
 
         def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
             (folder / name).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
-            while len(list(folder.glob("region-*"))) < 3:
+            while len(list(folder.glob("region-*"))) < 6:
                 time.sleep(0.05)
 
-        settings = (*TINY, "cluster.gpu=true", "cluster.scorers=0", "training.warmup_steps=1")
-        run = RunFolder.create(folder / "run", load_config(None, settings, {"sweep.seeds": [0, 1, 2]}))
+        settings = (*TINY, "cluster.gpu=true", "cluster.processes_per_gpu=2", "cluster.scorers=0")
+        run = RunFolder.create(folder / "run", load_config(None, settings, {"sweep.seeds": [*range(6)]}))
         # Trials start where their warm-up is done.
         with patch.object(sweeping, "execute_trial", execute), patch.object(sweeping, "_is_done", _is_warmup):
             assert run_sweep(run, ignore) == {}

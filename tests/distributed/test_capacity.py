@@ -3,7 +3,14 @@
 import pytest
 
 from ripu_ray.config import ClusterConfig
-from ripu_ray.distributed.capacity import check_capacity, describe_share, num_concurrent, num_fitting, num_scorers
+from ripu_ray.distributed.capacity import (
+    check_capacity,
+    describe_share,
+    num_concurrent,
+    num_fitting,
+    num_scorers,
+    process_gpus,
+)
 from ripu_ray.errors import ConfigError
 
 
@@ -22,6 +29,8 @@ def _nodes(*cpus: int, gpus: int = 0) -> list[dict[str, float]]:
         (ClusterConfig(scorers="auto", threads=2, concurrent_trials=1), _nodes(3, 3), 1, 2),
         (ClusterConfig(scorers="auto", train_workers=2, gpu=True), _nodes(16, 16, gpus=4), 4, 2),
         (ClusterConfig(scorers=0, train_workers=0, gpu=True), _nodes(16, gpus=3), 3, 0),
+        (ClusterConfig(scorers=0, train_workers=0, gpu=True, processes_per_gpu=3), _nodes(16, gpus=2), 6, 0),
+        (ClusterConfig(scorers="auto", train_workers=1, gpu=True, processes_per_gpu=7), _nodes(9, gpus=1), 7, 1),
         (ClusterConfig(scorers=2, train_workers=2, gpu=True, grows=True), _nodes(0), 1, 2),
         (ClusterConfig(scorers="auto", train_workers=2, gpu=True, grows=True, concurrent_trials=8), _nodes(0), 8, 1),
         (ClusterConfig(grows=True), _nodes(4, 4), 8, 1),
@@ -52,6 +61,9 @@ def test_scorers_that_a_cluster_has_lost_the_nodes_for_are_not_waited_for() -> N
         # Training in the trial's own process would use a GPU that a scorer of another trial holds.
         (ClusterConfig(scorers=1, train_workers=0, gpu=True), _nodes(8, gpus=8), "1 or more of each"),
         (ClusterConfig(scorers=0, train_workers=1, gpu=True), _nodes(8, gpus=8), "1 or more of each"),
+        (ClusterConfig(scorers=3, train_workers=1, gpu=True, processes_per_gpu=2), _nodes(8, gpus=1), "needs 1.5 GPU"),
+        # NCCL refuses two of one group on the same GPU.
+        (ClusterConfig(train_workers=2, gpu=True, processes_per_gpu=2), _nodes(8, gpus=2), "need a GPU each"),
     ],
 )
 def test_a_trial_that_never_fits_is_refused(cluster: ClusterConfig, nodes: list[dict[str, float]], says: str) -> None:
@@ -59,11 +71,23 @@ def test_a_trial_that_never_fits_is_refused(cluster: ClusterConfig, nodes: list[
         check_capacity(cluster, nodes)
 
 
+@pytest.mark.parametrize("number", range(1, 101))
+def test_as_many_processes_as_share_a_gpu_fit_on_it(number: int) -> None:
+    """Ray rounds what is asked for to ten-thousandths."""
+    share = process_gpus(ClusterConfig(gpu=True, processes_per_gpu=number))
+    assert round(share, 4) == share
+    assert number * round(share * 10_000) <= 10_000 < (number + 1) * round(share * 10_000)
+
+
 def test_what_one_trial_needs_in_words() -> None:
     cluster = ClusterConfig(scorers="auto", train_workers=2, gpu=True)
     assert describe_share(cluster, _nodes(16, 16, gpus=4), 4) == (
         "one trial needs 2 CPU and 2 GPU, and takes more for scoring where there are; the cluster has 32 CPU and 8 GPU "
         "on 2 nodes: 4 at a time, 2 scorers each"
+    )
+    sharing = ClusterConfig(scorers=0, gpu=True, processes_per_gpu=4)
+    assert describe_share(sharing, _nodes(16, gpus=1), 4) == (
+        "one trial needs 1 CPU and 0.25 GPU; the cluster has 16 CPU and 1 GPU on 1 node: 4 at a time"
     )
     growing = ClusterConfig(grows=True, concurrent_trials=3)
     assert describe_share(growing, _nodes(0), 3) == (

@@ -55,4 +55,4 @@ def test_a_cluster_grows_from_nothing(tmp_path: Path) -> None:
 
 def test_phases_and_trials_share_gpus(tmp_path: Path) -> None:
     told = _happens("take_turns_on_gpus", tmp_path)
-    assert told == {"devices": ["0", "1", "2"], "beside_others": 2, "trials": ["0", "1", "2"]}
+    assert told == {"devices": ["0", "1", "2"], "beside_others": 2, "trials": ["0", "0", "1", "1", "2", "2"]}
