@@ -41,8 +41,8 @@ class FrozenBatchNorm(nn.Module):
 
     def forward(self, x_BKHW: Tensor) -> Tensor:
         """(B, K, H, W) of K = `channels`; the same shape and dtype come back."""
-        # One kernel, where writing it out takes a dozen.
-        return F.batch_norm(x_BKHW, self.running_mean, self.running_var, self.weight, self.bias, eps=0.0)
+        # One kernel, where writing it out takes a dozen. Older versions of torch want an epsilon above 0.
+        return F.batch_norm(x_BKHW, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-30)
 
 
 class ResNet101(nn.Module):
