@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.files import replace_file, replace_text
+from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.statistics import compare, outcomes, summarise
 
 ROOT = Path(__file__).parent.parent
@@ -204,7 +205,7 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "embedded-spread": _forest,
     "photographs": _forest,
     "photographs-spread": _forest,
-    "photographs-deeplab": _forest,
+    "photographs-deeplab": draw_curves,
     "shift": _shift,
 }
 

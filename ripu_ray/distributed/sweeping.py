@@ -27,6 +27,7 @@ from ripu_ray.distributed.storage import check_storage, ray_storage
 from ripu_ray.distributed.watching import DeathWatch
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.simulation.grid import warmup_key
+from ripu_ray.simulation.local import local_device
 from ripu_ray.simulation.protocols import OnProgress, Progress
 from ripu_ray.simulation.run_folder import RunFolder
 from ripu_ray.simulation.stopping import StopRequest
@@ -68,6 +69,7 @@ def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
 
 def run_alone(run: RunFolder, listen: OnProgress) -> Failures:
     """The same without Ray: one trial after the other, in this process."""
+    local_device(run.config)  # which refuses a GPU that is not there
     failures: Failures = {}
     for execute, names in ((execute_warmup, lambda: run.warmups), (execute_trial, lambda: _startable(run))):
         for name in names():

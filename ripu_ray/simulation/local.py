@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.errors import ConfigError
 from ripu_ray.simulation.protocols import Evaluation, Losses, OnStep, ScoreRequest, TrainingJob
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.simulation.selections import Selection
@@ -17,7 +19,9 @@ from ripu_ray.simulation.training import train
 
 
 def local_device(config: Config) -> str:
-    """Where an in-process network runs."""
+    """Where an in-process network runs. Raises ConfigError: a GPU is asked for, and there is none."""
+    if config.cluster.gpu and not torch.cuda.is_available():
+        raise ConfigError(f"cluster.gpu: torch {torch.__version__} finds no GPU on this machine")
     return "cuda" if config.cluster.gpu else "cpu"
 
 

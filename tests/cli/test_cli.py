@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from PIL import Image
 from ripu_cli.main import app
@@ -129,6 +130,23 @@ def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) ->
     # 6 trials of 2 rounds of 2 steps, 3 warm-ups of 3 steps.
     assert "6 trials, 12 rounds, 33 steps (3 shared warm-ups: 9; rounds: 24)" in rest
     assert not (tmp_path / "runs").exists()
+
+
+def test_gpus_are_asked_for_before_anybody_knows_how_many_there_are() -> None:
+    """The check before Ray starts counts cores, and takes GPUs for granted."""
+    share = ["cluster.gpu=true", "cluster.scorers=0", "cluster.processes_per_gpu=3"]
+    planned = CliRunner().invoke(app, ["sweep", "--dry-run", *(f"--set={setting}" for setting in share)])
+    assert (planned.exit_code, planned.stdout.splitlines()[-1]) == (0, "one trial needs 1 CPU and 0.333333 GPU")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", [["run"], ["sweep", "--seeds=0,1"]])
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path, command: list[str]) -> None:
+    refused = _ripu(tmp_path, *command, *TINY_FLAGS, "--set=cluster.gpu=true", "--set=cluster.scorers=0")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert re.search(
+        r"ripu: (cluster\.gpu: torch .* finds no GPU|.*one trial needs 1 GPU, there are 0)", refused.stderr
+    )
 
 
 def _camvid(root: Path, size: tuple[int, int] = (24, 32)) -> Path:
