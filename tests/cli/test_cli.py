@@ -143,9 +143,7 @@ def test_gpus_are_asked_for_before_anybody_knows_how_many_there_are() -> None:
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
     refused = _ripu(tmp_path, "run", *TINY_FLAGS, "--set=cluster.gpu=true", "--set=cluster.scorers=0")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert re.search(
-        r"ripu: (cluster\.gpu: torch .* finds no GPU|.*one trial needs 1 GPU, there are 0)", refused.stderr
-    )
+    assert re.match(r"ripu: cluster\.gpu: torch .* finds no GPU on this machine", refused.stderr)
 
 
 def _camvid(root: Path, size: tuple[int, int] = (24, 32)) -> Path:
