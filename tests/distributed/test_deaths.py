@@ -23,7 +23,7 @@ from ripu_ray.errors import ClusterError
 from ripu_ray.simulation.protocols import OnProgress, Progress
 from ripu_ray.simulation.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import committed, ignore, run_all
+from tests.runs import committed, dying, ignore, run_all
 
 
 def _config(*more: str) -> Config:
@@ -54,15 +54,11 @@ def test_trials_whose_processes_die(plain: dict[str, bytes], tmp_path: Path, mon
             return super().image(image_id)
 
     def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
-        def deadly(progress: Progress) -> None:
-            report(progress)
-            if name == mortal and (progress.round, progress.phase) == (1, "evaluate") and not grave.exists():
-                grave.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-
+        if name == mortal:
+            report = dying(report, grave)
         if name == poisoned:
             loading.SyntheticImages = Poisoned  # type: ignore[attr-defined]
-        execute_trial(run, name, deadly, share)
+        execute_trial(run, name, report, share)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)
     reports: list[Progress] = []

@@ -2,28 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.reporting.results import collect
-from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.simulation.protocols import Losses, TrainingJob
+from ripu_ray.simulation.protocols import Losses
 from ripu_ray.simulation.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import ignore, ignore_steps
+from tests.runs import ignore, trained
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 def losses_of(*settings: str, folder: Path) -> Losses:
-    config = load_config(None, (*TINY, "cluster.scorers=0", *settings))
-    annotated = {image_id: np.array([[9, 9]], np.int32) for image_id in open_domains(config.data).pool.image_ids}
-    job = TrainingJob(config, 0, 4, None, folder / "weights.pt", "round 0", annotated)
-    return LocalFineTuner(config).fit(job, ignore_steps)
+    return trained(load_config(None, (*TINY, "cluster.scorers=0", *settings)), folder / "weights.pt")[1]
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from ripu_ray.distributed import scoring, sweeping
 from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.distributed.metrics import METRICS, RoundMetrics
 from ripu_ray.distributed.sweeping import run_sweep
-from ripu_ray.simulation.protocols import OnProgress, Progress, ScoreRequest
+from ripu_ray.simulation.protocols import OnProgress, ScoreRequest
 from ripu_ray.simulation.run_folder import RunFolder
 from ripu_ray.simulation.selections import PackedSelections
 from tests.conftest import TINY
-from tests.runs import ignore, run_all
+from tests.runs import dying, ignore, run_all
 
 DASHBOARD = Path(__file__).parents[2] / "configs/cluster/grafana.json"
 DEADLINE_S = 120.0
@@ -94,15 +94,11 @@ def test_a_sweep_is_read_back_from_the_endpoint(tmp_path: Path, monkeypatch: pyt
             return super().score(weights, round_index, requests)
 
     def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
-        def deadly(progress: Progress) -> None:
-            report(progress)
-            if name == mortal and (progress.round, progress.phase) == (1, "evaluate") and not grave.exists():
-                grave.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-
+        if name == mortal:
+            report = dying(report, grave)
         if name == bereaved:
             scoring.ScoringActor = Mortal  # type: ignore[misc]
-        execute_trial(run, name, deadly, share)
+        execute_trial(run, name, report, share)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)
     assert run_sweep(run, ignore) == {}

@@ -5,18 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.models.networks import build_network
-from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
 from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.simulation.protocols import Losses, TrainingJob
+from ripu_ray.simulation.protocols import TrainingJob
 from tests.data.folders import write_data_set
-from tests.runs import ignore_steps
+from tests.runs import ignore_steps, trained
 
 FASTER: dict[str, dict[str, object]] = {
     "bfloat16": {"precision": "bfloat16"},
@@ -27,14 +25,6 @@ FASTER: dict[str, dict[str, object]] = {
 
 def with_training(config: Config, **settings: object) -> Config:
     return config.model_copy(update={"training": config.training.model_copy(update=settings)})
-
-
-def trained(config: Config, output: Path, num_steps: int = 4) -> tuple[TrainingState, Losses]:
-    """A few steps on source and target."""
-    annotated = {image_id: np.array([[9, 9]], np.int32) for image_id in open_domains(config.data).pool.image_ids}
-    job = TrainingJob(config, 0, num_steps, None, output, "round 0", annotated)
-    losses = LocalFineTuner(config).fit(job, ignore_steps)
-    return load_training_state(output), losses
 
 
 def assert_near(config: Config, plain: Config, folder: Path, rel: float) -> None:
