@@ -16,8 +16,8 @@ import pandas as pd
 from ripu_ray.config import Config, load_config
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.reporting.results import collect
-from ripu_ray.simulation.protocols import Progress
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.run_folder import RunFolder
 
 QUIET = ("tracking.wandb=disabled",)
 

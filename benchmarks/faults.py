@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ProcessTree
-from ripu_ray.files import is_leftover
-from ripu_ray.simulation.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.run_folder import RunFolder, StageFolder
+from ripu_ray.storage.files import is_leftover
 
 SETTINGS = (
     "data.num_source=6",

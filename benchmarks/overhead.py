@@ -16,8 +16,8 @@ from pathlib import Path
 from ripu_ray.config import ClusterConfig, load_config
 from ripu_ray.distributed.cluster import start_ray
 from ripu_ray.distributed.sweeping import run_alone, run_sweep
-from ripu_ray.simulation.protocols import Progress
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.run_folder import RunFolder
 
 FEW, MANY = 1, 4
 REPEATS = 3

@@ -18,16 +18,16 @@ import numpy as np
 from ripu_ray.config import Config, load_config
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, open_domains
-from ripu_ray.files import digest
 from ripu_ray.models.networks import build_network
 from ripu_ray.reporting.report import write_report
 from ripu_ray.reporting.results import REPORT
-from ripu_ray.simulation.checkpoint import TrainingState
-from ripu_ray.simulation.grid import Trial
-from ripu_ray.simulation.ledger import Ledger
-from ripu_ray.simulation.protocols import RoundRecord
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.selections import Selection
+from ripu_ray.runs.grid import Trial
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.selections import Selection
+from ripu_ray.storage.files import digest
+from ripu_ray.training.checkpoint import TrainingState
 
 GAIN = {"random": 0.20, "entropy": 0.18, "margin": 0.19, "uncertainty": 0.21, "ripu": 0.22, "source_only": 0.03}
 REPEATS = 3

@@ -18,9 +18,9 @@ import torch
 from matplotlib.figure import Figure
 
 from ripu_ray.config import REFERENCES
-from ripu_ray.files import replace_file, replace_text
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.statistics import compare, outcomes, summarise
+from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"

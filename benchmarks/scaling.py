@@ -31,10 +31,11 @@ from ripu_ray.distributed import scoring
 from ripu_ray.distributed.cluster import start_ray
 from ripu_ray.distributed.scoring import RayScorer
 from ripu_ray.distributed.sweeping import run_alone
-from ripu_ray.simulation.ledger import Ledger
-from ripu_ray.simulation.protocols import Progress, ScoreRequest
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.selections import PackedSelections, Selection
+from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.selections import PackedSelections, Selection
+from ripu_ray.simulation.protocols import ScoreRequest
 
 COST_S = 0.05
 CITYSCAPES_REGIONS = 1025

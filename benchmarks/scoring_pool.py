@@ -25,10 +25,10 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.cluster import start_ray
 from ripu_ray.distributed.scoring import RayScorer
 from ripu_ray.models.networks import build_network
-from ripu_ray.simulation.checkpoint import TrainingState
-from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.protocols import ScoreRequest
-from ripu_ray.simulation.selections import PackedSelections, Selection
+from ripu_ray.training.checkpoint import TrainingState
 
 REPEATS = 3
 NUM_PICTURES = 64

@@ -16,8 +16,10 @@ from unittest.mock import patch
 
 from ripu_ray.config import load_config
 from ripu_ray.distributed import execution
-from ripu_ray.simulation.protocols import Progress, RoundRecord, Tracker
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.protocols import Tracker
 from ripu_ray.tracking.group import open_trackers
 
 Result = TypeVar("Result")

@@ -24,10 +24,10 @@ from PIL import Image
 
 from ripu_ray.config import Config, SyntheticData, load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.files import replace_json
-from ripu_ray.simulation import training
-from ripu_ray.simulation.batches import Batches, drawn_ahead
-from ripu_ray.simulation.protocols import TrainingJob
+from ripu_ray.storage.files import replace_json
+from ripu_ray.training import phase as training
+from ripu_ray.training.batches import Batches, drawn_ahead
+from ripu_ray.training.job import TrainingJob
 
 STORED_SIZE, SIZE, NUM_PICTURES = (192, 256), (48, 64), 16
 NUM_STEPS, NUM_UNCOUNTED, REPEATS = 15, 5, 3

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from ripu_ray.remote import locate
+from ripu_ray.storage.remote import locate
 
 VARIABLES = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 

@@ -10,10 +10,10 @@ from ripu_cli.jobs import is_job_server
 from ripu_ray.config import Config, dump_config, vary
 from ripu_ray.distributed.capacity import check_capacity, describe_need, local_cpus
 from ripu_ray.errors import ConfigError
-from ripu_ray.remote import check_readable, check_writable
-from ripu_ray.simulation.grid import expand
-from ripu_ray.simulation.lock import lock_run
+from ripu_ray.runs.grid import expand
+from ripu_ray.runs.lock import lock_run
 from ripu_ray.simulation.preflight import check_trials
+from ripu_ray.storage.remote import check_readable, check_writable
 from ripu_ray.tracking.mode import Decision, check_key, current, decide
 
 
@@ -42,7 +42,7 @@ def read_run(folder: Path, address: str | None) -> Config:
         InputError: it is behind a URL, and cannot be read.
         RunFolderError: it is no run folder.
     """
-    from ripu_ray.simulation.run_folder import RunFolder
+    from ripu_ray.runs.run_folder import RunFolder
 
     check_readable(folder)
     config = RunFolder(folder).config
@@ -53,7 +53,7 @@ def report(folders: Sequence[Path], output: Path | None) -> Path:
     """Write the report of one or several run folders, finished or not. Returns where it is."""
     from ripu_ray.reporting.report import write_report
     from ripu_ray.reporting.results import REPORT
-    from ripu_ray.simulation.run_folder import RunFolder
+    from ripu_ray.runs.run_folder import RunFolder
 
     path = output or folders[0] / REPORT
     write_report([RunFolder(folder) for folder in folders], path)
@@ -71,7 +71,7 @@ def execute(config: Config, folder: Path) -> bool:
 
 
 def _execute(config: Config, folder: Path) -> bool:
-    from ripu_ray.simulation.run_folder import RunFolder
+    from ripu_ray.runs.run_folder import RunFolder
 
     run = RunFolder.create(folder, config)
     run.tidy()

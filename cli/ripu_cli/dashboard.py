@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from ripu_ray.data.loading import open_domains
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.dashboard import build_workspace, save_workspace, specification
 
 

@@ -15,7 +15,7 @@ from ripu_ray.data.checking import SplitReport, draw_overlays, inspect_domains
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError, DataError
-from ripu_ray.files import replace_file
+from ripu_ray.storage.files import replace_file
 
 
 def check(config: Config, overlays: Path) -> list[str]:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ripu_ray.simulation.protocols import OnProgress
-from ripu_ray.simulation.protocols import Progress as Report
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.event_log import OnProgress
+from ripu_ray.runs.event_log import Progress as Report
+from ripu_ray.runs.run_folder import RunFolder
 
 
 @contextmanager

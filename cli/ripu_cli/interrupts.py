@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 
 from ripu_ray.errors import StoppedError, StorageError
-from ripu_ray.simulation.stopping import STOP, StopRequest
+from ripu_ray.runs.interrupt import STOP, StopRequest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

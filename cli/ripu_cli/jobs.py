@@ -26,7 +26,7 @@ def is_job_server(address: str | None) -> bool:
 def submit(config: "Config", folder: Path) -> int:
     """Run a configuration as a job, and follow it. Returns its exit code."""
     from ripu_ray.distributed.jobs import entrypoint
-    from ripu_ray.simulation.grid import expand
+    from ripu_ray.runs.grid import expand
 
     expand(config)
     key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None

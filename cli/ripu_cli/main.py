@@ -268,7 +268,7 @@ def _one_line_errors(folder: Path | None = None) -> Iterator[None]:
 def _place(text: str) -> Path:
     """A folder or file, or what a URL names."""
     with _one_line_errors():
-        from ripu_ray.remote import locate
+        from ripu_ray.storage.remote import locate
 
         return locate(text)
 

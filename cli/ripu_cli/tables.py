@@ -9,8 +9,8 @@ from rich.table import Table
 
 from ripu_ray.config import Config
 from ripu_ray.reporting.results import REPORT
-from ripu_ray.simulation.grid import expand, warmup_key
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.grid import expand, warmup_key
+from ripu_ray.runs.run_folder import RunFolder
 
 
 def print_cost(config: Config, folder: Path) -> None:

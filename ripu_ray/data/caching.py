@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.data.images import FileImageSet
 from ripu_ray.errors import DataError, StorageError
-from ripu_ray.files import replace_file
+from ripu_ray.storage.files import replace_file
 
 
 class CachedImages:

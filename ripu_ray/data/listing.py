@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ripu_ray.errors import DataError
-from ripu_ray.remote import RemotePath
+from ripu_ray.storage.remote import RemotePath
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...], ending: str = "") -> dict[str, Path]:

@@ -13,10 +13,10 @@ from ripu_ray.data.folder import FolderImages
 from ripu_ray.data.gtav import open_gtav
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.labels import ClassTable, read_class_table
-from ripu_ray.data.synthetic import CLASSES, SyntheticImages
+from ripu_ray.data.synthetic.images import CLASSES, SyntheticImages
 from ripu_ray.data.synthia import open_synthia
 from ripu_ray.errors import DataError
-from ripu_ray.remote import check_readable
+from ripu_ray.storage.remote import check_readable
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
 from ripu_ray.errors import ClusterError, RipuError, StoppedError
-from ripu_ray.simulation.protocols import Warn
+from ripu_ray.runs.event_log import Warn
 
 NOTICE_S = 30.0
 """A wait for resources is silent for so long."""

@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.cluster import this_node
-from ripu_ray.distributed.metrics import CountedScorer, RoundMetrics
+from ripu_ray.distributed.prometheus import CountedScorer, RoundMetrics
 from ripu_ray.distributed.scoring import RayScorer
 from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.errors import RipuError, StoppedError
-from ripu_ray.simulation.grid import warmup_key
-from ripu_ray.simulation.journal import Journal
+from ripu_ray.runs.event_log import Journal, OnProgress
+from ripu_ray.runs.grid import warmup_key
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
 from ripu_ray.simulation.loop import Workbench, run_trial, run_warmup
-from ripu_ray.simulation.protocols import FineTuner, OnProgress, RoundRecord, Scorer
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.trail import Trail
+from ripu_ray.simulation.protocols import FineTuner, Scorer
 from ripu_ray.tracking.group import TrackerGroup, open_trackers
+from ripu_ray.training.heartbeat import Trail
 
 
 def execute_warmup(run: RunFolder, key: str, report: OnProgress, share: int = 1) -> RoundRecord:

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import Patience, each, first_line, own_error
 from ripu_ray.errors import ClusterError
-from ripu_ray.simulation.protocols import Warn
+from ripu_ray.runs.event_log import Warn
 
 BATCH = 8
 """Items a call: one call costs about 1 ms, so that it disappears beside the forward passes."""

@@ -19,10 +19,11 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
 from ripu_ray.distributed.pool import ScorerPool
-from ripu_ray.simulation.checkpoint import network_state
-from ripu_ray.simulation.protocols import Evaluation, ScoreRequest, Warn, unheard
+from ripu_ray.runs.event_log import Warn, unheard
+from ripu_ray.runs.selections import PackedSelections, Selection
+from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
-from ripu_ray.simulation.selections import PackedSelections, Selection
+from ripu_ray.training.checkpoint import network_state
 
 SETTLE_S = 3.0
 """How long cores and GPUs of processes that have just ended may take to be free again."""

@@ -22,15 +22,15 @@ from ripu_ray.distributed.capacity import (
     trial_gpus,
 )
 from ripu_ray.distributed.execution import execute_trial, execute_warmup
-from ripu_ray.distributed.metrics import FailureMetrics
-from ripu_ray.distributed.storage import check_storage, ray_storage
+from ripu_ray.distributed.prometheus import FailureMetrics
+from ripu_ray.distributed.shared_storage import check_storage, ray_storage
 from ripu_ray.distributed.watching import DeathWatch
 from ripu_ray.errors import RipuError, StoppedError
-from ripu_ray.simulation.grid import warmup_key
+from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.grid import warmup_key
+from ripu_ray.runs.interrupt import StopRequest
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import local_device
-from ripu_ray.simulation.protocols import OnProgress, Progress
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.stopping import StopRequest
 
 REPORT_INTERVAL_S = 1.0
 """Steps are reported at most this often by each trial."""

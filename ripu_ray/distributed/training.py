@@ -23,14 +23,16 @@ from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import Patience, each, first_line, this_node
-from ripu_ray.distributed.storage import ray_storage
+from ripu_ray.distributed.shared_storage import ray_storage
 from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError
-from ripu_ray.files import replace_json
-from ripu_ray.simulation.partial import identify, load_partial
-from ripu_ray.simulation.protocols import Losses, OnStep, TrainingJob, Warn, unheard
-from ripu_ray.simulation.trail import Place, Trail, join_places, name_suspects, read_place
-from ripu_ray.simulation.training import train
-from ripu_ray.simulation.workers import worker_rank
+from ripu_ray.runs.event_log import Warn, unheard
+from ripu_ray.runs.record import Losses
+from ripu_ray.storage.files import replace_json
+from ripu_ray.training.checkpoint import identify, load_partial
+from ripu_ray.training.heartbeat import Place, Trail, join_places, name_suspects, read_place
+from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.phase import train
+from ripu_ray.training.workers import worker_rank
 
 POLL_S = 1.0
 """How often the steps that are done are looked up."""

@@ -10,10 +10,9 @@ from ray.exceptions import RayActorError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import Patience, first_line
 from ripu_ray.distributed.orphans import OrphanWatch
-from ripu_ray.simulation.journal import Journal
-from ripu_ray.simulation.protocols import OnProgress, Progress
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.trail import Place, name_suspects, read_place
+from ripu_ray.runs.event_log import Journal, OnProgress, Progress
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.training.heartbeat import Place, name_suspects, read_place
 
 
 class DeathWatch(tune.Callback):

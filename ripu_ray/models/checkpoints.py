@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ripu_ray.errors import DataError
-from ripu_ray.files import replace_file
+from ripu_ray.storage.files import replace_file
 
 _DAMAGE = (
     OSError,

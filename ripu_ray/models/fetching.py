@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import torch
 
 from ripu_ray.errors import DataError
-from ripu_ray.files import replace_file
+from ripu_ray.storage.files import replace_file
 
 _TIMEOUT_S = 60.0
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")

@@ -9,10 +9,10 @@ import numpy as np
 
 from ripu_ray.config import to_tree
 from ripu_ray.errors import ConfigError, RipuError
-from ripu_ray.simulation.grid import Trial, warmup_key
-from ripu_ray.simulation.protocols import RoundRecord
-from ripu_ray.simulation.purchases import Purchases
-from ripu_ray.simulation.run_folder import RunFolder, read_record
+from ripu_ray.runs.grid import Trial, warmup_key
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder, read_record
+from ripu_ray.simulation.inspection import Purchases
 
 NUM_WORST = 3
 """Images that are named, of those in which two purchases differ most."""

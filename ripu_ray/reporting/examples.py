@@ -14,8 +14,8 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import RipuError
 from ripu_ray.reporting.results import find_warmup
 from ripu_ray.reporting.statistics import seeded
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Sight, class_colours, look
-from ripu_ray.simulation.run_folder import RunFolder
 
 NUM_IMAGES = 2
 NUM_STRATEGIES = 4

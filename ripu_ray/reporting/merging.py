@@ -8,7 +8,7 @@ import pandas as pd
 from ripu_ray.config import Config, to_tree
 from ripu_ray.errors import RunFolderError
 from ripu_ray.reporting.results import collect
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 
 _SECTIONS = ("data", "model", "training", "strategy", "oracle")
 _HAVE_COLUMNS = ("strategy.budget", "strategy.mode", "strategy.windows.", "strategy.acquisition", "strategy.rounds")

@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from ripu_ray.config import REFERENCES, dump_config
 from ripu_ray.errors import RipuError
-from ripu_ray.files import replace_text
 from ripu_ray.reporting import charts, tables
 from ripu_ray.reporting.answer import answers, question
 from ripu_ray.reporting.curves import add_panels, curve_points, reference_levels
@@ -30,8 +29,9 @@ from ripu_ray.reporting.statistics import (
     win_matrix,
 )
 from ripu_ray.reporting.svg import NUM_SERIES, to_svg
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import class_shares
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
 """Of full supervision's mIoU: what it takes to reach it has a table."""

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import to_tree
-from ripu_ray.files import replace_file, replace_text
-from ripu_ray.simulation.grid import Trial, warmup_key
-from ripu_ray.simulation.protocols import RoundRecord
-from ripu_ray.simulation.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.grid import Trial, warmup_key
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder, StageFolder
+from ripu_ray.storage.files import replace_file, replace_text
 
 REPORT = "report.html"
 """Name of the report in the run folder."""

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import to_tree
-from ripu_ray.remote import RemotePath
 from ripu_ray.reporting.statistics import outcomes, summarise
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.storage.remote import RemotePath
 from ripu_ray.tracking.local_runs import take_stock
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import end_session, identify, open_run

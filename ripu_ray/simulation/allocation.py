@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
-from ripu_ray.simulation.selections import Selection
 
 _FIRST = 2
 """Times its equal share of the pixels that each image is first asked for."""

@@ -15,11 +15,11 @@ from ripu_ray.data.cityscapes import CLASSES_16, NOT_AMONG_13
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import NonFiniteError
-from ripu_ray.files import replace_file
+from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.models.pretrained import read_weights
 from ripu_ray.simulation.local import local_device
-from ripu_ray.simulation.prediction import predict
+from ripu_ray.storage.files import replace_file
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,29 @@
 """What a trial saw and bought in a few images: worked out again from its weights and its ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from ripu_ray.config import Data
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Regions
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import RunFolderError
-from ripu_ray.simulation.grid import Trial
-from ripu_ray.simulation.regions import RegionMaps
-from ripu_ray.simulation.run_folder import StageFolder, TrialFolder
+from ripu_ray.models.inference import predict
+from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.runs.grid import Trial
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import StageFolder, TrialFolder
 from ripu_ray.simulation.scoring import ImageScorer
+from ripu_ray.training.checkpoint import network_state
 
 
 @dataclass(frozen=True)
@@ -124,3 +131,114 @@ def _centres(stage: StageFolder, image_id: str) -> NDArray[np.int32]:
     except (OSError, pa.ArrowException) as error:
         raise RunFolderError(f"{path}: cannot be read ({type(error).__name__})") from None
     return np.stack([table["row"].to_numpy(), table["col"].to_numpy()], axis=1).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image after one round; everything has the labels' size.
+
+    Attributes:
+        image_id: in its split.
+        split: pool or validation.
+        image_HW3: uint8 RGB.
+        label_HW: the truth, uint8, IGNORE_LABEL where void.
+        predicted_HW: uint8, by the network after the round.
+        round_HW: int16, in which round each pixel was bought; -1: not yet.
+    """
+
+    image_id: str
+    split: Literal["pool", "validation"]
+    image_HW3: NDArray[np.uint8]
+    label_HW: NDArray[np.uint8]
+    predicted_HW: NDArray[np.uint8]
+    round_HW: NDArray[np.int16]
+
+
+class Examples:
+    """The examples of one trial.
+
+    Args:
+        trial: which one.
+        folder: its folder.
+        warmup: what it starts from.
+        count: how many images; the pool has the larger half, each spread over its split.
+    """
+
+    def __init__(self, trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> None:
+        self._folder, self._warmup, self._is_reference = folder, warmup, trial.config.strategy.is_reference
+        domains = open_domains(trial.config.data, with_source=False)
+        self.class_names = domains.classes.names
+        self._regions = RegionMaps(trial.config.strategy, domains.pool)
+        self._splits = {"pool": domains.pool, "validation": domains.validation}
+        self._ids = {
+            "pool": spread_ids(domains.pool.image_ids, (count + 1) // 2),
+            "validation": spread_ids(domains.validation.image_ids, count // 2),
+        }
+        is_cuda = trial.config.cluster.gpu and torch.cuda.is_available()
+        self._device = torch.device("cuda" if is_cuda else "cpu")
+        self._network = build_network(trial.config.model, domains.classes.num_classes, seed=0)
+        self._network.to(self._device).eval()
+
+    def look(self, round_index: int) -> Iterator[Example]:
+        """The examples after a committed round; -1 is the warm-up.
+
+        Raises:
+            DataError: an image or the weights cannot be read.
+            NonFiniteError: a logit is NaN or infinite.
+        """
+        stage = self._warmup if round_index < 0 else self._folder.stage(round_index)
+        self._network.load_state_dict(network_state(stage.weights))
+        for split, images in self._splits.items():
+            for image_id in self._ids[split]:
+                image_HW3, label_HW = images.image(image_id), images.label(image_id)
+                height, width = label_HW.shape
+                batch = to_input(image_HW3, self._device)[None]
+                yield Example(
+                    image_id,
+                    "pool" if split == "pool" else "validation",
+                    np.asarray(Image.fromarray(image_HW3).resize((width, height))),
+                    label_HW,
+                    predict(self._network, batch, label_HW.shape).astype(np.uint8),
+                    self._bought(image_id, (height, width), round_index)
+                    if split == "pool"
+                    else np.full((height, width), -1, np.int16),
+                )
+
+    def _bought(self, image_id: str, size: tuple[int, int], last: int) -> NDArray[np.int16]:
+        # References buy nothing, or everything, and write down neither.
+        rounds = 0 if self._is_reference else last + 1
+        return bought_rounds(self._folder, rounds, image_id, self._regions.of(image_id, size), size)
+
+
+class Purchases:
+    """The purchases of one trial that is no reference.
+
+    Args:
+        trial: of the grid of a run folder.
+        folder: its folder.
+
+    Raises:
+        RunFolderError: what lies there is damaged.
+        DataError: the trial's data is not to be found here, so that its pixels cannot be told.
+    """
+
+    def __init__(self, trial: Trial, folder: TrialFolder) -> None:
+        self._pool = open_domains(trial.config.data, with_source=False).pool
+        self._maps = RegionMaps(trial.config.strategy, self._pool)
+        self._ledger = Ledger(folder.path, self._pool.image_ids, None)
+        self.image_ids = self._pool.image_ids
+        self.known = frozenset(self.image_ids)
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds that are bought."""
+        return self._ledger.num_rounds
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(H, W) of the labels of an image."""
+        return self._pool.label_size(image_id)
+
+    def mask(self, image_id: str, round_index: int) -> NDArray[np.bool_]:
+        """(H, W), True where an image of the pool was bought in a round. Raises DataError: it cannot be read."""
+        centres = self._ledger.bought_in(round_index, image_id)
+        return self._maps.of(image_id, self.size(image_id)).cover(centres)

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError
-from ripu_ray.simulation.protocols import Evaluation, Losses, OnStep, ScoreRequest, TrainingJob
+from ripu_ray.runs.record import Losses
+from ripu_ray.runs.selections import Selection
+from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
-from ripu_ray.simulation.selections import Selection
-from ripu_ray.simulation.trail import Trail
-from ripu_ray.simulation.training import train
+from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.phase import train
 
 
 def local_device(config: Config) -> str:

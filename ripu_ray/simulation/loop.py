@@ -20,27 +20,20 @@ from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError
-from ripu_ray.files import digest
+from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.grid import Trial
+from ripu_ray.runs.interrupt import StopRequest
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.record import Losses, RoundRecord
+from ripu_ray.runs.references import WholePool
+from ripu_ray.runs.run_folder import StageFolder, TrialFolder
+from ripu_ray.runs.selections import Selection
+from ripu_ray.runs.validate import Plausibility
 from ripu_ray.simulation.allocation import allocate
-from ripu_ray.simulation.grid import Trial
-from ripu_ray.simulation.ledger import Ledger
-from ripu_ray.simulation.partial import find_fault
-from ripu_ray.simulation.plausibility import Plausibility
-from ripu_ray.simulation.protocols import (
-    FineTuner,
-    Losses,
-    OnProgress,
-    Progress,
-    RoundRecord,
-    Scorer,
-    ScoreRequest,
-    Tracker,
-    TrainingJob,
-)
-from ripu_ray.simulation.references import WholePool
-from ripu_ray.simulation.run_folder import StageFolder, TrialFolder
-from ripu_ray.simulation.selections import Selection
-from ripu_ray.simulation.stopping import StopRequest
+from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
+from ripu_ray.storage.files import digest
+from ripu_ray.training.checkpoint import find_fault
+from ripu_ray.training.job import TrainingJob
 
 WARMUP_ROUND = -1
 """The round index of the record of a warm-up."""

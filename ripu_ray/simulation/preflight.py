@@ -10,7 +10,7 @@ from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError
-from ripu_ray.simulation.grid import Trial
+from ripu_ray.runs.grid import Trial
 
 
 def check_trials(trials: tuple[Trial, ...]) -> None:

@@ -17,14 +17,14 @@ from ripu_ray.core.randomness import generator
 from ripu_ray.core.regions import Cells, Regions
 from ripu_ray.core.selection import select
 from ripu_ray.data.loading import Domains, open_domains
+from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError
+from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network, to_input
 from ripu_ray.models.pretrained import check_state
-from ripu_ray.simulation.checkpoint import network_state
-from ripu_ray.simulation.prediction import predict
+from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
-from ripu_ray.simulation.regions import RegionMaps
-from ripu_ray.simulation.selections import Selection
+from ripu_ray.training.checkpoint import network_state
 
 
 class ImageScorer:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
-from ripu_ray.simulation.examples import Examples
-from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.simulation.inspection import Examples
 
 AXIS = "spent_share"
 """The x-axis of every panel: strategies are compared at equal cost."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ripu_ray.errors import ConfigError
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.content import AXIS, COSTS, budget_key
 from ripu_ray.tracking.mode import QUIET, ask_server, has_key
 

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ripu_ray.files import replace_file
-from ripu_ray.remote import RemotePath
-from ripu_ray.simulation.protocols import RoundRecord, Tracker
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.protocols import Tracker
+from ripu_ray.storage.files import replace_file
+from ripu_ray.storage.remote import RemotePath
 from ripu_ray.tracking.jsonl import JsonlTracker
 from ripu_ray.tracking.wandb import WandbTracker
 

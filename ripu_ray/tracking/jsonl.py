@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ripu_ray.errors import StorageError
-from ripu_ray.files import replace_text
-from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.storage.files import replace_text
 
 
 class JsonlTracker:

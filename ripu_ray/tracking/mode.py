@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from ripu_ray.config import TrackingConfig
 from ripu_ray.errors import ConfigError
-from ripu_ray.files import replace_json
+from ripu_ray.storage.files import replace_json
 
 ANSWER_TIMEOUT_S = 10.0
 """Of the question whether the server takes the key."""

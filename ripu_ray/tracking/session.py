@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.mode import QUIET
 
 _TIMEOUT_S = {"online": 8.0, "offline": 60.0}

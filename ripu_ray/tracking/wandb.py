@@ -11,10 +11,10 @@ from typing import Any
 
 from ripu_ray.config import to_tree
 from ripu_ray.errors import RipuError
-from ripu_ray.simulation.examples import Examples
-from ripu_ray.simulation.grid import warmup_key
-from ripu_ray.simulation.protocols import RoundRecord
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.grid import warmup_key
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.content import AXIS, numbers, pictures
 from ripu_ray.tracking.local_runs import keep_for_upload, take_stock
 from ripu_ray.tracking.mode import current, go_offline

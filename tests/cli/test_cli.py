@@ -20,7 +20,7 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 
 RIPU = str(Path(sys.executable).with_name("ripu"))

@@ -11,15 +11,14 @@ import torch
 from benchmarks.processes import ProcessTree
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.simulation.checkpoint import load_training_state
-from ripu_ray.simulation.grid import schedule_steps
-from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.runs.grid import schedule_steps
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.simulation.partial import identify, load_partial
-from ripu_ray.simulation.protocols import TrainingJob
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.training.checkpoint import identify, load_partial, load_training_state
+from ripu_ray.training.job import TrainingJob
 from tests.conftest import TINY
-from tests.runs import ignore_steps
+from tests.running import ignore_steps
 
 ENDLESS = (*TINY, "training.round_steps=1000000", "training.checkpoint_every=1")
 """Nothing but a signal ends it; a step takes milliseconds."""

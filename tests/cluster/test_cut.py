@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from tests.cluster.network import INTERFACE, RayNetwork, ray_network
 from tests.conftest import TINY
-from tests.runs import committed
+from tests.running import committed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SETTINGS = (

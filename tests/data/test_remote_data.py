@@ -9,7 +9,7 @@ from ripu_ray.config import FolderData
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, InputError
-from ripu_ray.remote import locate
+from ripu_ray.storage.remote import locate
 from tests.data.folders import write_data_set
 
 

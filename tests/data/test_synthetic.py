@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ripu_ray.config import SyntheticData
-from ripu_ray.data.domains import shifted
 from ripu_ray.data.loading import Domains, open_domains
-from ripu_ray.data.scenes import CLASSES, PERSON, POLE, SIGN
-from ripu_ray.data.synthetic import SyntheticImages
+from ripu_ray.data.synthetic.images import SyntheticImages
+from ripu_ray.data.synthetic.palettes import shifted
+from ripu_ray.data.synthetic.scenes import CLASSES, PERSON, POLE, SIGN
 
 
 @pytest.fixture(scope="module")

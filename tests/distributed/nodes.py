@@ -31,15 +31,17 @@ from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.errors import ConfigError
 from ripu_ray.models.networks import build_network
-from ripu_ray.simulation.checkpoint import TrainingState
-from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.runs.event_log import OnProgress
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.local import LocalScorer
-from ripu_ray.simulation.protocols import OnProgress, ScoreRequest, TrainingJob
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.selections import PackedSelections, Selection
-from ripu_ray.simulation.trail import Trail
+from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.training.checkpoint import TrainingState
+from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.job import TrainingJob
 from tests.conftest import TINY
-from tests.runs import ignore, ignore_steps
+from tests.running import ignore, ignore_steps
 
 
 @contextmanager

@@ -15,15 +15,16 @@ import ray
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.data import loading, synthetic
+from ripu_ray.data import loading
+from ripu_ray.data.synthetic import images as synthetic
 from ripu_ray.distributed import cluster, sweeping
 from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.errors import ClusterError
-from ripu_ray.simulation.protocols import OnProgress, Progress
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import committed, dying, ignore, run_all
+from tests.running import committed, dying, ignore, run_all
 
 
 def _config(*more: str) -> Config:

@@ -8,10 +8,10 @@ import torch
 from ripu_ray.config import Config, load_config
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.reporting.results import collect
-from ripu_ray.simulation.protocols import Losses
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.record import Losses
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import ignore, trained
+from tests.running import ignore, trained
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -22,9 +22,9 @@ import pytest
 import ray
 
 from ripu_ray.config import load_config
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import committed, run_all
+from tests.running import committed, run_all
 
 TINY_FLAGS = [flag for setting in TINY for flag in ("--set", setting)]
 ALONE = ["run", *TINY_FLAGS, "--set", "cluster.scorers=0"]

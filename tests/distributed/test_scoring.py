@@ -18,11 +18,11 @@ from ripu_ray.distributed import cluster, scoring
 from ripu_ray.distributed.scoring import RayScorer, ScoringActor
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.models.networks import build_network
-from ripu_ray.simulation.checkpoint import TrainingState
-from ripu_ray.simulation.ledger import Ledger
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import Scorer, ScoreRequest
-from ripu_ray.simulation.selections import PackedSelections, Selection
+from ripu_ray.training.checkpoint import TrainingState
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")

@@ -13,18 +13,20 @@ import pytest
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.data import loading, synthetic
+from ripu_ray.data import loading
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic import images as synthetic
 from ripu_ray.distributed import cluster, training
 from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.errors import ClusterError, NonFiniteError
-from ripu_ray.simulation import trail
-from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
+from ripu_ray.runs.record import Losses
 from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.simulation.protocols import Losses, TrainingJob
-from ripu_ray.simulation.workers import worker_rank
+from ripu_ray.training import heartbeat as trail
+from ripu_ray.training.checkpoint import TrainingState, load_training_state
+from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.workers import worker_rank
 from tests.conftest import TINY
-from tests.runs import ignore_steps
+from tests.running import ignore_steps
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")
 

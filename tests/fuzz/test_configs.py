@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ripu_ray.config import Config, dump_config, load_config, to_tree
+from ripu_ray.config.safe_yaml import read_yaml
 from ripu_ray.data.labels import ClassTable, read_class_table
 from ripu_ray.errors import ConfigError
-from ripu_ray.simulation.grid import expand
-from ripu_ray.trees import read_yaml
+from ripu_ray.runs.grid import expand
 from tests.data.test_labels import GOOD
 from tests.fuzz.cases import attempt, fuzzed, harms, scalars, trees
 

@@ -18,7 +18,7 @@ from ripu_ray.data.pictures import picture_size, read_image
 from ripu_ray.models.checkpoints import load_checkpoint
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import read_weights
-from ripu_ray.simulation.checkpoint import TrainingState, load_training_state
+from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from tests.fuzz.cases import attempt, fuzzed, harms, trees
 
 RNG = np.random.default_rng(0)

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from ripu_ray.config import Budget, StrategyConfig, load_config
 from ripu_ray.core.geometry import cover
-from ripu_ray.files import digest
 from ripu_ray.reporting.results import collect
-from ripu_ray.simulation.ledger import Ledger
-from ripu_ray.simulation.plausibility import Plausibility
-from ripu_ray.simulation.run_folder import RunFolder
-from ripu_ray.simulation.sealing import write_json
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.validate import Plausibility
+from ripu_ray.storage.checksums import write_json
+from ripu_ray.storage.files import digest
 from tests.conftest import TINY
 from tests.fuzz.cases import attempt, fuzzed, harms, scalars, trees
-from tests.runs import run_all
+from tests.running import run_all
 
 POOL = ("b", "a", "c")
 SIZES = ((20, 30), (9, 9), (300, 8))

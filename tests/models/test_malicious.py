@@ -12,8 +12,8 @@ from ripu_ray.config import ModelConfig, load_config
 from ripu_ray.errors import InputError
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
-from ripu_ray.simulation.checkpoint import load_training_state
 from ripu_ray.simulation.evaluation import evaluate_checkpoint
+from ripu_ray.training.checkpoint import load_training_state
 from tests.conftest import TINY
 
 

@@ -15,10 +15,10 @@ from ripu_ray.core.geometry import cover
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.reporting.comparison import compare_runs, open_side
-from ripu_ray.simulation.ledger import Ledger
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import ignore, run_all
+from tests.running import ignore, run_all
 
 TRIAL = "region-w3-ripu-b5-s0"
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
 from ripu_ray.reporting.report import render, write_report
-from ripu_ray.simulation.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.run_folder import RunFolder, StageFolder
 from tests.conftest import TINY
 from tests.reporting.browser import Browser, open_browser
-from tests.runs import run_all
+from tests.running import run_all
 
 SECTIONS = ("curves", "means", "differences", "windows", "classes", "bought", "cost", "time", "config")
 VOID = {"meta", "link", "img", "input", "br", "hr"}

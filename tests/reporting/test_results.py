@@ -11,10 +11,10 @@ import pytest
 from ripu_ray.config import load_config
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.results import COSTS, collect, write_tables
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 from tests.reporting.tables import make_results
-from tests.runs import run_all
+from tests.running import run_all
 
 
 @pytest.fixture(scope="module")

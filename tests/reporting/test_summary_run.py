@@ -8,7 +8,7 @@ from ripu_ray.reporting.results import collect
 from ripu_ray.reporting.summary_run import log_summary
 from ripu_ray.tracking.local_runs import read_entries
 from tests.conftest import TINY
-from tests.runs import run_all
+from tests.running import run_all
 
 
 def test_a_sweep_is_summed_up_in_one_run(tmp_path: Path) -> None:

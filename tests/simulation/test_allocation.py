@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.allocation import allocate
-from ripu_ray.simulation.ledger import Ledger
 from ripu_ray.simulation.protocols import ScoreRequest
-from ripu_ray.simulation.selections import Selection
 from tests.conftest import TINY
-from tests.runs import committed, run_all
+from tests.running import committed, run_all
 
 EMPTY = np.empty((0, 2), np.int32)
 

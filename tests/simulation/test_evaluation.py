@@ -12,11 +12,11 @@ from ripu_ray.config import Config
 from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, NonFiniteError, StorageError
+from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.runs.grid import warmup_key
 from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures
-from ripu_ray.simulation.grid import warmup_key
-from ripu_ray.simulation.prediction import predict
-from tests.runs import run_all
+from tests.running import run_all
 
 
 def save_fresh(config: Config, path: Path) -> Path:

@@ -11,9 +11,9 @@ from ripu_cli import command
 
 from ripu_ray.config import load_config
 from ripu_ray.errors import RunFolderError
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.runs import committed, run_all
+from tests.running import committed, run_all
 from tests.stores import new_bucket, s3_server
 
 SETTINGS = (*TINY, "cluster.scorers=0")

@@ -7,10 +7,10 @@ import pytest
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.errors import ConfigError
-from ripu_ray.simulation.grid import schedule_steps, warmup_key
+from ripu_ray.runs.grid import schedule_steps, warmup_key
 from tests.conftest import TINY
 from tests.data.folders import write_data_set
-from tests.runs import run_all
+from tests.running import run_all
 
 
 def load_small(root: Path, *settings: str) -> Config:

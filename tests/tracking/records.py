@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ripu_ray.simulation.protocols import RoundRecord
+from ripu_ray.runs.record import RoundRecord
 
 RECORD = RoundRecord(
     round=0,

@@ -12,12 +12,12 @@ from PIL import Image
 from ripu_ray.config import load_config
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
 from ripu_ray.data.loading import open_domains
-from ripu_ray.simulation.ledger import Ledger
-from ripu_ray.simulation.protocols import RoundRecord
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.local_runs import read_entries
 from tests.conftest import TINY
-from tests.runs import run_all
+from tests.running import run_all
 
 TRIAL = "region-w3-ripu-b5-s0"
 POOL, VALIDATION = ("target/train/00001", "target/train/00003"), ("target/val/00001",)

@@ -10,7 +10,7 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 
 SWEEP = ("sweep.budgets=['2.2', 40px]", "sweep.acquisitions=[ripu, random, full]", "tracking.project=wheat")

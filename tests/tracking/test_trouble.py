@@ -13,7 +13,7 @@ import pytest
 import wandb
 
 from ripu_ray.config import TrackingConfig, load_config
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking import mode
 from ripu_ray.tracking.mode import Decision, current, decide
 from ripu_ray.tracking.wandb import WandbTracker

@@ -8,7 +8,7 @@ import pytest
 
 from ripu_ray.config import TrackingConfig, load_config, to_tree
 from ripu_ray.errors import ConfigError
-from ripu_ray.simulation.run_folder import RunFolder
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.group import open_trackers
 from ripu_ray.tracking.local_runs import read_entries
 from ripu_ray.tracking.mode import Decision, check_key, decide, has_key

@@ -1,0 +1,58 @@
+"""The configuration: sections, where their values come from, and the types that other modules name."""
+
+from ripu_ray.config.datasets import CityscapesData, Data, FolderData, SyntheticData
+from ripu_ray.config.fields import Budget, BudgetField, Size, Window
+from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, to_tree, vary
+from ripu_ray.config.sections import (
+    REFERENCES,
+    AcquisitionName,
+    Allocation,
+    ClusterConfig,
+    CostConfig,
+    Mode,
+    ModelConfig,
+    NoiseConfig,
+    OracleConfig,
+    Reference,
+    Shape,
+    StrategyConfig,
+    SweepConfig,
+    TrackingConfig,
+    TrainingConfig,
+    WandbMode,
+    Windows,
+)
+
+__all__ = [
+    "REFERENCES",
+    "AcquisitionName",
+    "Allocation",
+    "Budget",
+    "BudgetField",
+    "CityscapesData",
+    "ClusterConfig",
+    "Config",
+    "CostConfig",
+    "Data",
+    "FolderData",
+    "Mode",
+    "ModelConfig",
+    "NoiseConfig",
+    "OracleConfig",
+    "Overrides",
+    "Reference",
+    "Shape",
+    "Size",
+    "StrategyConfig",
+    "SweepConfig",
+    "SyntheticData",
+    "TrackingConfig",
+    "TrainingConfig",
+    "WandbMode",
+    "Window",
+    "Windows",
+    "dump_config",
+    "load_config",
+    "to_tree",
+    "vary",
+]

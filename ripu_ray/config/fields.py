@@ -1,0 +1,129 @@
+"""What a setting may be: texts, numbers within limits, paths, and the budget.
+
+A limit is where the number stops to make sense or the machine to follow, not what is wise. This module imports nothing
+of ours but what a URL is.
+"""
+
+import os
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from ripu_ray.storage.remote import RemotePath, locate
+
+_BUDGET_DECIMALS = 6
+"""Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
+_BUDGET_PIXELS_LIMIT = 10**9
+
+
+class Section(BaseModel):
+    """What every part of the configuration is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Budget(Section):
+    """What may be bought of each target image over all rounds.
+
+    Attributes:
+        value: per cent of the image's pixels in (0, 100], or pixels per image, > 0.
+        unit: which of the two.
+    """
+
+    value: Decimal
+    unit: Literal["percent", "pixels"]
+
+    @classmethod
+    def parse(cls, text: object) -> "Budget":
+        """Read `2.2` (per cent) or `40px` (pixels per image). Raises ValueError for anything else."""
+        if isinstance(text, Budget):
+            return text
+        word = str(text).strip()
+        unit: Literal["percent", "pixels"] = "pixels" if word.endswith("px") else "percent"
+        expected = (
+            f"budget {word!r}: expected per cent of an image's pixels, above 0 and up to 100, such as 2.2, "
+            "or a whole number of pixels, such as 40px"
+        )
+        try:
+            value = Decimal(word.removesuffix("px"))
+        except InvalidOperation:
+            raise ValueError(expected) from None
+        if not value.is_finite() or not 0 < value <= (100 if unit == "percent" else _BUDGET_PIXELS_LIMIT):
+            raise ValueError(expected)
+        if value != round(value, 0 if unit == "pixels" else _BUDGET_DECIMALS):
+            raise ValueError(expected)
+        return cls(value=value.normalize(), unit=unit)
+
+    def pixels(self, num_pixels: int) -> Fraction:
+        """The budget in pixels, exact, of an image of `num_pixels` pixels."""
+        if self.unit == "percent":
+            return Fraction(self.value) * num_pixels / 100
+        return Fraction(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:f}" + ("px" if self.unit == "pixels" else "")
+
+
+def _odd(window: int) -> int:
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window {window}: expected an odd number of pixels, 1 or more")
+    return window
+
+
+def _number(value: object) -> object:
+    """Refuse `yes` and `true` where a number is expected: pydantic takes them for 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, found {value}")
+    return value
+
+
+def _scorers(value: object) -> object:
+    if value != "auto" and (type(value) is not int or not 0 <= value <= 10**6):
+        raise ValueError(f"expected a whole number from 0 to 1000000, or auto, found {value!r}")
+    return value
+
+
+def _nameable(path: Path) -> Path:
+    """Refuse a path that no file can have. Whether it is there is looked up by whoever opens it."""
+    try:
+        name = os.fsencode(str(path))
+    except UnicodeEncodeError:
+        name = b"\0"
+    if b"\0" in name or len(name) > 4000 or any(len(part) > 255 for part in name.split(b"/")):
+        raise ValueError("not a path that a file can have: too long, or with characters that no name has")
+    return path
+
+
+def _located(value: object) -> object:
+    return locate(value) if isinstance(value, str) else value
+
+
+def _local(path: Path) -> Path:
+    if isinstance(path, RemotePath):
+        raise ValueError(f"{path}: expected a folder of this machine")
+    return path
+
+
+Number = BeforeValidator(_number)
+BudgetField = Annotated[Budget, BeforeValidator(Budget.parse)]
+Window = Annotated[int, Number, Field(lt=2**16), AfterValidator(_odd)]
+Url = Annotated[str, StringConstraints(pattern="^(https?|file)://", max_length=2000)]
+FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(_nameable)]
+"""On this machine, or behind a URL such as s3://bucket/folder."""
+LocalPath = Annotated[FilePath, AfterValidator(_local)]
+Seed = Annotated[int, Number, Field(ge=0, lt=2**63)]
+NumScorers = Annotated[int | Literal["auto"], BeforeValidator(_scorers)]
+Count = Annotated[int, Number, Field(ge=1, le=10**6)]
+"""Of images, cores, processes."""
+Steps = Annotated[int, Number, Field(ge=1, le=10**9)]
+Weight = Annotated[float, Number, Field(ge=0, le=10**6)]
+"""A factor of a loss or of a rate."""
+Side = Annotated[int, Number, Field(ge=8, le=2**16)]
+"""Of a picture, in pixels: a ledger writes rows and columns in 16 bits."""
+Size = tuple[Side, Side]
+Chance = Annotated[float, Number, Field(ge=0, le=1)]
+WandbName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:\x00-\x1f\x7f]{1,128}$")]
+"""What W&B takes as the name of a project."""

@@ -1,0 +1,193 @@
+"""The configuration as a whole, and where its values come from.
+
+Each stronger than the one before: the defaults of the sections (the embedded demo), a YAML file, `--set key=value`,
+the command line's flags. This module imports nothing of ours but the sections and the errors.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from ripu_ray.config.datasets import Data, SyntheticData
+from ripu_ray.config.fields import Section, Seed
+from ripu_ray.config.safe_yaml import find_credentials, read_yaml
+from ripu_ray.config.sections import (
+    ClusterConfig,
+    ModelConfig,
+    OracleConfig,
+    StrategyConfig,
+    SweepConfig,
+    TrackingConfig,
+    TrainingConfig,
+)
+from ripu_ray.errors import ConfigError
+
+
+def _default_dataset(data: object) -> object:
+    return {"dataset": "synthetic", **data} if isinstance(data, dict) else data
+
+
+class Config(Section):
+    """Everything that a run, or a sweep of runs, depends on."""
+
+    seed: Seed = 0
+    data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    oracle: OracleConfig = OracleConfig()
+    sweep: SweepConfig = SweepConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _source_free_has_a_start(self) -> Self:
+        if self.training.source_free and bool(self.model.init_from) == bool(self.training.warmup_steps):
+            raise ValueError(
+                "training.source_free starts either from model.init_from, the checkpoint of a source-only model, with "
+                "training.warmup_steps=0, or from a warm-up on the source, without model.init_from"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _regions_have_a_shape(self) -> Self:
+        shape = self.strategy.shape
+        if shape != "sliding" and "pixel" in (self.sweep.modes or (self.strategy.mode,)):
+            raise ValueError(f"strategy.shape {shape}: mode pixel buys single pixels, which have no shape but sliding")
+        return self
+
+    @property
+    def opens_source(self) -> bool:
+        """Whether anything, a warm-up at least, trains on the source."""
+        return not self.training.source_free or self.training.warmup_steps > 0
+
+    def round_steps(self, round_index: int) -> int:
+        """Optimiser updates of a round, 0-based."""
+        training = self.training
+        is_last = round_index == self.strategy.rounds - 1
+        return training.last_round_steps or training.round_steps if is_last else training.round_steps
+
+    def num_round_steps(self) -> int:
+        """Optimiser updates of all rounds of a trial."""
+        return sum(map(self.round_steps, range(self.strategy.rounds)))
+
+    @model_validator(mode="after")
+    def _batches_reach_every_worker(self) -> Self:
+        smallest = min(self.training.source_batch, self.training.target_batch)
+        if self.cluster.train_workers > smallest:
+            raise ValueError(
+                f"cluster.train_workers is {self.cluster.train_workers}: expected at most {smallest}, the smaller of "
+                "training.source_batch and training.target_batch, so that every worker has an image"
+            )
+        return self
+
+
+Overrides = Mapping[str, Any]
+
+
+def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: Overrides | None = None) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        file: YAML file of (part of) a `Config`; None for the defaults.
+        settings: `key=value` texts, keys dotted, values in YAML ("training.round_steps=20").
+        flags: dotted key -> value; a value of None is passed over.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: one line that names the file or key and what was expected.
+    """
+    tree: dict[str, Any] = _read_yaml(file) if file else {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
+        try:
+            value = read_yaml(text)
+        except ValueError as error:
+            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value ({error})") from None
+        _put(tree, key.strip(), value, origin=f"--set {setting}")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _put(tree, key, value, origin=key)
+    if place := find_credentials(tree):
+        raise ConfigError(
+            f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
+            "fetch what it names yourself, and name the file"
+        )
+    return _validate(tree, file)
+
+
+def vary(config: Config, values: Overrides) -> Config:
+    """The configuration with other values at some dotted keys, checked again. Raises ConfigError: names the keys."""
+    tree = to_tree(config)
+    for key, value in values.items():
+        _put(tree, key, value, origin=f"sweep.vary {key}")
+    try:
+        return _validate(tree, None)
+    except ConfigError as error:
+        named = ", ".join(f"{key}={value}" for key, value in values.items())
+        raise ConfigError(f"sweep.vary {named}: {error}") from None
+
+
+def dump_config(config: Config) -> str:
+    """The configuration as YAML that `load_config` reads back to an equal one."""
+    return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """The configuration as plain dicts, lists, numbers and texts."""
+    tree = config.model_dump(mode="json")
+    tree["strategy"]["budget"] = str(config.strategy.budget)
+    tree["sweep"]["budgets"] = [str(budget) for budget in config.sweep.budgets]
+    return tree
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = read_yaml(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not valid YAML (not UTF-8)") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
+    return tree
+
+
+def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
+    *path, last = dotted.split(".")
+    for key in path:
+        child = tree.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{origin}: {key!r} is a value, not a section")
+        tree = child
+    tree[last] = value
+
+
+def _validate(tree: dict[str, Any], file: Path | None) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, file)) from None
+
+
+def _one_line(error: ValidationError, file: Path | None) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder", "cityscapes"))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown key"
+    elif first["type"] not in ("value_error", "missing"):
+        message = f"{message} (found {first['input']!r})"
+    prefix = f"{file}: " if file else ""
+    return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"

@@ -1,0 +1,162 @@
+"""Numbers for Prometheus, by way of Ray: every node's agent serves them, with `ray_` before the names given here.
+
+Nothing of ours reads them, and without a Ray that this process is joined to nothing is counted. What a process that is
+killed has counted in its last seconds is lost: the truth stands in the run folder.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.util.metrics import Counter, Gauge
+
+from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.selections import Selection
+from ripu_ray.simulation.protocols import Evaluation, Scorer, ScoreRequest
+
+FLUSH_S = 1.0
+"""Images are counted this often: telling Ray of each of them would take some microseconds an image."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One name, what it counts, and what it is told apart by beside the sweep.
+
+    Attributes:
+        counts: grows, and is exported with `_total` behind its name; else the latest value.
+    """
+
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    counts: bool = True
+
+    @property
+    def exported(self) -> str:
+        """The name by which Prometheus knows it."""
+        return f"ray_{self.name}_total" if self.counts else f"ray_{self.name}"
+
+    def record(self, value: float, **tags: str) -> None:
+        """Add `value` (nothing happens at 0), or set it."""
+        if not ray.is_initialized():
+            return
+        kind = Counter if self.counts else Gauge
+        metric = kind(self.name, self.description, ("sweep", *self.tags))
+        if isinstance(metric, Gauge):
+            metric.set(value, tags)
+        elif value > 0:
+            metric.inc(value, tags)
+
+
+IMAGES_SCORED = Metric("ripu_images_scored", "Images scored; an image that is scored twice counts twice.", ("trial",))
+IMAGES_PER_SECOND = Metric(
+    "ripu_images_per_second", "Images scored a second, since the scoring at work began.", ("trial",), counts=False
+)
+PHASE_SECONDS = Metric("ripu_phase_seconds", "Seconds of each phase of the rounds committed.", ("trial", "phase"))
+SPENT_PIXELS = Metric("ripu_spent_pixels", "Pixels bought in the rounds committed.", ("trial",))
+ROUNDS_COMMITTED = Metric("ripu_rounds_committed", "Rounds committed; a warm-up is one.", ("trial",))
+FAILURES = Metric(
+    "ripu_failures",
+    "What died and was replaced (scorer, training_worker, trial), and trials and warm-ups that were given_up.",
+    ("trial", "kind"),
+)
+METRICS = (IMAGES_SCORED, IMAGES_PER_SECOND, PHASE_SECONDS, SPENT_PIXELS, ROUNDS_COMMITTED, FAILURES)
+
+_KINDS = {"a scorer ": "scorer", "a training worker ": "training_worker", "the trial": "trial"}
+"""How the notes of a death begin; see `pool`, `training` and `watching`."""
+
+
+class RoundMetrics:
+    """A `Tracker` that counts rounds, their seconds and their pixels.
+
+    Args:
+        sweep: its name.
+        name: of the trial, or the key of the warm-up.
+        first_round: rounds before it were committed, and counted, before.
+    """
+
+    def __init__(self, sweep: str, name: str, first_round: int) -> None:
+        self._tags = {"sweep": sweep, "trial": name}
+        self._first_round, self._spent_pixels = first_round, 0
+
+    def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        """See `Tracker`."""
+        bought, self._spent_pixels = record.spent_pixels - self._spent_pixels, record.spent_pixels
+        if record.round < self._first_round:
+            return
+        ROUNDS_COMMITTED.record(1, **self._tags)
+        SPENT_PIXELS.record(bought, **self._tags)
+        for phase, spent_s in seconds.items():
+            PHASE_SECONDS.record(spent_s, phase=phase, **self._tags)
+
+    def close(self, failure: str | None = None) -> None:
+        """See `Tracker`. Failures are counted by the driver, which hears of all of them."""
+
+
+class CountedScorer:
+    """A `Scorer` that hands everything on and counts the images scored."""
+
+    def __init__(self, scorer: Scorer, sweep: str, trial_id: str) -> None:
+        self._scorer, self._tags = scorer, {"sweep": sweep, "trial": trial_id}
+
+    def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
+        """See `Scorer`."""
+        start = flushed = time.perf_counter()
+        done = counted = 0
+        try:
+            for selection in self._scorer.score(weights, round_index, requests):
+                done += 1
+                if time.perf_counter() - flushed >= FLUSH_S:
+                    self._count(done - counted, done, start)
+                    flushed, counted = time.perf_counter(), done
+                yield selection
+        finally:
+            self._count(done - counted, done, start)
+
+    def acquire(self) -> None:
+        """See `Scorer`."""
+        self._scorer.acquire()
+
+    def evaluate(self, weights: Path) -> Evaluation:
+        """See `Scorer`."""
+        return self._scorer.evaluate(weights)
+
+    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
+        """See `Scorer`."""
+        return self._scorer.count_classes(requests)
+
+    def release(self) -> None:
+        """See `Scorer`."""
+        self._scorer.release()
+
+    def close(self) -> None:
+        """See `Scorer`."""
+        self._scorer.close()
+
+    def _count(self, fresh: int, done: int, start: float) -> None:
+        IMAGES_SCORED.record(fresh, **self._tags)
+        IMAGES_PER_SECOND.record(done / (time.perf_counter() - start), **self._tags)
+
+
+class FailureMetrics:
+    """Counts deaths among the reports of a sweep, which it hands on to `listen`."""
+
+    def __init__(self, sweep: str, listen: OnProgress) -> None:
+        self._sweep, self._listen = sweep, listen
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one report."""
+        for beginning, kind in _KINDS.items():
+            if progress.note.startswith(beginning):
+                FAILURES.record(1, sweep=self._sweep, trial=progress.trial_id, kind=kind)
+        self._listen(progress)
+
+    def give_up(self, names: Iterable[str]) -> None:
+        """Count trials, or warm-ups, that failed for good."""
+        for name in names:
+            FAILURES.record(1, sweep=self._sweep, trial=name, kind="given_up")

@@ -1,0 +1,147 @@
+"""The grid: one configuration with lists becomes trials, each a configuration without."""
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ripu_ray.config import REFERENCES, Config, StrategyConfig, SweepConfig, Windows, to_tree, vary
+from ripu_ray.errors import ConfigError
+from ripu_ray.runs.references import as_reference
+
+_OWN_LISTS = {
+    "seed": "seeds",
+    "strategy.budget": "budgets",
+    "strategy.mode": "modes",
+    "strategy.windows": "windows",
+    "strategy.acquisition": "acquisitions",
+}
+_MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strategy.balanced")
+_VARIED_SECTIONS = ("data", "model", "training", "strategy", "oracle")
+_MAX_TRIALS = 10_000
+_LONGEST_ID = 150
+"""Characters of a trial's id: W&B puts more around it, and the name of a file ends at 255."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid.
+
+    Attributes:
+        arm: names everything that varies but the seed: trials of one arm are repetitions of each other.
+        config: the whole configuration, its `sweep` empty.
+    """
+
+    arm: str
+    config: Config
+
+    @property
+    def trial_id(self) -> str:
+        """The arm and the seed; also the name of the trial's folder."""
+        return f"{self.arm}-s{self.config.seed}"
+
+
+def expand(config: Config) -> tuple[Trial, ...]:
+    """Every combination of the sweep's lists; an empty list stands for the strategy's own value.
+
+    Raises:
+        ConfigError: a key of `sweep.vary` cannot be varied, a combination is refused, there are too many of them, two
+            would share a folder, or a name is too long for one.
+    """
+    sweep, strategy = config.sweep, config.strategy
+    _check_keys(sweep)
+    lists: tuple[tuple[Any, ...], ...] = (
+        *sweep.vary.values(),
+        sweep.budgets or (strategy.budget,),
+        sweep.modes or (strategy.mode,),
+        sweep.windows or (None,),
+        sweep.acquisitions or (strategy.acquisition,),
+        sweep.seeds or (config.seed,),
+    )
+    if (count := math.prod(map(len, lists))) > _MAX_TRIALS:
+        raise ConfigError(f"sweep: {count} trials: expected at most {_MAX_TRIALS}")
+    trials: dict[str, Trial] = {}
+    for *values, budget, mode, window, acquisition, seed in itertools.product(*lists):
+        keeps = window is None or acquisition in REFERENCES
+        windows = strategy.windows if keeps else Windows(region=window, pixel=window)
+        chosen = strategy.model_copy(
+            update={"budget": budget, "mode": mode, "windows": windows, "acquisition": acquisition}
+        )
+        single = config.model_copy(update={"seed": seed, "strategy": chosen, "sweep": SweepConfig()})
+        varied = dict(zip(sweep.vary, values, strict=True))
+        single = vary(single, varied) if varied else single
+        if single.strategy.is_reference:
+            single = as_reference(single, schedule_steps(single))
+            kept = {key: value for key, value in varied.items() if _matters(key, single.strategy)}
+            parts = [str(acquisition), *_name(kept)]
+        else:
+            parts = [f"{mode}-w{chosen.window}-{acquisition}-b{budget}", *_modifiers(single.strategy), *_name(varied)]
+        trial = Trial("-".join(parts), single)
+        # A reference comes up once for each budget and strategy, and is one trial.
+        if trials.setdefault(trial.trial_id, trial).config != single and not single.strategy.is_reference:
+            raise ConfigError(f"sweep.vary: two trials would share the folder {trial.trial_id}: choose other values")
+        if len(trial.trial_id) > _LONGEST_ID:
+            raise ConfigError(f"sweep.vary: {trial.trial_id}: a trial's name of more than {_LONGEST_ID} characters")
+    return tuple(trials.values())
+
+
+def _matters(key: str, reference: StrategyConfig) -> bool:
+    """Whether a varied setting makes another trial of a reference."""
+    if key == "training.source_free":
+        return reference.acquisition == "full"
+    return key == "strategy.rounds" or not key.startswith("strategy.")
+
+
+def _modifiers(strategy: StrategyConfig) -> list[str]:
+    """A part of the trial's id for each of `_MODIFIERS` that is not the default."""
+    shape = [strategy.shape] if strategy.shape != "sliding" else []
+    pool = ["pool"] if strategy.allocation == "pool" else []
+    power = [f"power{str(strategy.power).removesuffix('.0')}"] if strategy.power else []
+    return shape + pool + power + (["balanced"] if strategy.balanced else [])
+
+
+def _name(varied: Mapping[str, object]) -> list[str]:
+    """A part of the trial's id for each other varied setting, fit for the name of a file."""
+    varied = {key: value for key, value in varied.items() if key not in _MODIFIERS}
+    short = {key: key.rpartition(".")[2] for key in varied}
+    if len(set(short.values())) < len(short):
+        short = {key: key for key in varied}
+    return [f"{short[key]}={re.sub(r'[^A-Za-z0-9.+]', '_', json.dumps(value))}" for key, value in varied.items()]
+
+
+def _check_keys(sweep: SweepConfig) -> None:
+    for key in sweep.vary:
+        for own, listed in _OWN_LISTS.items():
+            if key == own or key.startswith(f"{own}."):
+                raise ConfigError(f"sweep.vary {key}: has a list of its own, sweep.{listed}")
+        if key.partition(".")[0] not in _VARIED_SECTIONS:
+            raise ConfigError(f"sweep.vary {key}: expected a setting of {', '.join(_VARIED_SECTIONS)}")
+
+
+def schedule_steps(config: Config) -> int:
+    """Horizon of the learning rate's polynomial, in steps."""
+    training = config.training
+    return training.schedule_steps or training.warmup_steps + config.num_round_steps() + training.round_steps
+
+
+def recipe(config: Config) -> dict[str, Any]:
+    """All that results depend on, as plain values: not how often they are saved, nor who is told."""
+    tree = to_tree(config)
+    parts = {key: tree[key] for key in ("seed", "data", "model", "training", "strategy", "oracle", "sweep")}
+    del parts["training"]["checkpoint_every"]
+    # Last bits differ between numbers of workers or threads.
+    return {**parts, "workers": [config.cluster.train_workers, config.cluster.threads, config.cluster.gpu]}
+
+
+def warmup_key(config: Config) -> str:
+    """Equal for trials whose source-only warm-up is the same: all that it depends on, as a short digest."""
+    tree = recipe(config)
+    parts = {key: tree[key] for key in ("seed", "data", "model", "training", "workers")}
+    for name in ("source_free", "round_steps", "last_round_steps", "schedule_steps"):
+        del parts["training"][name]  # says what follows a warm-up
+    parts["schedule_steps"] = schedule_steps(config)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

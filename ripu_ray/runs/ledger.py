@@ -1,0 +1,237 @@
+"""The ledger: what was bought, one Parquet file per round, append-only.
+
+Annotations are never stored; they are rebuilt from the centres. A round counts as bought once its `purchase.json`,
+which holds the digest of `purchase.parquet`, has appeared.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ripu_ray.core.budget import Spent
+from ripu_ray.errors import RunFolderError
+from ripu_ray.storage.files import digest, replace_file
+from ripu_ray.runs.validate import Plausibility, Rows
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.storage.checksums import read_json, write_json
+from ripu_ray.runs.selections import PackedSelections, Selection
+
+_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("row", pa.uint16()),
+        ("col", pa.uint16()),
+        ("score", pa.float32()),
+        ("pixels", pa.uint32()),
+        ("void_pixels", pa.uint32()),
+        ("boundary_pixels", pa.uint32()),
+    ]
+)
+
+
+class Ledger:
+    """All purchases of one trial.
+
+    Args:
+        folder: holds `round_NN/purchase.parquet` and `.json`.
+        image_ids: the pool, in order.
+        purchase_pixels: nominal pixels of one purchase, (2 * radius + 1) ** 2 for a window and 1 for a pixel;
+            None: each region has its own number, and none is cut at the image's border.
+        plausibility: what purchases must be like to have been made; None: whatever the file says.
+
+    Raises:
+        RunFolderError: a file is missing, torn, altered, speaks of images outside the pool, or of purchases that
+            cannot have been made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        image_ids: Sequence[str],
+        purchase_pixels: int | None,
+        plausibility: Plausibility | None = None,
+    ) -> None:
+        self._folder = folder
+        self._position = {image_id: position for position, image_id in enumerate(image_ids)}
+        self._purchase_pixels = purchase_pixels
+        self._rounds: list[_Round] = []
+        self.spent = Spent()
+        while (commit := self._commit_path(self.num_rounds)).exists():
+            positions, table = self._read(commit)
+            if plausibility and (fault := plausibility.find_fault(_rows(positions, table))):
+                raise RunFolderError(f"{commit.with_suffix('.parquet')}: image {image_ids[fault[0]]}: {fault[1]}")
+            self._append(positions, table)
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds that are bought."""
+        return len(self._rounds)
+
+    def centres(self, image_id: str) -> NDArray[np.int32]:
+        """(n, 2) int32 centres bought so far in one image, in order of purchase."""
+        position = self._position[image_id]
+        return np.concatenate([_EMPTY, *(bought.centres(position) for bought in self._rounds)], dtype=np.int32)
+
+    def bought_in(self, round_index: int, image_id: str) -> NDArray[np.int32]:
+        """(n, 2) int32 centres bought in one round in one image, in order of purchase."""
+        return self._rounds[round_index].centres(self._position[image_id]).astype(np.int32)
+
+    def annotated(self) -> Mapping[str, NDArray[np.int32]]:
+        """The centres of every image of the pool."""
+        return {image_id: self.centres(image_id) for image_id in self._position}
+
+    def commit(self, round_index: int, selections: Iterable[Selection]) -> None:
+        """Add one round. It is bought once this returns, and not before.
+
+        Raises:
+            ValueError: not the round that follows, or not every image of the pool exactly once.
+        """
+        if round_index != self.num_rounds:
+            raise ValueError(f"round {round_index} cannot follow {self.num_rounds} rounds")
+        positions, table = self._to_table(selections, round_index)
+        path = self._commit_path(round_index).with_suffix(".parquet")
+        replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
+        write_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
+        self._append(positions, table)
+
+    def digest(self, round_index: int) -> str:
+        """SHA-256 of a committed round's purchase, in hex."""
+        return digest(self._commit_path(round_index).with_suffix(".parquet"))
+
+    def check_record(self, round_index: int, record: RoundRecord) -> None:
+        """Refuse a record that speaks of another purchase than the one of this round. Raises RunFolderError."""
+        path = self._commit_path(round_index).with_suffix(".parquet")
+        if round_index >= self.num_rounds:
+            raise RunFolderError(f"{path}: missing, but the round's record is there")
+        bought = self._rounds[round_index].spent
+        told = (record.spent_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
+        if record.purchase_sha256 != self.digest(round_index) or told != (
+            bought.pixels,
+            bought.void_pixels,
+            bought.clipped_pixels,
+            bought.clicks,
+        ):
+            raise RunFolderError(f"{path.with_name('record.json')}: speaks of another purchase than {path.name}")
+
+    def check_next(self, round_index: int) -> None:
+        """Refuse purchases of rounds behind one that is to be done. Raises RunFolderError."""
+        if self.num_rounds > round_index + 1:
+            later = self._commit_path(round_index + 1)
+            raise RunFolderError(f"{later}: bought, but round {round_index} before it is not committed")
+
+    def _append(self, positions: NDArray[np.int32], table: pa.Table) -> None:
+        names = ("row", "col", "pixels", "void_pixels", "boundary_pixels")
+        row, col, pixels, void_pixels, boundary_pixels = (table[name].to_numpy() for name in names)
+        counts = np.bincount(positions, minlength=len(self._position))
+        bought = int(pixels.sum(dtype=np.int64))
+        self.spent += Spent(
+            pixels=bought,
+            void_pixels=int(void_pixels.sum(dtype=np.int64)),
+            clipped_pixels=table.num_rows * self._purchase_pixels - bought if self._purchase_pixels else 0,
+            clicks=table.num_rows,
+            boundary_pixels=int(boundary_pixels.sum(dtype=np.int64)),
+        )
+        starts = np.concatenate([[0], counts.cumsum()])
+        self._rounds.append(_Round(starts, np.stack([row, col], axis=1), self.spent))
+
+    def _read(self, commit: Path) -> tuple[NDArray[np.int32], pa.Table]:
+        path = commit.with_suffix(".parquet")
+        expected = read_json(commit)
+        if expected.keys() != {"purchase_sha256", "num_regions"}:
+            raise RunFolderError(f"{commit}: not a committed purchase")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from None
+        if hashlib.sha256(content).hexdigest() != expected["purchase_sha256"]:
+            raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")
+        try:
+            table = _checked(pq.read_table(pa.BufferReader(content)))
+            ids = table["image_id"].combine_chunks().dictionary_encode()
+            names = ids.dictionary.to_pylist()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise RunFolderError(f"{path}: not a purchase ({type(error).__name__}: {error})") from None
+        if table.num_rows != expected["num_regions"]:
+            raise RunFolderError(
+                f"{commit}: num_regions is {expected['num_regions']}, {path.name} has {table.num_rows}"
+            )
+        strangers = set(names) - self._position.keys()
+        if strangers:
+            raise RunFolderError(f"{path}: image {min(strangers)!r} is not in the pool")
+        return np.array([self._position[name] for name in names], np.int32)[ids.indices], table
+
+    def _to_table(self, selections: Iterable[Selection], round_index: int) -> tuple[NDArray[np.int32], pa.Table]:
+        """Position in the pool of each row, and the rows, in the order of the pool.
+
+        Packed as they come, so that a large pool takes 15 bytes a region and no more.
+        """
+        iterator = iter(selections)
+        positions: list[int] = []
+        packs: list[PackedSelections] = []
+        while chunk := list(itertools.islice(iterator, _CHUNK)):
+            positions += [self._position.get(selection.image_id, -1) for selection in chunk]
+            packs.append(PackedSelections.pack(chunk))
+        if sorted(positions) != list(range(len(self._position))):
+            raise ValueError(f"a purchase of round {round_index} does not cover the pool, each image once")
+
+        def joined(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(pack, name) for pack in packs])
+
+        place = np.repeat(np.array(positions, np.int32), joined("counts_B"))
+        order = np.argsort(place, kind="stable")
+        centres = joined("centres_N2")[order]
+        columns = [
+            pa.array(list(self._position), pa.string()).take(pa.array(place[order])),
+            centres[:, 0],
+            centres[:, 1],
+            *(joined(name)[order] for name in ("scores_N", "pixels_N", "void_pixels_N", "boundary_pixels_N")),
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        return place[order], pa.Table.from_arrays(arrays, schema=_SCHEMA)
+
+    def _commit_path(self, round_index: int) -> Path:
+        return self._folder / f"round_{round_index:02d}" / "purchase.json"
+
+
+_CHUNK = 1024
+"""Images packed at a time."""
+_EMPTY = np.empty((0, 2), np.int32)
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    """The same; a file written before outlines were counted gets 0 for them. Raises ValueError: other columns."""
+    if "boundary_pixels" not in table.column_names:
+        table = table.append_column(_SCHEMA.field("boundary_pixels"), pa.array(np.zeros(table.num_rows, np.uint32)))
+    if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
+        raise ValueError("other columns, or values that are missing")
+    return table
+
+
+def _rows(positions: NDArray[np.int32], table: pa.Table) -> Rows:
+    """As numbers that can be subtracted."""
+    names = ("row", "col", "pixels", "void_pixels")
+    row, col, pixels, void_pixels = (table[name].to_numpy().astype(np.int64) for name in names)
+    return Rows(positions.astype(np.int64), row, col, table["score"].to_numpy(), pixels, void_pixels)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Centres of one round, (n, 2) in the order of the pool; those of image i are starts[i] to starts[i + 1].
+
+    `spent` is what this round and all before it came to.
+    """
+
+    starts: NDArray[np.int64]
+    all_centres: NDArray[np.uint16]
+    spent: Spent
+
+    def centres(self, position: int) -> NDArray[np.uint16]:
+        return self.all_centres[self.starts[position] : self.starts[position + 1]]

@@ -1,0 +1,259 @@
+"""Where a trial keeps its state: folders of one trial and of one warm-up, and what is committed in them.
+
+    <run>/config.yaml, environment.json        written before anything starts
+    <run>/warmups/<key>/                        round record -1 and weights, shared by the trials
+    <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
+
+A round is committed once its `record.json` has appeared.
+"""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.errors import RunFolderError
+from ripu_ray.storage.files import digest, find_stranger, is_leftover, remove_leftovers
+from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
+from ripu_ray.runs.lock import LOCK
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
+from ripu_ray.runs.interrupt import STOP, StopRequest
+
+_T = TypeVar("_T")
+_RECORD, _SECONDS = TypeAdapter(RoundRecord), TypeAdapter(dict[str, float])
+_OF = "round"
+"""Key in `seconds.json` of the round that they belong to, -1 for a warm-up."""
+_LONGEST_NAME = 60
+"""Of a run: W&B makes names of files from it and the trial's."""
+
+# W&B's folder holds links to its logs elsewhere, which nobody here follows.
+_OWN = ("*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
+
+
+class StageFolder:
+    """One folder with weights and a record: a round, or a warm-up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.weights = path / "weights.pt"
+        self.partial = path / "partial.pt"
+        self._record = path / "record.json"
+        self._seconds = path / "seconds.json"
+
+    def is_committed(self) -> bool:
+        """Whether everything of this stage is on disk."""
+        return self._record.exists()
+
+    def commit(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        """Declare the stage done."""
+        write_json(self._seconds, {**seconds, _OF: record.round})
+        write_json(self._record, asdict(record))
+        self.partial.unlink(missing_ok=True)
+
+    def record(self) -> RoundRecord:
+        """The committed record alone; its weights may be gone. Raises RunFolderError if it was altered."""
+        return read_record(self._record)
+
+    def read(self) -> RoundRecord:
+        """The committed record. Raises RunFolderError if it, or the weights it speaks of, were altered."""
+        record = self.record()
+        if not self.weights.is_file() or digest(self.weights) != record.weights_sha256:
+            raise RunFolderError(f"{self.weights}: missing, torn or altered since it was committed")
+        return record
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each phase. Raises RunFolderError if they were altered, or are those of another stage."""
+        read = _typed(_SECONDS, self._seconds)
+        # Runs from before this was written down have none.
+        if read.pop(_OF, expected := self.record().round) != expected:
+            raise RunFolderError(f"{self._seconds}: not those of this round or warm-up")
+        return read
+
+
+class RunFolder:
+    """The folder of a sweep.
+
+    Args:
+        path: its last part is the sweep's name.
+
+    Raises:
+        RunFolderError: it holds no run, or links that lead out of it, or what was written before the start was
+            altered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        if not self._config_path.exists():
+            raise RunFolderError(f"{path}: not a run folder (it has no config.yaml)")
+        if stranger := find_stranger(self.path, _OWN):
+            raise RunFolderError(f"{stranger}: leads out of the run folder, or is neither a file nor a folder")
+        check_yaml(self._config_path)
+        if self._environment_path.exists():
+            read_json(self._environment_path)
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> "RunFolder":
+        """Write down what is about to run; going on with the same configuration is fine.
+
+        Raises:
+            RunFolderError: the folder holds another sweep, or something else.
+            StorageError: it cannot be written.
+        """
+        config_path = path / "config.yaml"
+        if config_path.exists():
+            older = cls(path).config
+            if recipe(older) != recipe(config):
+                raise RunFolderError(f"{path}: holds another sweep; choose another --name or --output")
+            if older != config:
+                write_yaml(config_path, dump_config(config))
+            return cls(path)
+        if len(path.name) > _LONGEST_NAME or not path.name.isprintable() or path.name in ("", ".", ".."):
+            raise RunFolderError(f"{path}: expected a name of at most {_LONGEST_NAME} printable characters")
+        if path.exists() and (not path.is_dir() or not all(map(_is_beginning, path.iterdir()))):
+            raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
+        write_json(path / "environment.json", _environment())
+        write_yaml(config_path, dump_config(config))
+        return cls(path)
+
+    @property
+    def stop(self) -> StopRequest:
+        """How those who work on this run are asked to stop."""
+        return StopRequest(self.path / STOP)
+
+    def tidy(self) -> None:
+        """Remove what killed processes left behind that nobody will use; nobody may be at work."""
+        remove_leftovers(self.path)
+        for partial in (*self.path.glob("warmups/*/partial.pt"), *self.path.glob("trials/*/round_*/partial.pt")):
+            if StageFolder(partial.parent).is_committed():
+                partial.unlink()
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.path.name
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return load_config(self._config_path)
+
+    @cached_property
+    def trials(self) -> dict[str, Trial]:
+        """Every trial of the grid by its id, in order."""
+        return {trial.trial_id: trial for trial in expand(self.config)}
+
+    @cached_property
+    def warmups(self) -> dict[str, Config]:
+        """The distinct warm-ups: key -> configuration of a trial that needs it."""
+        return {warmup_key(trial.config): trial.config for trial in reversed(self.trials.values())}
+
+    def trial(self, trial_id: str) -> "TrialFolder":
+        """The folder of one trial."""
+        return TrialFolder(self._part("trials", trial_id))
+
+    def is_finished(self, trial_id: str) -> bool:
+        """Whether all rounds of a trial are committed."""
+        return self.trial(trial_id).num_committed() == self.trials[trial_id].config.strategy.rounds
+
+    def warmup(self, key: str) -> "StageFolder":
+        """The folder of one warm-up."""
+        return StageFolder(self._part("warmups", key))
+
+    def trail(self, name: str) -> Path:
+        """Where the process of a trial, or warm-up, writes which images it is at."""
+        return (self.trial(name).path if name in self.trials else self.warmup(name).path) / "at.json"
+
+    def _part(self, kind: str, name: str) -> Path:
+        is_name = name.isprintable() and len(name.encode(errors="replace")) <= 255
+        if name in ("", ".", "..") or not is_name or Path(name).name != name:
+            raise RunFolderError(f"{self.path / kind}: {name!r} is not the name of a folder in it")
+        return self.path / kind / name
+
+    @property
+    def _config_path(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def _environment_path(self) -> Path:
+        return self.path / "environment.json"
+
+
+class TrialFolder:
+    """The folder of one trial."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stage(self, round_index: int) -> StageFolder:
+        """The folder of one round."""
+        return StageFolder(self.path / f"round_{round_index:02d}")
+
+    def num_committed(self) -> int:
+        """Rounds that are done."""
+        count = 0
+        while self.stage(count).is_committed():
+            count += 1
+        return count
+
+
+def read_record(path: Path) -> RoundRecord:
+    """Read a record. Raises RunFolderError for anything else, a record of another round included."""
+    record = _typed(_RECORD, path)
+    place = path.parent.name
+    expected = int(place.removeprefix("round_")) if re.fullmatch(r"round_\d+", place) else -1
+    shares = (record.miou, record.accuracy, record.spent_share, *(value or 0.0 for value in record.iou.values()))
+    counts = (record.step, record.budget_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
+    if record.round != expected:
+        raise RunFolderError(f"{path}: the record of round {record.round}, not of {expected}")
+    if min(counts) < 0 or record.void_pixels > record.spent_pixels or not all(0 <= share <= 1 for share in shares):
+        raise RunFolderError(f"{path}: not a round record (a number is out of its range)")
+    return record
+
+
+def _typed(adapter: TypeAdapter[_T], path: Path) -> _T:
+    """What `read_json` reads, if it has the keys and types of `_T`. Raises RunFolderError."""
+    tree = read_json(path)
+    try:
+        value = adapter.validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunFolderError(f"{path}: not what a run writes there ({place}: {first['msg']})") from None
+    if is_dataclass(value) and tree.keys() - {field.name for field in fields(value)}:
+        raise RunFolderError(f"{path}: not what a run writes there (unknown keys)")
+    return value
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether a process that was killed while it created a run folder may have left this."""
+    return path.name in (LOCK, STOP, "environment.json") or is_leftover(path)
+
+
+def _environment() -> dict[str, object]:
+    packages = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic")
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "git_revision": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout this file is part of, with `-dirty` if it was changed; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

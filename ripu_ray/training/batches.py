@@ -1,0 +1,139 @@
+"""What a training step sees: a function of (seed, step) alone, drawn in a thread while the step before is computed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ripu_ray.config import Config, NoiseConfig
+from ripu_ray.core.oracle import flip_chances, noisy_annotation
+from ripu_ray.core.randomness import generator
+from ripu_ray.data.images import ImageSet
+from ripu_ray.data.loading import Domains
+from ripu_ray.data.pictures import resize_label
+from ripu_ray.data.region_maps import RegionMaps
+from ripu_ray.training.sampling import RaritySampler, draw_ids
+from ripu_ray.training.workers import num_workers, worker_rank
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, h, w, 3) uint8, RGB, with labels (B, H, W) uint8, and where they come from."""
+
+    images_BHW3: Tensor
+    labels_BHW: Tensor
+    image_ids: tuple[str, ...]
+
+    def to(self, device: str) -> "Batch":
+        """The same on a device; from pinned memory without waiting for the copy."""
+        images_BHW3, labels_BHW = (
+            tensor.to(device, non_blocking=True) for tensor in (self.images_BHW3, self.labels_BHW)
+        )
+        return Batch(images_BHW3, labels_BHW, self.image_ids)
+
+
+Batches = tuple[Batch | None, Batch | None]
+"""Source and target."""
+
+
+class Draw:
+    """The batches of a phase, on the CPU; each worker takes every `num_workers`-th image of the same batch.
+
+    Args:
+        config: of the trial.
+        domains: the data that it names.
+        device: where the batches will go; for "cuda..." they lie in pinned memory.
+        annotated: image id -> (n, 2) centres of what was bought; None: no target.
+    """
+
+    def __init__(
+        self, config: Config, domains: Domains, device: str, annotated: Mapping[str, NDArray[np.int32]] | None
+    ) -> None:
+        self._config, self._domains, self._annotated = config, domains, annotated
+        self._pinned = device.startswith("cuda")
+        self._loaders = ThreadPoolExecutor(config.cluster.loader_threads, "loader")
+        self._regions = RegionMaps(config.strategy, domains.pool)
+        self._with_source = config.opens_source and not (config.training.source_free and annotated)
+        self._rarity: RaritySampler | None = None
+        if config.training.source_sampling == "rarity" and self._with_source:
+            self._rarity = RaritySampler(domains.source, domains.classes.num_classes, config.seed)
+
+    def __call__(self, step: int) -> Batches:
+        """Source and target of a step. Raises DataError: a file is missing or damaged."""
+        return self._source(step), self._target(step)
+
+    def _source(self, step: int) -> Batch | None:
+        images, size = self._domains.source, self._config.training.source_batch
+        if not self._with_source:
+            return None
+        first = step * size
+        if self._rarity:
+            return self._batch(images, self._rarity.draw(first, size), images.label)
+        return self._batch(images, draw_ids(images.image_ids, self._config.seed, "source", first, size), images.label)
+
+    def _target(self, step: int) -> Batch | None:
+        annotated, images = self._annotated, self._domains.pool
+        if annotated is None:
+            return None
+        # Round steps are counted from the end of the warm-up, so that every image of the pool comes once an epoch.
+        step -= self._config.training.warmup_steps
+        size = self._config.training.target_batch
+        return self._batch(
+            images,
+            draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
+            lambda image_id: self._annotation(image_id, annotated[image_id]),
+        )
+
+    def _annotation(self, image_id: str, centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+        label_HW, noise = self._domains.pool.label(image_id), self._config.oracle.noise
+        height, width = label_HW.shape
+        regions = self._regions.of(image_id, (height, width))
+        if noise == NoiseConfig():
+            if self._config.strategy.acquisition == "full":
+                return label_HW
+            return regions.annotate(label_HW, centres)
+        return noisy_annotation(
+            label_HW,
+            centres,
+            regions.members,
+            noise,
+            flip_chances(noise.flips, self._domains.classes.num_classes),
+            lambda row, col: generator(self._config.seed, "oracle", image_id, row, col),
+        )
+
+    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
+        mine = chosen[worker_rank() :: num_workers()]
+        coming = self._loaders.map(images.image, mine), self._loaders.map(label, mine)
+        images_BHW3, labels_BHW = map(list, coming)
+        if self._config.training.label_resolution == "input":
+            labels_BHW = [
+                resize_label(label_HW, image_HW3.shape[:2])
+                for label_HW, image_HW3 in zip(labels_BHW, images_BHW3, strict=True)
+            ]
+        stacked = (torch.from_numpy(np.stack(arrays)) for arrays in (images_BHW3, labels_BHW))
+        pixels, classes = (tensor.pin_memory() if self._pinned else tensor for tensor in stacked)
+        return Batch(pixels, classes, mine)
+
+
+def drawn_ahead(draw: Callable[[int], Batches], steps: Sequence[int]) -> Iterator[tuple[int, Batches]]:
+    """Each step and its batches; a thread draws the next step's while the caller works on this one's.
+
+    Args:
+        draw: called in the steps' order, once for each, always from the same thread.
+        steps: to be taken.
+
+    Raises:
+        Whatever `draw` raises, at the step that it was called for.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = (thread.submit(draw, step) for step in steps)
+        batches = next(coming, None)
+        for step in steps:
+            assert batches
+            following = next(coming, None)
+            yield step, batches.result()
+            batches = following

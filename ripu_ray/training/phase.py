@@ -1,0 +1,211 @@
+"""One phase of training, in one process or in each of several that torch.distributed joins.
+
+L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target); the warm-up has the source's
+part only, source-free training the target's. Each mean is over the whole batch, however it is spread over workers:
+every worker contributes its sum over the global count. What a step sees depends on (seed, step) alone, so a phase may
+stop and go on anywhere.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ripu_ray.config import Config, TrainingConfig
+from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
+from ripu_ray.core.randomness import generator
+from ripu_ray.data.loading import Domains
+from ripu_ray.errors import NonFiniteError, StoppedError
+from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.pretrained import load_pretrained
+from ripu_ray.runs.grid import schedule_steps
+from ripu_ray.runs.record import Losses
+from ripu_ray.training.batches import Batch, Draw, drawn_ahead
+from ripu_ray.training.checkpoint import (
+    Partial,
+    TrainingState,
+    identify,
+    load_partial,
+    load_training_state,
+    save_partial,
+)
+from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
+
+WrapStep = Callable[[nn.Module], nn.Module]
+"""How a step is made data-parallel, such as DistributedDataParallel."""
+
+
+class TrainingStep(nn.Module):
+    """The loss of one step as a module, so that one forward pass of DistributedDataParallel is one step."""
+
+    def __init__(self, network: nn.Module, training: TrainingConfig) -> None:
+        super().__init__()
+        self.network = network
+        self._training = training
+
+    def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to differentiate, scaled so that its gradient's mean over workers is right, and each global mean."""
+        training = self._training
+        terms = {}
+        if source is not None:
+            logits = self._logits(source)
+            terms["source_cross_entropy"] = (1.0, cross_entropy(logits, source.labels_BHW))
+            terms["consistency"] = (training.consistency_weight, consistency(logits, source.labels_BHW))
+        if target is not None:
+            logits = self._logits(target)
+            terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
+            terms["negative_learning"] = (
+                training.negative_weight,
+                negative_learning(logits, training.negative_threshold),
+            )
+        loss = torch.zeros((), device=logits.device)
+        means = {}
+        for name, (weight, term) in terms.items():
+            count, total = _global_sums(term)
+            loss = loss + weight * term.total * (num_workers() / count)
+            means[name] = total / count
+        means["total"] = torch.stack([terms[name][0] * mean for name, mean in means.items()]).sum()
+        return loss, means
+
+    def _logits(self, batch: Batch) -> Tensor:
+        training, images_B3HW = self._training, to_input(batch.images_BHW3, batch.images_BHW3.device)
+        if training.channels_last:
+            images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            logits: Tensor = self.network(images_B3HW)
+        size = batch.labels_BHW.shape[-2:]
+        # The losses need float32, and planes of their own for each class.
+        return F.interpolate(logits.float().contiguous(), size=size, mode="bilinear", align_corners=True)
+
+
+def train(
+    job: TrainingJob, domains: Domains, device: str, on_step: OnStep, wrap: WrapStep = lambda step: step
+) -> Losses:
+    """Take the job's steps, those that `job.partial` has not seen yet, and write its checkpoint (worker 0 does).
+
+    The state in the middle is written to `job.partial` every `training.checkpoint_every` steps, and when the job is
+    asked to stop. It stays there until the stage is committed.
+
+    Args:
+        job: what to do.
+        domains: the data that `job.config` names.
+        device: "cpu" or "cuda...".
+        on_step: called after each step with the number of this phase's steps that are done.
+        wrap: makes the step data-parallel; called on every worker.
+
+    Returns:
+        The mean of each loss over the phase; empty for no steps.
+
+    Raises:
+        NonFiniteError: names phase, step and images. What is not finite is never written.
+        StoppedError: `job.stop` was made, and what was done so far is written.
+        DataError: `job.partial` is damaged or of another phase (`find_fault` tells before), or a file of weights that
+            `model` names does not fit.
+    """
+    config = job.config
+    torch.set_num_threads(config.cluster.threads)
+    network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
+    if config.training.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.training.compile:
+        # In place: a compiled copy would put `_orig_mod.` before the names of the state dict. One program a size.
+        network.compile(dynamic=False)
+    optimiser = _optimiser(network, config.training)
+    identity = identify(job)
+    partial = load_partial(job, identity)
+    step = partial.state.step if partial else -1
+    if largest(step, device) != -largest(-step, device):
+        partial = None  # a worker does not see it, or sees an older one
+    state = partial.state if partial else load_training_state(job.start) if job.start else None
+    if state:
+        state.restore(network, optimiser, job.partial if partial else job.start or job.output)
+    else:
+        load_pretrained(network, config.model)
+    step_module = wrap(TrainingStep(network, config.training).train())
+    draw = Draw(config, domains, device, job.annotated)
+    sums: dict[str, float] = defaultdict(float, partial.sums if partial else {})
+    first, last = partial.state.step if partial else job.first_step, job.first_step + job.num_steps
+    place = f"{job.phase}, before step {first}"
+    for step, batches in drawn_ahead(draw, range(first, last)):
+        source, target = (batch and batch.to(device) for batch in batches)
+        images = ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
+        place = f"{job.phase}, step {step}, images {images}"
+        _set_rate(optimiser, config, step)
+        optimiser.zero_grad(set_to_none=True)
+        seed_dropout(config.seed, step)
+        loss, means = step_module(source, target)
+        loss.backward()
+        optimiser.step()
+        # Looked at after all of the step is on its way to the GPU, which would else wait meanwhile.
+        for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
+            if not math.isfinite(mean):
+                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
+            sums[name] += mean
+        on_step(step + 1 - job.first_step)
+        # At the end of the phase its own checkpoint is next.
+        if step + 1 < last:
+            stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
+            if stopped or (step + 1 - job.first_step) % config.training.checkpoint_every == 0:
+                state = _finite_state(network, optimiser, step + 1, place, device)
+                if worker_rank() == 0:
+                    save_partial(job, identity, Partial(state, dict(sums)))
+            if stopped:
+                raise StoppedError(f"{job.phase} stopped after step {step}")
+    state = _finite_state(network, optimiser, last, place, device)
+    if worker_rank() == 0:
+        state.save(job.output)
+    return {name: value / job.num_steps for name, value in sums.items()}
+
+
+def _finite_state(
+    network: nn.Module, optimiser: torch.optim.Optimizer, step: int, place: str, device: str
+) -> TrainingState:
+    """The state after `step` steps, for worker 0 to write. Raises NonFiniteError, on all workers, with the place."""
+    # Others read the weights, and know nothing of channels_last.
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    state = TrainingState(weights, optimiser.state_dict(), step)
+    if any_worker(not state.is_finite(), device):
+        raise NonFiniteError(f"{place}: a weight, or what the optimiser keeps of it, is NaN or infinite")
+    return state
+
+
+def seed_dropout(seed: int, step: int) -> None:
+    """Make what a step drops a function of seed, step and worker; dropout takes torch's global random state alone."""
+    torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
+
+
+def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
+    """Count (at least 1, so that an empty mean is 0) and detached total over all workers."""
+    sums = torch.stack([term.count.to(torch.float64), term.total.detach().to(torch.float64)])
+    if dist.is_initialized():
+        dist.all_reduce(sums)
+    return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
+
+
+def _optimiser(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
+    head = {id(parameter) for parameter in network.head.parameters()}  # type: ignore[union-attr]
+    groups = [
+        {"params": [p for p in network.parameters() if id(p) not in head], "rate_factor": 1.0},
+        {"params": [p for p in network.parameters() if id(p) in head], "rate_factor": training.head_rate_factor},
+    ]
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay)
+
+
+def poly_rate(base_rate: float, step: int, horizon: int, power: float) -> float:
+    """base_rate * (1 - step / horizon) ** power, 0 from the horizon on. Source: paper.md, the recipe."""
+    return base_rate * float(max(0.0, 1 - step / horizon) ** power)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, config: Config, step: int) -> None:
+    training = config.training
+    rate = poly_rate(training.learning_rate, step, schedule_steps(config), training.power)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["rate_factor"]

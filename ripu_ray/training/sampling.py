@@ -1,0 +1,116 @@
+"""Which images a step sees, a function of the seed and the position alone."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.core.randomness import generator
+from ripu_ray.data.images import ImageSet
+from ripu_ray.errors import DataError
+
+SUB_EPOCH = 3000
+"""Images after which the classes' shares are counted anew. Source: paper.md, "Data facts that bite"."""
+
+
+def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
+    """The `count` images from position `first` on of an endless sequence of seeded permutations."""
+    chosen = []
+    for position in range(first, first + count):
+        epoch, index = divmod(position, len(image_ids))
+        order = generator(seed, "order", purpose, epoch).permutation(len(image_ids))
+        chosen.append(image_ids[int(order[index])])
+    return tuple(chosen)
+
+
+class RaritySampler:
+    """Images by the rarity of their classes, in sub-epochs of 3,000.
+
+    Each image of a sub-epoch is found in two steps: a class is drawn with weight 1 / log(1.01 + its share of the
+    classes of the images drawn before), then the next of the images that have this class, in a random order that
+    starts again when it ends. Classes that no image has are never drawn.
+
+    Args:
+        images: every label of them is read once in each process, in threads.
+        num_classes: of the labels.
+        seed: of the run.
+    """
+
+    def __init__(self, images: ImageSet, num_classes: int, seed: int) -> None:
+        self._image_ids, self._seed = images.image_ids, seed
+        self._presence_NC = _find_classes_once(images, num_classes)  # type: ignore[arg-type]  # hashed by identity
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def draw(self, first: int, count: int) -> tuple[str, ...]:
+        """The `count` images from position `first` on of an endless sequence."""
+        chosen = []
+        for position in range(first, first + count):
+            epoch, index = divmod(position, SUB_EPOCH)
+            if epoch != self._epoch:
+                rng = generator(self._seed, "rarity", epoch)
+                self._epoch, self._order = epoch, rarity_order(self._presence_NC, SUB_EPOCH, rng)
+            chosen.append(self._image_ids[int(self._order[index])])
+        return tuple(chosen)
+
+
+def find_classes(images: ImageSet, num_classes: int) -> NDArray[np.bool_]:
+    """Which classes each image has.
+
+    Args:
+        images: N of them.
+        num_classes: C.
+
+    Returns:
+        (N, C) bool, not to be written to.
+
+    Raises:
+        DataError: names a label that is damaged.
+    """
+
+    def present(image_id: str) -> NDArray[np.bool_]:
+        counts = np.bincount(images.label(image_id).ravel(), minlength=IGNORE_LABEL + 1)
+        return counts[:num_classes] > 0
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        return np.stack(list(threads.map(present, images.image_ids)))
+
+
+_find_classes_once = lru_cache(maxsize=1)(find_classes)
+"""The phases of a run share one image set."""
+
+
+def rarity_order(presence_NC: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """One sub-epoch.
+
+    Args:
+        presence_NC: (N, C), which classes each image has.
+        count: images to draw.
+        rng: of this sub-epoch.
+
+    Returns:
+        (count,) indices of images.
+
+    Raises:
+        DataError: no image has any class.
+
+    Source: paper.md, "Data facts that bite"; tests/training/test_sampling.py compares with a transcription.
+    """
+    classes = np.flatnonzero(presence_NC.any(axis=0))
+    if not classes.size:
+        raise DataError("no source image has any class: there is nothing to sample")
+    queues = {int(class_id): rng.permutation(np.flatnonzero(presence_NC[:, class_id])) for class_id in classes}
+    taken = dict.fromkeys(queues, 0)
+    seen_C = np.zeros(presence_NC.shape[1])
+    order = np.empty(count, np.int64)
+    for index in range(count):
+        weights = 1 / np.log(1.01 + seen_C[classes] / max(seen_C.sum(), 1))
+        class_id = int(rng.choice(classes, p=weights / weights.sum()))
+        queue = queues[class_id]
+        order[index] = queue[taken[class_id] % len(queue)]
+        taken[class_id] += 1
+        seen_C += presence_NC[order[index]]
+    return order

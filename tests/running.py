@@ -1,0 +1,63 @@
+"""Running trials in tests, and comparing what they leave behind."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from ripu_ray.config import Config
+from ripu_ray.data.loading import open_domains
+from ripu_ray.distributed.execution import execute_trial, execute_warmup
+from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.record import Losses
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.local import LocalFineTuner
+from ripu_ray.training.checkpoint import TrainingState, load_training_state
+from ripu_ray.training.job import TrainingJob
+
+COMMITTED = ("purchase.parquet", "purchase.json", "record.json", "weights.pt")
+
+
+def run_all(folder: Path, config: Config) -> RunFolder:
+    """Run every warm-up and trial of a configuration in this process, one after the other."""
+    run = RunFolder.create(folder, config)
+    for key in run.warmups:
+        execute_warmup(run, key, ignore)
+    for trial_id in run.trials:
+        execute_trial(run, trial_id, ignore)
+    return run
+
+
+def ignore(progress: Progress) -> None:
+    """Nobody watches."""
+
+
+def ignore_steps(done: int) -> None:
+    """Nobody counts."""
+
+
+def committed(run: RunFolder, names: tuple[str, ...] = COMMITTED) -> dict[str, bytes]:
+    """Every committed file of a run by its path in the run folder."""
+    files = [path for path in sorted(run.path.rglob("*")) if path.name in names]
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in files}
+
+
+def trained(config: Config, output: Path, num_steps: int = 4) -> tuple[TrainingState, Losses]:
+    """What a few steps on source and target, with one region bought in each image, come to in this process."""
+    annotated = {image_id: np.array([[9, 9]], np.int32) for image_id in open_domains(config.data).pool.image_ids}
+    job = TrainingJob(config, 0, num_steps, None, output, "round 0", annotated)
+    losses = LocalFineTuner(config).fit(job, ignore_steps)
+    return load_training_state(output), losses
+
+
+def dying(report: OnProgress, grave: Path) -> OnProgress:
+    """`report`, which once, when round 1 is evaluated, kills its process and leaves a file `grave`."""
+
+    def deadly(progress: Progress) -> None:
+        report(progress)
+        if (progress.round, progress.phase) == (1, "evaluate") and not grave.exists():
+            grave.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return deadly
