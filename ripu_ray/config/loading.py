@@ -18,6 +18,7 @@ from ripu_ray.config.sections import (
     ClusterConfig,
     ModelConfig,
     OracleConfig,
+    StoppingConfig,
     StrategyConfig,
     SweepConfig,
     TrackingConfig,
@@ -38,6 +39,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
+    stopping: StoppingConfig = StoppingConfig()
     oracle: OracleConfig = OracleConfig()
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()

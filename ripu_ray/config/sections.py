@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     JsonValue,
@@ -30,6 +31,7 @@ from ripu_ray.config.fields import (
     Weight,
     Window,
 )
+from ripu_ray.config.registry import STOPPING_RULES
 from ripu_ray.config.safe_yaml import read_yaml
 
 Mode = Literal["region", "pixel"]
@@ -179,6 +181,15 @@ class StrategyConfig(Section):
     def radius(self) -> int:
         """(window - 1) / 2, in pixels."""
         return self.window // 2
+
+
+class StoppingConfig(Section):
+    """When a trial ends before its last round."""
+
+    rule: Annotated[str, AfterValidator(STOPPING_RULES.check)] | None = None
+    """Name of a stopping rule, looked at after each round; None: all rounds are run."""
+    min_gain: Annotated[float, Number] = Field(0.005, ge=0, le=1)
+    """Of `small_gain`: mIoU, in [0, 1], that a round has to add."""
 
 
 class NoiseConfig(Section):

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import Patience, each, first_line, own_error
 from ripu_ray.errors import ClusterError
-from ripu_ray.runs.event_log import Warn
+from ripu_ray.runs.event_log import Event, Warn
 
 BATCH = 8
 """Items a call: one call costs about 1 ms, so that it disappears beside the forward passes."""
@@ -132,7 +132,7 @@ class ScorerPool:
                 if self._failed_starts > self._cluster.max_failures:
                     why = f"{self._failed_starts} scorers died while they started: {first_line(error)}"
                     raise ClusterError(why) from None
-                self._warn("a scorer died while it started; another one is started")
+                self._warn("a scorer died while it started; another one is started", Event.SCORER_DIED)
                 self._add(1)
             except RayTaskError as error:
                 raise own_error(error) from None
@@ -143,7 +143,10 @@ class ScorerPool:
     def _replace(self, actor: Any, num_lost: int) -> None:
         node = self._nodes.pop(actor)
         left = f", {len(self._nodes)} go on" if self._nodes else ""
-        self._warn(f"a scorer on node {node} died: {num_lost} images are asked again; another one is started{left}")
+        self._warn(
+            f"a scorer on node {node} died: {num_lost} images are scored again; another one is started{left}",
+            Event.SCORER_DIED,
+        )
         if not self._starting:
             self._patience = self._wait_for(1)
         self._add(1)

@@ -19,7 +19,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
 from ripu_ray.distributed.pool import ScorerPool
-from ripu_ray.runs.event_log import Warn, unheard
+from ripu_ray.runs.event_log import Warn, ignore_warning
 from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
@@ -77,7 +77,7 @@ class RayScorer:
         warn: is told who died, what is repeated, and what is waited for.
     """
 
-    def __init__(self, config: Config, keep: bool, share: int = 1, warn: Warn = unheard) -> None:
+    def __init__(self, config: Config, keep: bool, share: int = 1, warn: Warn = ignore_warning) -> None:
         self._config, self._keep, self._share = config, keep, share
         domains = open_domains(config.data)
         self._validation_ids, self._num_classes = domains.validation.image_ids, domains.classes.num_classes

@@ -26,11 +26,12 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
-from ripu_ray.runs.run_folder import StageFolder, TrialFolder
+from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.validate import Plausibility
 from ripu_ray.simulation.allocation import allocate
 from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
+from ripu_ray.simulation.stopping import make_rule
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import find_fault
 from ripu_ray.training.job import TrainingJob
@@ -113,7 +114,7 @@ def run_trial(
     records = [warmup.read()]
     # Trackers hear of every round, committed before or not: a crash may have come between a commit and its log.
     tracker.log_round(records[-1], warmup.seconds())
-    previous = warmup
+    previous, rule, reason = warmup, make_rule(trial.config.stopping), None
     for round_index in range(strategy.rounds):
         stage = folder.stage(round_index)
         if not stage.is_committed():
@@ -124,9 +125,19 @@ def run_trial(
             ledger.check_record(round_index, records[-1])
         tracker.log_round(records[-1], stage.seconds())
         previous = stage
+        if rule and (reason := rule.should_stop(records)):
+            break
     bench.scorer.release()
-    bench.report(Progress(trial.trial_id, "done", strategy.rounds - 1, records[-1].step, _curve(records)))
+    folder.finish(Ending(len(records) - 1, reason or ""))
+    if reason:
+        left = records[-1].budget_pixels - records[-1].spent_pixels
+        bench.report(_done(trial, records, f"stopped after round {records[-1].round}: {reason}; {left} pixels unspent"))
+    bench.report(_done(trial, records))
     return records
+
+
+def _done(trial: Trial, records: list[RoundRecord], note: str = "") -> Progress:
+    return Progress(trial.trial_id, "done", records[-1].round, records[-1].step, _curve(records), note)
 
 
 def _run_round(

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.distributed.execution import execute_trial
+from tests.running import execute_trial
 from ripu_ray.errors import InputError, RunFolderError
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.run_folder import RunFolder

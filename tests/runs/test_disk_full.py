@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.distributed.execution import execute_trial, execute_warmup
+from tests.running import execute_trial, execute_warmup
 from ripu_ray.errors import StorageError
 from ripu_ray.reporting.figures import write_curves
 from ripu_ray.reporting.results import collect, write_tables

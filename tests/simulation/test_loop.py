@@ -12,13 +12,12 @@ from ripu_ray.config import Config, load_config
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import cover
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.errors import NonFiniteError, RunFolderError
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.running import committed, ignore, run_all
+from tests.running import committed, execute_trial, ignore, run_all
 
 
 @pytest.fixture(scope="module")
