@@ -14,7 +14,7 @@ from tests.conftest import TINY
 WRITER = """
 import sys
 from pathlib import Path
-from ripu_ray.runs.event_log import EventLog
+from ripu_ray.runs.event_log import EventLog, Progress
 events = EventLog(Path(sys.argv[1]), sys.argv[2], lambda progress: None)
 for index in range(200):
     events(Progress(sys.argv[2], "train", 0, index, note="x" * 5000))
