@@ -92,18 +92,13 @@ class ScorerPool:
             for answer in self._await(running):
                 actor, batch = running.get(answer, (None, []))
                 if not batch:
-                    continue  # went with an actor that died, below
+                    continue  # the batch of an actor that died, handled below
                 try:
                     value = ray.get(answer)
                 except RayActorError:
-                    lost = []
-                    for theirs in [ref for ref, (owner, _) in running.items() if owner == actor]:
-                        _, batch = running.pop(theirs)
-                        try:
-                            yield batch, ray.get(theirs)
-                        except RayActorError:
-                            lost.append(batch)
-                    # One by one from now on, so that an image which kills its actor is found: the one it was at.
+                    lost: list[list[Item]] = []
+                    yield from _answered(actor, running, lost)
+                    # One item at a time from now on: this finds the image that kills its actor.
                     again.extend([item] for batch in lost for item in batch)
                     deaths.update(map(name, lost[0]))
                     self._give_up(deaths)
@@ -164,6 +159,18 @@ class ScorerPool:
         (name, number), *_ = deaths.most_common(1)
         if number > self._cluster.max_failures:
             raise ClusterError(f"image {name}: its scoring actor died {number} times; given up")
+
+
+def _answered(
+    actor: Any, running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]], lost: list[list[Item]]
+) -> Iterator[tuple[list[Item], Any]]:
+    """Remove a dead actor's batches from `running`: yield those that it had answered, append the others to `lost`."""
+    for reference in [reference for reference, (owner, _) in running.items() if owner == actor]:
+        _, batch = running.pop(reference)
+        try:
+            yield batch, ray.get(reference)
+        except RayActorError:
+            lost.append(batch)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
