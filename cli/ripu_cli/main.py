@@ -13,6 +13,7 @@ import typer
 
 from ripu_cli import jobs
 from ripu_cli.options import ConfigOption, SetOption, Shared, with_shared_options
+from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.errors import InputError, RemoteError, RipuError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def sweep(
     windows: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd: 3,9.")] = None,
     acquisitions: Annotated[
         str | None,
-        typer.Option(help="ripu, impurity, uncertainty, entropy, margin, confidence, random; source_only, full."),
+        typer.Option(help=f"{', '.join(ACQUISITIONS.names())}; source_only, full."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="0,1,2.")] = None,
     vary: Annotated[

@@ -31,14 +31,24 @@ from ripu_ray.config.fields import (
     Weight,
     Window,
 )
-from ripu_ray.config.registry import STOPPING_RULES
+from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
 from ripu_ray.config.safe_yaml import read_yaml
 
 Mode = Literal["region", "pixel"]
-AcquisitionName = Literal["ripu", "impurity", "uncertainty", "entropy", "margin", "confidence", "random"]
 Reference = Literal["source_only", "full"]
 """What strategies are measured by: training on for as many steps, with nothing or with everything bought."""
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
+
+
+def _known_acquisition(name: str) -> str:
+    names = (*ACQUISITIONS.names(), *REFERENCES)
+    if name not in names:
+        raise ValueError(f"unknown acquisition {name!r}: expected {', '.join(names)}")
+    return name
+
+
+AcquisitionName = Annotated[str, AfterValidator(_known_acquisition)]
+"""Name of a registered acquisition function, or of a reference."""
 Shape = Literal["sliding", "grid", "superpixels"]
 Allocation = Literal["per_image", "pool"]
 WandbMode = Literal["auto", "offline", "online", "disabled"]
@@ -147,7 +157,7 @@ class StrategyConfig(Section):
     shape: Shape = "sliding"
     """sliding: windows anywhere. grid: windows side by side, from the top left corner. superpixels: regions that follow
     the picture's edges, about as large as a window; they need scikit-image, the extra `superpixels`."""
-    acquisition: AcquisitionName | Reference = "ripu"
+    acquisition: AcquisitionName = "ripu"
     allocation: Allocation = "per_image"
     """per_image: each image has its own budget. pool: the same total goes to the best scores of the whole pool."""
     power: Annotated[float, Number, Field(gt=0, le=1000)] | None = None
@@ -233,7 +243,7 @@ class SweepConfig(Section):
     budgets: tuple[BudgetField, ...] = ()
     modes: tuple[Mode, ...] = ()
     windows: tuple[Window, ...] = ()
-    acquisitions: tuple[AcquisitionName | Reference, ...] = ()
+    acquisitions: tuple[AcquisitionName, ...] = ()
     seeds: tuple[Seed, ...] = ()
     vary: Annotated[dict[str, Values], BeforeValidator(_varied)] = Field({})
     """Any other setting of data, model, training, strategy or oracle by its dotted key: its values."""

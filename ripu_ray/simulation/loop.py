@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent, allowed_pixels, annotation_seconds
+from ripu_ray.core.budget import Spent, allowance, annotation_seconds
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
@@ -225,13 +225,8 @@ def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, ben
     requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in pool.image_ids)
     if strategy.allocation == "per_image":
         return bench.scorer.score(weights, round_index, requests)
-    allowed = allowed_pixels(
-        strategy.budget,
-        map(pool.label_size, pool.image_ids),
-        rounds=strategy.rounds,
-        round_index=round_index,
-        spent_pixels=ledger.spent.pixels,
-    )
+    sizes = [pool.label_size(image_id) for image_id in pool.image_ids]
+    allowed = allowance(strategy, sizes, round_index, ledger.spent.pixels).pixels or 0
     return allocate(list(requests), allowed, partial(bench.scorer.score, weights, round_index))
 
 
