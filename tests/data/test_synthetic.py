@@ -7,9 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from ripu_ray.config import SyntheticData
 from ripu_ray.data.loading import Domains, open_domains
-from ripu_ray.data.synthetic.images import SyntheticImages
+from ripu_ray.data.synthetic.images import SyntheticData, SyntheticImages
 from ripu_ray.data.synthetic.palettes import shifted
 from ripu_ray.data.synthetic.scenes import CLASSES, PERSON, POLE, SIGN
 
@@ -25,7 +24,7 @@ def digest(images: SyntheticImages, image_id: str) -> str:
 
 def test_another_process_draws_the_same_pictures() -> None:
     code = (
-        "from tests.data.test_synthetic import digest; from ripu_ray.data.synthetic import SyntheticImages; "
+        "from tests.data.test_synthetic import digest; from ripu_ray.data.synthetic.images import SyntheticImages; "
         "print(digest(SyntheticImages('target', 'val', 5, (96, 128), 3), 'target/val/00004'))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
