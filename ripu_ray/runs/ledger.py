@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.files import digest, replace_file
-from ripu_ray.runs.validate import Plausibility, Rows
 from ripu_ray.runs.record import RoundRecord
-from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.runs.selections import PackedSelections, Selection
+from ripu_ray.runs.validate import Plausibility, Rows
+from ripu_ray.storage.checksums import read_json, write_json
+from ripu_ray.storage.files import digest, replace_file
 
 _SCHEMA = pa.schema(
     [

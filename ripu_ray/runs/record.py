@@ -42,4 +42,3 @@ class RoundRecord:
     boundary_pixels: int = 0
     annotation_s: float = 0.0
     bought: dict[str, int] = field(default_factory=dict)
-

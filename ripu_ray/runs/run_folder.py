@@ -24,12 +24,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.files import digest, find_stranger, is_leftover, remove_leftovers
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
+from ripu_ray.runs.interrupt import STOP, StopRequest
 from ripu_ray.runs.lock import LOCK
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
-from ripu_ray.runs.interrupt import STOP, StopRequest
+from ripu_ray.storage.files import digest, find_stranger, is_leftover, remove_leftovers
 
 _T = TypeVar("_T")
 _RECORD, _SECONDS = TypeAdapter(RoundRecord), TypeAdapter(dict[str, float])

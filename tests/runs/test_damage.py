@@ -14,14 +14,13 @@ import pytest
 import torch
 
 from ripu_ray.config import Config, load_config
-from tests.running import execute_trial
 from ripu_ray.errors import InputError, RunFolderError
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.storage.files import digest
 from tests.conftest import TINY
-from tests.running import ignore, run_all
+from tests.running import execute_trial, ignore, run_all
 
 Harm = Callable[[bytes], bytes]
 
