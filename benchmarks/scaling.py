@@ -119,7 +119,8 @@ def stub(cost_s: float, regions: int) -> type:
         def score(self, weights: Any, round_index: int, requests: Sequence[ScoreRequest]) -> PackedSelections:
             time.sleep(cost_s * len(requests))
             pixels, void_pixels, boundary_pixels = self._counts
-            bought = self._centres, self._scores, pixels, void_pixels, boundary_pixels
+            class_pixels = pixels.sum(keepdims=True)[None]
+            bought = self._centres, self._scores, pixels, void_pixels, boundary_pixels, class_pixels
             return PackedSelections.pack([Selection(request.image_id, *bought) for request in requests])
 
     return Stub

@@ -18,7 +18,7 @@ from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 
-COMMITTED = ("purchase.parquet", "purchase.json", "record.json", "weights.pt")
+COMMITTED = ("purchase.parquet", "purchase.json", "classes.json", "record.json", "weights.pt")
 
 
 def execute_warmup(run: RunFolder, key: str, report: OnProgress) -> RoundRecord:

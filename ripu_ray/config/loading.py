@@ -52,7 +52,7 @@ class Config(Section):
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
         default_factory=_default_data
     )
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)  # it looks its name up, so not before this is imported
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
     stopping: StoppingConfig = StoppingConfig()

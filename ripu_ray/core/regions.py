@@ -43,6 +43,11 @@ class Regions(Protocol):
     def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
         """(n,) pixels of each region, void ones among them, and the length of the outlines inside."""
 
+    def class_pixels(
+        self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
+    ) -> NDArray[np.int64]:
+        """(n, C) labelled pixels of each class in each of these regions."""
+
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
         """(H, W), True where no further centre may be, and the largest region that is left.
 
@@ -106,6 +111,19 @@ class Windows:
     def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
         """See `Regions`."""
         return (*region_pixels(label_HW, centres, self._radius), region_boundary(label_HW, centres, self._radius))
+
+    def class_pixels(
+        self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
+    ) -> NDArray[np.int64]:
+        """See `Regions`."""
+        radius = self._radius
+        padded_HW = np.pad(label_HW, radius, constant_values=IGNORE_LABEL)
+        offset_K = np.arange(2 * radius + 1)
+        row_nK, col_nK = (axis_n[:, None] + offset_K for axis_n in centres.astype(np.int64).T)
+        label_nM = padded_HW[row_nK[:, :, None], col_nK[:, None, :]].reshape(len(centres), len(offset_K) ** 2)
+        return _count_classes(
+            np.broadcast_to(np.arange(len(centres))[:, None], label_nM.shape), label_nM, len(centres), num_classes
+        )
 
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
         """See `Regions`. A window is counted as a whole one, wherever it is: a cut one never takes more."""
@@ -184,6 +202,12 @@ class Cells:
         pixels, void_pixels, boundary_pixels = (count_R[ids].astype(np.uint32) for count_R in counts)
         return pixels, void_pixels, boundary_pixels
 
+    def class_pixels(
+        self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
+    ) -> NDArray[np.int64]:
+        """See `Regions`."""
+        return _count_classes(self._region_HW, label_HW, len(self._size_R), num_classes)[self._ids(centres)]
+
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
         """See `Regions`."""
         free_R = np.ones(len(self._size_R), np.bool_) if most is None else self._size_R <= most
@@ -199,9 +223,7 @@ class Cells:
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
         """See `Regions`. On the CPU; the reference has no such regions, so `parity` changes nothing."""
-        label_N = predicted_HW.cpu().numpy().ravel().astype(np.int64)
-        index_N = self._region_HW.ravel() * np.int64(num_classes) + label_N
-        count_RC = np.bincount(index_N, None, num_classes * len(self._size_R)).reshape(-1, num_classes)
+        count_RC = _count_classes(self._region_HW, predicted_HW.cpu().numpy(), len(self._size_R), num_classes)
         share_CR = torch.from_numpy(count_RC.T / self._size_R)
         impurity_R = normalised_entropy(share_CR).numpy()
         impurity_R[(count_RC == self._size_R[:, None]).any(axis=1)] = 0
@@ -217,6 +239,15 @@ class Cells:
     def _sums(self, values_HW: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
         sums_R = np.bincount(self._region_HW.ravel(), values_HW.ravel(), len(self._size_R))
         return sums_R.astype(np.float64)
+
+
+def _count_classes(
+    region: NDArray[np.integer], label: NDArray[np.uint8], num_regions: int, num_classes: int
+) -> NDArray[np.int64]:
+    """(num_regions, num_classes) pixels of each class in each region; both arrays have one shape, void is left out."""
+    inside = label < num_classes
+    index_N = region[inside].astype(np.int64) * num_classes + label[inside]
+    return np.bincount(index_N, minlength=num_regions * num_classes).reshape(num_regions, num_classes)
 
 
 def grid_map(size: tuple[int, int], window: int) -> NDArray[np.int32]:

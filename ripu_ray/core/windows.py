@@ -85,7 +85,7 @@ def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, pari
 
 
 def normalised_entropy(share_CM: Tensor) -> Tensor:
-    """-sum_c f_c log(f_c + 1e-6) / log C of shares f (C, M): (M,), the impurity of RIPU; one class: slightly below 0."""
+    """-sum_c f_c log(f_c + 1e-6) / log C of shares f (C, M): (M,), the impurity of RIPU."""
     terms_CM = torch.add(share_CM, EPSILON).log_().mul_(share_CM)
     return terms_CM.sum(dim=0).neg_() / math.log(share_CM.shape[0])
 

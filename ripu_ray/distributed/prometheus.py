@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 from ray.util.metrics import Counter, Gauge
 
 from ripu_ray.runs.event_log import Event, OnProgress, Progress
@@ -125,10 +123,6 @@ class CountedScorer:
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""
         return self._scorer.evaluate(weights)
-
-    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
-        """See `Scorer`."""
-        return self._scorer.count_classes(requests)
 
     def release(self) -> None:
         """See `Scorer`."""

@@ -6,7 +6,7 @@ Plain Python over three protocols. Whatever was not committed is done again and 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import floor
 from pathlib import Path
@@ -53,10 +53,11 @@ class Workbench:
 
 @dataclass(frozen=True)
 class _Bought:
-    """What there is to train on: None for nothing, with the digest of the last purchase."""
+    """What there is to train on: None for nothing, with its cost, its classes and the digest of the last purchase."""
 
-    annotated: Mapping[str, NDArray[np.int32]] | None = None
-    spent: Spent = field(default_factory=Spent)
+    annotated: Mapping[str, NDArray[np.int32]] | None
+    spent: Spent
+    class_pixels_C: NDArray[np.int64]
     sha256: str = ""
 
 
@@ -87,8 +88,7 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
 
     losses, confusion = _train(job, bench, seconds, report)
     bench.scorer.release()
-    bought_C = np.zeros(bench.domains.classes.num_classes, np.int64)
-    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _Bought(), bought_C)
+    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _nothing(bench.domains))
     stage.commit(record, seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
@@ -178,20 +178,21 @@ def _run_round(
         stop=bench.stop,
     )
     losses, confusion = _train(job, bench, seconds, report)
-    with _timed(seconds, "count"):
-        requests = (ScoreRequest(*item) for item in (bought.annotated or {}).items())
-        bought_C = bench.scorer.count_classes(request for request in requests if len(request.centres_N2))
-    record = _record(job, round_index, bench.domains, confusion, losses, bought, bought_C)
+    record = _record(job, round_index, bench.domains, confusion, losses, bought)
     stage.commit(record, seconds)
 
 
 def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains) -> _Bought:
     if config.strategy.acquisition == "source_only":
-        return _Bought()
+        return _nothing(domains)
     if config.strategy.acquisition == "full":
         everything = WholePool(domains.pool, config.strategy.radius)
-        return _Bought(everything, everything.spent(domains.pool))
-    return _Bought(ledger.annotated(), ledger.spent, ledger.digest(round_index))
+        return _Bought(everything, *everything.count(domains.pool, domains.classes.num_classes))
+    return _Bought(ledger.annotated(), ledger.spent, ledger.class_pixels(), ledger.digest(round_index))
+
+
+def _nothing(domains: Domains) -> _Bought:
+    return _Bought(None, Spent(), np.zeros(domains.classes.num_classes, np.int64))
 
 
 def _train(
@@ -237,7 +238,6 @@ def _record(
     confusion_CC: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     losses: Losses,
     bought: _Bought,
-    bought_C: NDArray[np.int64],
 ) -> RoundRecord:
     sizes = [height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids)]
     budget, spent = job.config.strategy.budget, bought.spent
@@ -259,7 +259,7 @@ def _record(
         weights_sha256=digest(job.output),
         boundary_pixels=spent.boundary_pixels,
         annotation_s=annotation_seconds(job.config.oracle.cost, spent),
-        bought=dict(zip(domains.classes.names, bought_C.tolist(), strict=True)),
+        bought=dict(zip(domains.classes.names, bought.class_pixels_C.tolist(), strict=True)),
     )
 
 

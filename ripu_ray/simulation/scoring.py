@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ripu_ray.config import Config
 from ripu_ray.core.acquisition import Query
-from ripu_ray.core.metrics import IGNORE_LABEL, confusion_counts
+from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.modifiers import stochastic
 from ripu_ray.core.purchase import buy, score_image
 from ripu_ray.core.randomness import generator
@@ -18,7 +18,7 @@ from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.inference import predict
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
@@ -74,7 +74,11 @@ class ImageScorer:
             )
         except NonFiniteError as error:
             raise NonFiniteError(f"round {round_index}, image {image_id}: {error}") from None
-        return Selection(image_id, centres.astype(np.uint16), scores, *regions.costs(label, centres))
+        class_pixels = regions.class_pixels(label, centres, self._domains.classes.num_classes)
+        if request.prefix_pixels is None:
+            class_pixels = class_pixels.sum(axis=0, keepdims=True)
+        costs = regions.costs(label, centres)
+        return Selection(image_id, centres.astype(np.uint16), scores, *costs, class_pixels)
 
     def score_map(self, round_index: int, image_id: str) -> tuple[Tensor, Tensor]:
         """What choosing in a round starts from: (H, W) float32 scores, larger is better, and (H, W) predicted classes.
@@ -92,23 +96,13 @@ class ImageScorer:
             score = stochastic(score, strategy.power, generator(seed, "power", round_index, image_id))
         return score, maps.predicted_HW
 
-    def count_classes(self, requests: Sequence[ScoreRequest]) -> NDArray[np.int64]:
-        """Labelled pixels (C,) of each class in what was bought of these images before."""
-        total_C = np.zeros(self._domains.classes.num_classes, np.int64)
-        for request in requests:
-            label = self._domains.pool.label(request.image_id)
-            height, width = label.shape
-            bought = self._regions.of(request.image_id, (height, width)).annotate(label, request.centres_N2)
-            total_C += np.bincount(bought.ravel(), minlength=IGNORE_LABEL + 1)[: len(total_C)]
-        return total_C
-
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images. Raises NonFiniteError, with the image."""
         num_classes = self._domains.classes.num_classes
         total = np.zeros((num_classes, num_classes), np.int64)
         for image_id in image_ids:
             label = self._domains.validation.label(image_id)
-            image_13HW = to_input(self._domains.validation.image(image_id), self._device)[None]
+            image_13HW = self._network.to_input(self._domains.validation.image(image_id), self._device)[None]
             try:
                 predicted = predict(self._network, image_13HW, label.shape)
             except NonFiniteError as error:
@@ -123,6 +117,6 @@ class ImageScorer:
 
     @torch.inference_mode()
     def _logits(self, image_HW3: NDArray[np.uint8]) -> Tensor:
-        batch = to_input(image_HW3, self._device)[None]
+        batch = self._network.to_input(image_HW3, self._device)[None]
         logits: Tensor = self._network(batch)[0]
         return logits

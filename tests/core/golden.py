@@ -98,11 +98,11 @@ def num_regions(
 ) -> int:
     """How many regions of one image may be bought in a round, by the rule of the product."""
     window = 2 * radius + 1
-    windows = {"region": window, "pixel": window}
+    chosen = sections.Windows.model_construct(None, region=window, pixel=window)
     strategy = StrategyConfig.model_construct(
         budget=budget,
         mode=mode,
-        windows=sections.Windows.model_construct(None, **windows),
+        windows=chosen,
         rounds=rounds,
         parity=parity,
     )

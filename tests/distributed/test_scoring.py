@@ -51,8 +51,7 @@ def _requests(config: Config) -> list[ScoreRequest]:
 def _purchase(scorer: Scorer, config: Config, weights: Path, folder: Path) -> bytes:
     ledger = Ledger(folder, open_domains(config.data).pool.image_ids, 9)
     ledger.commit(0, scorer.score(weights, 0, _requests(config)))
-    counts_C = scorer.count_classes(ScoreRequest(image_id, centres) for image_id, centres in ledger.annotated().items())
-    assert counts_C.sum() + ledger.spent.void_pixels == ledger.spent.pixels
+    assert ledger.class_pixels().sum() + ledger.spent.void_pixels == ledger.spent.pixels
     return (folder / "round_00" / "purchase.parquet").read_bytes()
 
 
@@ -220,6 +219,7 @@ def test_a_region_travels_in_under_sixteen_bytes() -> None:
         np.full(number, 4225, np.uint32),
         np.zeros(number, np.uint32),
         np.full(number, 8320, np.uint32),
+        np.full((1, 19), 4225 * number // 19, np.int64),
     )
     packed = PackedSelections.pack([selection] * 8)
     arrays = [getattr(packed, name) for name in packed.__dataclass_fields__]
