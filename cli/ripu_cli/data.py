@@ -32,9 +32,12 @@ def check(config: Config, overlays: Path) -> list[str]:
         kind = Image.registered_extensions().get(overlays.suffix.lower())
         if kind not in ("PNG", "JPEG"):
             raise ConfigError(f"--overlays {overlays}: expected the name of a .png or .jpg file")
-        sheet = Image.fromarray(draw_overlays(domains))
-        replace_file(overlays, lambda file: sheet.save(file, format=kind))
-        typer.echo(f"pictures  {overlays}")
+        try:
+            sheet = Image.fromarray(draw_overlays(domains))
+            replace_file(overlays, lambda file: sheet.save(file, format=kind))
+            typer.echo(f"pictures  {overlays}")
+        except DataError as error:
+            typer.echo(f"pictures  {error}")
     typer.echo(f"faults    {len(faults)}")
     return faults
 

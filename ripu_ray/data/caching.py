@@ -87,7 +87,7 @@ def cached(
     """`images`, read through the cache in `folder`; None: `images`. The other arguments are what entries depend on."""
     if folder is None:
         return images
-    reading = {"reader": reader, "classes": classes.names, "input_size": input_size, "label_size": label_size}
+    reading = {"reader": reader, "classes": repr(classes), "input_size": input_size, "label_size": label_size}
     return CachedImages(images, folder, reading)
 
 

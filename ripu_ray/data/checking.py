@@ -197,7 +197,7 @@ def draw_overlays(domains: Domains, count: int = 8, width: int = 480) -> NDArray
         except DataError:
             continue  # among the faults
     if not pictures:
-        raise DataError("no image can be read: there is nothing to draw")
+        raise DataError("no image can be read together with its label: there is nothing to draw")
     height = max(picture.height for picture in pictures)
     sheet = Image.new("RGB", (2 * width, height * -(-len(pictures) // 2)))
     for number, picture in enumerate(pictures):

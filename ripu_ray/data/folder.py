@@ -10,19 +10,14 @@ from numpy.typing import NDArray
 from ripu_ray.config import DatasetSection, Size
 from ripu_ray.config.fields import FilePath, LocalPath
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.caching import cached
+from ripu_ray.data.encodings import read_label
 from ripu_ray.data.images import ImageSet
-from ripu_ray.data.labels import read_class_table
-from ripu_ray.data.listing import list_files, match_pairs
+from ripu_ray.data.labels import ClassTable, read_class_table
+from ripu_ray.data.listing import counted, keep_listed, list_files, match_pairs
 from ripu_ray.data.loading import Domains, NoImages
 from ripu_ray.data.pictures import (
-    PNG_GREY,
-    PNG_PALETTE,
-    check_upright,
-    opened,
     picture_size,
-    png_header,
     read_image,
     resize_label,
 )
@@ -31,6 +26,7 @@ from ripu_ray.storage.remote import check_readable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 LABEL_SUFFIXES = (".png",)
+_LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
 
 @DATASETS.register("folder")
@@ -47,6 +43,10 @@ class FolderData(DatasetSection):
     """(height, width) the network sees; images are resized bilinearly. None: as stored."""
     label_size: Size | None = None
     """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
+    source_list: FilePath | None = None
+    """Text file, one image name a line: the images of the source to use. None: all. The others likewise."""
+    target_list: FilePath | None = None
+    validation_list: FilePath | None = None
     cache: LocalPath | None = None
     """Folder for decoded and resized images and labels, on a local disk; many processes may share it. None: decode
     at every use."""
@@ -58,31 +58,32 @@ class FolderData(DatasetSection):
             raise DataError(f"{self.root}: data.root is not a folder")
         classes = read_class_table(self.root / "classes.json")
 
-        def images(domain: str, split: str) -> ImageSet:
-            files = FolderImages(self.root, domain, split, classes.num_classes, self.input_size, self.label_size)
+        def images(domain: str, split: str, names: Path | None) -> ImageSet:
+            files = FolderImages(self.root, domain, split, classes, self.input_size, self.label_size, names)
             return cached(files, self.cache, "folder", classes, self.input_size, self.label_size)
 
         return Domains(
             classes=classes,
-            source=images(self.source, self.train_split) if with_source else NoImages(),
-            pool=images(self.target, self.train_split),
-            validation=images(self.target, self.validation_split),
+            source=images(self.source, self.train_split, self.source_list) if with_source else NoImages(),
+            pool=images(self.target, self.train_split, self.target_list),
+            validation=images(self.target, self.validation_split, self.validation_list),
         )
 
 
 class FolderImages:
     """The images of one domain and split, with their labels; the `ImageSet` of a folder.
 
-    Images are .jpg, .jpeg or .png (in any case), 8 bits a channel; labels are .png of the same stem, 8-bit, one
-    channel, holding class ids (a palette's indices are the ids). Hidden files and files of other kinds are passed over.
+    Images are .jpg, .jpeg or .png (in any case), 8 bits a channel; labels are .png of the same stem, as `read_label`
+    reads them. Hidden files and files of other kinds are passed over.
 
     Args:
         root: the data set's folder.
         domain: name of a folder in `root`.
         split: name of a folder in `root`/`domain`.
-        num_classes: labels hold ids 0..num_classes-1 and 255.
+        classes: of the labels, and how these are stored.
         input_size: (height, width) of `image`, resized bilinearly; None: as stored.
         label_size: (height, width) of `label`, resized to nearest; None: as stored.
+        names: list of the images to use; None: all.
 
     Raises:
         DataError: a folder is missing or holds no image, an image and label pair is not complete, or two images have
@@ -99,17 +100,24 @@ class FolderImages:
         root: Path,
         domain: str,
         split: str,
-        num_classes: int,
+        classes: ClassTable,
         input_size: tuple[int, int] | None = None,
         label_size: tuple[int, int] | None = None,
+        names: Path | None = None,
     ) -> None:
         folder = root / _plain_name(domain) / _plain_name(split)
         images = list_files(folder / "images", IMAGE_SUFFIXES)
-        labels = list_files(folder / "labels", LABEL_SUFFIXES)
+        labels = list_files(folder / "labels", (*LABEL_SUFFIXES, *_LOSSY_SUFFIXES))
         if not images:
             raise DataError(f"{folder / 'images'}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        if names is not None:
+            images = keep_listed(images, names)
+            labels = {stem: path for stem, path in labels.items() if stem in images}
+        lossy = [path for path in labels.values() if path.suffix.lower() in _LOSSY_SUFFIXES]
+        if faults := [f"{path}: a JPEG label, whose compression changes ids and colours: save PNGs" for path in lossy]:
+            raise DataError(counted(faults), faults)
         pairs = match_pairs(images, labels)
-        self._num_classes = num_classes
+        self._classes = classes
         self._input_size = input_size
         self._label_size = label_size
         self.files = {f"{domain}/{split}/{stem}": pair for stem, pair in pairs.items()}
@@ -139,23 +147,16 @@ class FolderImages:
             (H, W) uint8 class ids, 255 = void.
 
         Raises:
-            DataError: the file is damaged, is not an 8-bit single-channel PNG, differs in size from its image, or
-                holds an id outside the classes.
+            DataError: the file is damaged or stored in another way, differs in size from its image, or holds an id or
+                a colour that no class has.
         """
         image_path, path = self.files[image_id]
-        _check_label_header(path)
+        label_HW = read_label(path, self._classes)
         height, width = picture_size(image_path)
-        with opened(path) as picture:
-            if picture.size != (width, height):
-                sizes = f"{picture.width}x{picture.height}, its image {width}x{height}"
-                raise DataError(f"{path}: the label is {sizes} (width x height)")
-            check_upright(picture, path)
-            label = np.array(picture)
-        counts = np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)
-        unknown = np.flatnonzero(counts[self._num_classes : IGNORE_LABEL]) + self._num_classes
-        if unknown.size:
-            raise DataError(f"{path}: label id {unknown[0]} is outside the classes 0..{self._num_classes - 1} and 255")
-        return resize_label(label, self._label_size)
+        if label_HW.shape != (height, width):
+            sizes = f"{label_HW.shape[1]}x{label_HW.shape[0]}, its image {width}x{height}"
+            raise DataError(f"{path}: the label is {sizes} (width x height)")
+        return resize_label(label_HW, self._label_size)
 
     def label_size(self, image_id: str) -> tuple[int, int]:
         """(height, width) of `label(image_id)`, from the file's header at most. Raises DataError if it is damaged."""
@@ -168,13 +169,3 @@ def _plain_name(name: str) -> str:
     if name in ("", ".", "..") or set(name) & {"/", "\\", "\0"}:
         raise DataError(f"{name!r}: expected the name of a folder inside data.root, not a path")
     return name
-
-
-def _check_label_header(path: Path) -> None:
-    """Refuse what Pillow would read without complaint but with other numbers than the file holds.
-
-    It spreads grey of 1, 2 or 4 bits over 0..255, and takes a JPEG that is named .png.
-    """
-    depth, colour_type = png_header(path)
-    if colour_type != PNG_PALETTE and (colour_type, depth) != (PNG_GREY, 8):
-        raise DataError(f"{path}: expected a PNG of one 8-bit channel (class ids) or with a palette (of class ids)")

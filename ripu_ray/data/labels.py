@@ -1,13 +1,37 @@
-"""The classes of a data set: names and colours in the order of their ids."""
+"""The classes of a data set, in the order of their ids, and how its labels are stored: `classes.json`."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import DataError
+
+Colour = tuple[int, int, int]
+EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
+_OTHER = "*"
+"""In `id_map`: every id that is not listed."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How label files are read, beside class ids.
+
+    Attributes:
+        has_colours: the classes' colours were given, so that labels may be pictures in these colours.
+        void_colours: further colours, of pixels without class.
+        palette_colours: of a label with a palette the colours count, not the indices.
+        ids: pairs of an id in the files and a class id or 255; None: the files hold class ids.
+    """
+
+    has_colours: bool = True
+    void_colours: tuple[Colour, ...] = ()
+    palette_colours: bool = False
+    ids: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -17,10 +41,12 @@ class ClassTable:
     Attributes:
         names: distinct, not empty.
         colours: (red, green, blue) of each class, 0..255, for pictures of label maps.
+        encoding: how label files are read.
     """
 
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
+    colours: tuple[Colour, ...]
+    encoding: Encoding = Encoding()
 
     @property
     def num_classes(self) -> int:
@@ -29,34 +55,31 @@ class ClassTable:
 
 
 def read_class_table(path: Path) -> ClassTable:
-    """Read a `classes.json`.
-
-    The file holds `num_classes`, `ignore_index` (255) and `classes`: a list of `id`, `name`, `color` (red, green,
-    blue), ids 0, 1, 2, ... in this order.
+    """Read a `classes.json`, in one of the shapes of docs/data.md.
 
     Args:
-        path: the file.
+        path: the file, in UTF-8.
 
     Returns:
-        The class table.
+        The class table. Where the file gives no colours, the classes have those of Pascal VOC's colour map.
 
     Raises:
-        DataError: one line that names the file and the key at fault.
+        DataError: one line that names the file and the first thing at fault, and shows what is expected.
     """
     try:
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: not a file")
-        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        tree = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {EXPECTED}") from None
     except _TwiceError as error:
         raise DataError(f"{path}: {error}") from None
     except (ValueError, RecursionError):
-        raise DataError(f"{path}: not valid JSON") from None
+        raise DataError(f"{path}: not valid JSON; {EXPECTED}") from None
     try:
         return _parse(tree)
     except (ValueError, RecursionError) as error:  # RecursionError: of the words for what is nested too deep
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {error}; {EXPECTED}") from None
 
 
 class _TwiceError(ValueError):
@@ -72,28 +95,81 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse(tree: Any) -> ClassTable:
+    if isinstance(tree, dict) and tree and all(re.fullmatch(r"\d{1,3}", key) for key in tree):
+        return _table(_by_id(tree), {})
+    if isinstance(tree, list):
+        return _table(tree, {})
     entries = _get(tree, "classes", list, "classes.json")
-    num_classes = _get(tree, "num_classes", int, "classes.json")
-    ignore_index = _get(tree, "ignore_index", int, "classes.json")
-    if ignore_index != IGNORE_LABEL:
-        raise ValueError(f"ignore_index is {ignore_index}: expected {IGNORE_LABEL}")
+    if any(isinstance(entry, dict) and "id" in entry for entry in entries) or not entries:
+        _get(tree, "num_classes", int, "classes.json")
+        _get(tree, "ignore_index", int, "classes.json")
+    if tree.get("ignore_index", IGNORE_LABEL) != IGNORE_LABEL:
+        raise ValueError(f"ignore_index is {tree['ignore_index']}: expected {IGNORE_LABEL}")
+    table = _table(entries, tree)
+    if tree.get("num_classes", len(entries)) != len(entries):
+        raise ValueError(f"num_classes is {tree['num_classes']}, but classes lists {len(entries)}")
+    return table
+
+
+def _by_id(tree: dict[str, Any]) -> list[Any]:
+    """The entries of `{id: entry}` in the order of the ids."""
+    by_id = {int(key): entry for key, entry in tree.items()}
+    if sorted(by_id) != list(range(len(tree))):
+        raise ValueError(f"the ids are {', '.join(tree)}: expected 0, 1, 2, ..., each once")
+    return [by_id[class_id] for class_id in range(len(by_id))]
+
+
+def _table(entries: list[Any], settings: dict[str, Any]) -> ClassTable:
     if not 1 <= len(entries) <= IGNORE_LABEL:
         raise ValueError(f"classes: expected 1 to {IGNORE_LABEL} of them, found {len(entries)}")
-    if num_classes != len(entries):
-        raise ValueError(f"num_classes is {num_classes}, but classes lists {len(entries)}")
     names: list[str] = []
-    colours: list[tuple[int, int, int]] = []
+    colours: list[Colour] = []
     for index, entry in enumerate(entries):
         place = f"classes[{index}]"
-        class_id = _get(entry, "id", int, place)
-        if class_id != index:
-            raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
-        name = _get(entry, "name", str, place)
+        if isinstance(entry, str):
+            name = entry
+        else:
+            name = _get(entry, "name", str, place)
+            class_id = _get(entry, "id", int, place) if "id" in entry else index
+            if class_id != index:
+                raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
+            if "color" in entry or "id" in entry:
+                colours.append(_colour(_get(entry, "color", list, place), f"{place}.color"))
         if not name.strip() or not name.isprintable() or name in names:
             raise ValueError(f"{place}.name is {name!r}: expected a printable name that no other class has")
         names.append(name)
-        colours.append(_parse_colour(_get(entry, "color", list, place), f"{place}.color"))
-    return ClassTable(tuple(names), tuple(colours))
+    if colours and len(colours) < len(names):
+        raise ValueError(f"{len(colours)} of {len(names)} classes have a 'color': expected all of them, or none")
+    void = settings.get("void_colors", [])
+    if not isinstance(void, list):
+        raise ValueError(f"void_colors is {void!r}: expected a list of colours")
+    palette = settings.get("palette", "ids")
+    if palette not in ("ids", "colors"):
+        raise ValueError(f"palette is {palette!r}: expected 'ids' or 'colors'")
+    encoding = Encoding(
+        has_colours=bool(colours),
+        void_colours=tuple(_colour(colour, f"void_colors[{index}]") for index, colour in enumerate(void)),
+        palette_colours=palette == "colors",
+        ids=_id_map(settings["id_map"], names) if "id_map" in settings else None,
+    )
+    return ClassTable(tuple(names), tuple(colours) or tuple(map(_voc_colour, range(len(names)))), encoding)
+
+
+def _id_map(tree: Any, names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    if not isinstance(tree, dict):
+        raise ValueError(f'id_map is {tree!r}: expected {{"7": "road", "8": 1, "*": 255}}')
+    ids: dict[int, int] = {}
+    for key, value in tree.items():
+        label_id = int(key) if re.fullmatch(r"\d{1,3}", key) else -1
+        if key != _OTHER and not 0 <= label_id <= IGNORE_LABEL:
+            raise ValueError(f"id_map: {key!r}: expected an id of the label files, 0 to 255, or {_OTHER!r}")
+        class_id = names.index(value) if value in names else value
+        if type(class_id) is not int or not (0 <= class_id < len(names) or class_id == IGNORE_LABEL):
+            raise ValueError(f"id_map[{key!r}] is {value!r}: expected the name or id of a class, or 255")
+        ids[label_id] = class_id
+    if (other := ids.pop(-1, None)) is not None:
+        ids = dict.fromkeys(range(IGNORE_LABEL + 1), other) | ids
+    return tuple(sorted(ids.items()))
 
 
 def _get(entry: Any, key: str, kind: type, place: str) -> Any:
@@ -108,8 +184,17 @@ def _get(entry: Any, key: str, kind: type, place: str) -> Any:
     return value
 
 
-def _parse_colour(value: list[Any], place: str) -> tuple[int, int, int]:
-    if len(value) != 3 or any(type(part) is not int or not 0 <= part <= 255 for part in value):
+def _colour(value: Any, place: str) -> Colour:
+    if type(value) is not list or len(value) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in value):
         raise ValueError(f"{place} is {value!r}: expected red, green and blue, 0 to 255 each")
     red, green, blue = value
     return red, green, blue
+
+
+def _voc_colour(class_id: int) -> Colour:
+    """Source: Everingham et al., the development kit of Pascal VOC (VOClabelcolormap)."""
+    number, colour = class_id + 1, [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            colour[channel] |= ((number >> (3 * bit + channel)) & 1) << (7 - bit)
+    return colour[0], colour[1], colour[2]

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ripu_ray.errors import DataError
 
-PNG_GREY, PNG_COLOUR, PNG_PALETTE = 0, 2, 3
+PNG_GREY, PNG_COLOUR, PNG_PALETTE, PNG_COLOUR_ALPHA = 0, 2, 3, 6
 """Colour types of a PNG header."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IMAGE_MODES = ("RGB", "RGBA", "L", "LA", "P")

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ripu_ray.data.folder import FolderData
+from ripu_ray.data.labels import ClassTable
 
 HEIGHT, WIDTH = 12, 20
 NUM_CLASSES = 3
+CLASSES = ClassTable(("class0", "class1", "class2"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 STEMS = ("a", "b", "c")
 
 

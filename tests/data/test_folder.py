@@ -9,13 +9,13 @@ from PIL import Image
 from ripu_ray.data.folder import FolderImages
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError
-from tests.data.folders import HEIGHT, NUM_CLASSES, STEMS, WIDTH, scene, write_data_set
+from tests.data.folders import CLASSES, HEIGHT, NUM_CLASSES, STEMS, WIDTH, scene, write_data_set
 
 
 def open_train(
     root: Path, input_size: tuple[int, int] | None = None, label_size: tuple[int, int] | None = None
 ) -> FolderImages:
-    return FolderImages(root, "dusk", "train", NUM_CLASSES, input_size, label_size)
+    return FolderImages(root, "dusk", "train", CLASSES, input_size, label_size)
 
 
 def test_pixels_and_ids_are_those_of_the_files(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_names_do_not_lead_out_of_the_root(tmp_path: Path, name: str) -> None:
     write_data_set(tmp_path / "root")
     for domain, split in ((name, "train"), ("dusk", name)):
         with pytest.raises(DataError, match="not a path"):
-            FolderImages(tmp_path / "root", domain, split, NUM_CLASSES)
+            FolderImages(tmp_path / "root", domain, split, CLASSES)
 
 
 def test_what_is_returned_may_be_written_to(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ripu_ray.data.labels import read_class_table
+from ripu_ray.data.labels import Encoding, read_class_table
 from ripu_ray.errors import DataError
 
 GOOD: dict[str, Any] = {
@@ -89,3 +89,53 @@ def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"classes\.json: cannot be read"):
         read_class_table(tmp_path / "classes.json")
+
+
+NAMES = ["road", "sky"]
+COLOURED = [{"name": "road", "color": [1, 2, 3]}, {"name": "sky", "color": [255, 0, 9]}]
+SHAPES: dict[str, Any] = {
+    "names": NAMES,
+    "classes of names": {"classes": NAMES},
+    "names by id": {"1": "sky", "0": "road"},
+    "names and colours": COLOURED,
+    "classes of names and colours": {"classes": COLOURED},
+    "colours by id": {"0": COLOURED[0], "1": COLOURED[1]},
+}
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"], ids=["", "BOM"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_that_people_guess_are_read(tmp_path: Path, shape: str, bom: str) -> None:
+    path = tmp_path / "classes.json"
+    path.write_text(bom + json.dumps(SHAPES[shape]), encoding="utf-8")
+    table = read_class_table(path)
+    has_colours = "colours" in shape
+    assert table.names == ("road", "sky")
+    assert table.colours == (((1, 2, 3), (255, 0, 9)) if has_colours else ((128, 0, 0), (0, 128, 0)))
+    assert table.encoding == Encoding(has_colours=has_colours)
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ([], "classes: expected 1 to 255 of them, found 0"),
+        ("road", "classes.json: expected keys and values, found str"),
+        ({"road": 0}, "classes.json: the key 'classes' is missing"),
+        ({"0": "road", "2": "sky"}, "the ids are 0, 2: expected 0, 1, 2, ..., each once"),
+        (["road", 7], "classes[1]: expected keys and values, found int"),
+        (["road", {"name": "sky", "color": [1, 2, 3]}], "1 of 2 classes have a 'color': expected all of them, or none"),
+        ({"classes": NAMES, "id_map": [1]}, "id_map is [1]: expected"),
+        ({"classes": NAMES, "id_map": {"x": 0}}, "id_map: 'x': expected an id of the label files, 0 to 255, or '*'"),
+        ({"classes": NAMES, "id_map": {"7": 2}}, "id_map['7'] is 2: expected the name or id of a class, or 255"),
+        ({"classes": NAMES, "palette": "rgb"}, "palette is 'rgb': expected 'ids' or 'colors'"),
+        ({"classes": NAMES, "void_colors": [3]}, "void_colors[0] is 3: expected red, green and blue, 0 to 255 each"),
+    ],
+)
+def test_a_wrong_shape_is_named_beside_the_right_one(tmp_path: Path, tree: Any, says: str) -> None:
+    path = write(tmp_path / "classes.json", tree)
+    with pytest.raises(DataError) as caught:
+        read_class_table(path)
+    assert str(caught.value).startswith(f"{path}: {says}")
+    assert str(caught.value).endswith(
+        'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
+    )

@@ -86,7 +86,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "image of another size": ("images/b.png", save(np.zeros((HEIGHT, 9, 3), np.uint8)), "(width x height)"),
     "label of another size": ("labels/b.png", save(np.zeros((9, WIDTH), np.uint8)), "20x9, its image 20x12"),
     "id outside the classes": ("labels/b.png", save(UNKNOWN_ID), "label id 3 is outside the classes 0..2"),
-    "colour label": ("labels/b.png", save(scene(0)[0]), "one 8-bit channel"),
+    "colour label": ("labels/b.png", save(scene(0)[0]), "no class in classes.json has the colour"),
     "16-bit label": ("labels/b.png", lambda path: path.write_bytes(grey_png(16)), "one 8-bit channel"),
     "4-bit grey label": ("labels/b.png", lambda path: path.write_bytes(grey_png(4)), "one 8-bit channel"),
     "JPEG named .png": ("labels/b.png", jpeg_as_png, "not a PNG"),

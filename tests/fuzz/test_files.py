@@ -19,6 +19,7 @@ from ripu_ray.models.checkpoints import load_checkpoint
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import read_weights
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
+from tests.data.folders import CLASSES
 from tests.fuzz.cases import attempt, fuzzed, harms, trees
 
 RNG = np.random.default_rng(0)
@@ -128,7 +129,7 @@ def test_any_label(
         (root / "day" / "train" / kind).mkdir(parents=True, exist_ok=True)
     (root / "day/train/images/a.png").write_bytes(PICTURES["RGB.png"])
     (root / "day/train/labels/a.png").write_bytes(harm(content))
-    images = FolderImages(root, "day", "train", num_classes=3, label_size=size)
+    images = FolderImages(root, "day", "train", classes=CLASSES, label_size=size)
     label = attempt(lambda: images.label("day/train/a"), "labels/a.png")
     if label is not None:
         assert label.dtype == np.uint8

@@ -1,0 +1,100 @@
+"""From a label file to class ids, however the file says them: class ids, other ids, a palette, colours."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.pairs import train_id_table
+from ripu_ray.data.pictures import (
+    PNG_COLOUR,
+    PNG_COLOUR_ALPHA,
+    PNG_GREY,
+    PNG_PALETTE,
+    check_upright,
+    opened,
+    png_header,
+)
+from ripu_ray.errors import DataError
+
+
+def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
+    """The class ids of a label file.
+
+    Args:
+        path: PNG: one 8-bit channel of ids, a palette, or 8-bit colours without transparency.
+        classes: their `encoding` says what ids and colours mean.
+
+    Returns:
+        (H, W) uint8 class ids, 255 = void.
+
+    Raises:
+        DataError: the file is damaged or stored otherwise, or holds an id or a colour that no class has.
+    """
+    depth, colour_type = png_header(path)
+    is_palette = colour_type == PNG_PALETTE
+    in_colours = colour_type in (PNG_COLOUR, PNG_COLOUR_ALPHA) or (is_palette and classes.encoding.palette_colours)
+    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
+    if not is_palette and (depth != 8 or not (in_colours or colour_type == PNG_GREY)):
+        raise DataError(
+            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
+        )
+    if in_colours and not classes.encoding.has_colours:
+        raise DataError(f"{path}: a label in colours, but classes.json gives its classes no 'color'")
+    with opened(path) as picture:
+        check_upright(picture, path)
+        if in_colours:
+            return _from_colours(np.array(picture.convert("RGBA")), classes, path)
+        ids_HW = np.array(picture)
+    class_HW = _id_table(classes)[ids_HW]
+    if (class_HW < 0).any():
+        known = f"outside the classes 0..{classes.num_classes - 1} and 255"
+        missing = known if classes.encoding.ids is None else "not in the id_map of classes.json"
+        raise DataError(f"{path}: label id {ids_HW[class_HW < 0].min()} is {missing}")
+    return np.asarray(class_HW, np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _id_table(classes: ClassTable) -> NDArray[np.int16]:
+    """(256,) class id, 255 or below 0 of each possible id."""
+    ids = classes.encoding.ids
+    known = {class_id: class_id for class_id in range(classes.num_classes)} if ids is None else dict(ids)
+    return train_id_table(known, () if ids is not None else (IGNORE_LABEL,))
+
+
+@lru_cache(maxsize=8)
+def _colour_table(classes: ClassTable) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """The colours as numbers, sorted, and the class id of each. Raises DataError: two classes have one colour."""
+    ids: dict[int, int] = {}
+    names = (*classes.names, *("void" for _ in classes.encoding.void_colours))
+    for index, (red, green, blue) in enumerate((*classes.colours, *classes.encoding.void_colours)):
+        number = (red << 16) | (green << 8) | blue
+        if number in ids:
+            first = classes.names[ids[number]] if ids[number] < classes.num_classes else "void"
+            raise DataError(f"classes.json: {first} and {names[index]} have one colour, {red},{green},{blue}")
+        ids[number] = index if index < classes.num_classes else IGNORE_LABEL
+    numbers = sorted(ids)
+    return np.array(numbers, np.int32), np.array([ids[number] for number in numbers], np.uint8)
+
+
+def _from_colours(rgba_HW4: NDArray[np.uint8], classes: ClassTable, path: Path) -> NDArray[np.uint8]:
+    if (rgba_HW4[..., 3] != 255).any():
+        raise DataError(f"{path}: {(rgba_HW4[..., 3] != 255).sum()} pixels of the label are transparent")
+    try:
+        colours_N, ids_N = _colour_table(classes)
+    except DataError as error:
+        raise DataError(f"{path}: a label in colours, but in {error}") from None
+    red_HW, green_HW, blue_HW = (rgba_HW4[..., channel].astype(np.int32) for channel in range(3))
+    colour_HW = (red_HW << 16) | (green_HW << 8) | blue_HW
+    place_HW = np.searchsorted(colours_N, colour_HW).clip(max=len(colours_N) - 1)
+    unknown_HW = colours_N[place_HW] != colour_HW
+    if unknown_HW.any():
+        values, counts = np.unique(colour_HW[unknown_HW], return_counts=True)
+        value, count = int(values[counts.argmax()]), int(counts.max())
+        more = f", and {len(values) - 1} more colours" if len(values) > 1 else ""
+        colour = f"{value >> 16},{value >> 8 & 255},{value & 255}"
+        raise DataError(f"{path}: no class in classes.json has the colour {colour} ({count} pixels{more})")
+    return np.asarray(ids_N[place_HW])
