@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/ripu sweep --budgets 2.2,5 --mode region
 
 test: lint
-	$(BIN)/pytest -m "not slow and not cluster"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not cluster"
 
 test-all: lint
 	$(BIN)/pytest
