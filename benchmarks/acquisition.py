@@ -34,7 +34,7 @@ from ripu_ray.core.budget import allowed_pixels
 from ripu_ray.core.purchase import score_image
 from ripu_ray.core.regions import Windows
 from ripu_ray.core.selection import select
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 
 NUM_CLASSES, NETWORK_SIZE, LABEL_SIZE, ROUNDS = 19, (640, 1280), (1024, 2048), 5
 RNG = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def describe_round(device: str, images: int = 20) -> None:
     def decode() -> Tensor:
         with Image.open(io.BytesIO(stored)) as picture:
             small = picture.convert("RGB").resize(NETWORK_SIZE[::-1], Image.Resampling.BILINEAR)
-        return to_input(np.array(small))[None]
+        return network.to_input(np.array(small))[None]
 
     batch_13HW = decode().to(device)
 

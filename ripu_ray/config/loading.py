@@ -36,7 +36,7 @@ class Config(Section):
 
     seed: Seed = 0
     data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)  # it looks its name up, so not before this is imported
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
     stopping: StoppingConfig = StoppingConfig()

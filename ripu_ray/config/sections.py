@@ -1,6 +1,6 @@
 """The sections of the configuration: frozen pydantic models, unknown keys refused.
 
-This module imports nothing of ours but what fields may be; everybody takes the sections from `config`.
+This module imports nothing of ours but what fields may be; other modules import the sections from `config`.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ from ripu_ray.config.fields import (
     Weight,
     Window,
 )
-from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
+from ripu_ray.config.registry import ACQUISITIONS, NETWORKS, STOPPING_RULES
 from ripu_ray.config.safe_yaml import read_yaml
 
 Mode = Literal["region", "pixel"]
@@ -77,7 +77,7 @@ Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
 class ModelConfig(Section):
     """The network."""
 
-    name: Literal["compact", "deeplabv2", "deeplabv3plus"] = "compact"
+    name: Annotated[str, AfterValidator(NETWORKS.check)] = "compact"
     width: Annotated[int, Number] = Field(32, ge=8, le=1024, multiple_of=8)
     """Channels of `compact`; the others' are given."""
     backbone_weights: Url | FilePath | None = Field(None, union_mode="left_to_right")
@@ -88,8 +88,9 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _weights_have_a_use(self) -> Self:
-        if self.backbone_weights and self.name == "compact":
-            raise ValueError("backbone_weights: `compact` has no ResNet-101; choose name deeplabv2 or deeplabv3plus")
+        takers = [name for name in NETWORKS.names() if "backbone_weights" in NETWORKS[name].takes]
+        if self.backbone_weights and self.name not in takers:
+            raise ValueError(f"backbone_weights: `{self.name}` has no ResNet-101; choose name {' or '.join(takers)}")
         if self.backbone_weights and self.init_from:
             raise ValueError("backbone_weights and init_from: init_from replaces every weight; name one of them")
         return self

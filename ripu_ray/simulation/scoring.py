@@ -18,7 +18,7 @@ from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.inference import predict
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
@@ -102,7 +102,7 @@ class ImageScorer:
         total = np.zeros((num_classes, num_classes), np.int64)
         for image_id in image_ids:
             label = self._domains.validation.label(image_id)
-            image_13HW = to_input(self._domains.validation.image(image_id), self._device)[None]
+            image_13HW = self._network.to_input(self._domains.validation.image(image_id), self._device)[None]
             try:
                 predicted = predict(self._network, image_13HW, label.shape)
             except NonFiniteError as error:
@@ -117,6 +117,6 @@ class ImageScorer:
 
     @torch.inference_mode()
     def _logits(self, image_HW3: NDArray[np.uint8]) -> Tensor:
-        batch = to_input(image_HW3, self._device)[None]
+        batch = self._network.to_input(image_HW3, self._device)[None]
         logits: Tensor = self._network(batch)[0]
         return logits

@@ -20,8 +20,9 @@ from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, StoppedError
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
+from ripu_ray.models.protocol import Network
 from ripu_ray.runs.grid import schedule_steps
 from ripu_ray.runs.record import Losses
 from ripu_ray.training.batches import Batch, Batches, Draw, drawn_ahead
@@ -43,7 +44,7 @@ WrapStep = Callable[[nn.Module], nn.Module]
 class TrainingStep(nn.Module):
     """The loss of one step as a module, so that one forward pass of DistributedDataParallel is one step."""
 
-    def __init__(self, network: nn.Module, training: TrainingConfig) -> None:
+    def __init__(self, network: Network, training: TrainingConfig) -> None:
         super().__init__()
         self.network = network
         self._training = training
@@ -73,7 +74,8 @@ class TrainingStep(nn.Module):
         return loss, means
 
     def _logits(self, batch: Batch) -> Tensor:
-        training, images_B3HW = self._training, to_input(batch.images_BHW3, batch.images_BHW3.device)
+        training = self._training
+        images_B3HW = self.network.to_input(batch.images_BHW3, batch.images_BHW3.device)
         if training.channels_last:
             images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
@@ -142,7 +144,7 @@ def train(
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
-def _build(config: Config, domains: Domains, device: str) -> nn.Module:
+def _build(config: Config, domains: Domains, device: str) -> Network:
     """The network of a phase on its device, in the memory layout and compiled as the configuration asks."""
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
@@ -154,7 +156,7 @@ def _build(config: Config, domains: Domains, device: str) -> nn.Module:
 
 
 def _restore(
-    job: TrainingJob, identity: str, network: nn.Module, optimiser: torch.optim.Optimizer, device: str
+    job: TrainingJob, identity: str, network: Network, optimiser: torch.optim.Optimizer, device: str
 ) -> tuple[int, dict[str, float]]:
     """Load the state that the phase continues from: the mid-phase checkpoint, else `job.start`, else fresh weights.
 
@@ -223,11 +225,11 @@ def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
     return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
 
 
-def _optimiser(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
-    head = {id(parameter) for parameter in network.head.parameters()}  # type: ignore[union-attr]
+def _optimiser(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
+    backbone, head = network.parameter_groups()
     groups = [
-        {"params": [p for p in network.parameters() if id(p) not in head], "rate_factor": 1.0},
-        {"params": [p for p in network.parameters() if id(p) in head], "rate_factor": training.head_rate_factor},
+        {"params": backbone, "rate_factor": 1.0},
+        {"params": head, "rate_factor": training.head_rate_factor},
     ]
     rate, decay = training.learning_rate, training.weight_decay
     if training.optimiser == "adamw":
