@@ -1,0 +1,45 @@
+"""What a run keeps of each committed round."""
+
+from dataclasses import dataclass, field
+
+Losses = dict[str, float]
+"""Mean of each loss over the steps of a phase, and "total"."""
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What a committed round says. Equal runs give equal records, so it holds no times.
+
+    Attributes:
+        round: 0-based; -1 is the source-only warm-up, before anything is bought.
+        step: optimiser updates so far.
+        budget_pixels: pixels that may be bought over all rounds in the pool, rounded down by image; 0 in the warm-up.
+        spent_pixels, void_pixels, clipped_pixels, clicks: so far, over the pool.
+        spent_share: spent_pixels over the pool's pixels, in [0, 1].
+        boundary_pixels: length of the outlines inside what was bought so far; 0 in rounds bought before it was counted.
+        annotation_s: seconds of work so far, by `oracle.cost`.
+        bought: class name -> labelled pixels bought so far, by the true labels; empty in older records.
+        miou, accuracy: on the validation split, in [0, 1].
+        iou: class name -> IoU in [0, 1]; None where the class is neither there nor predicted.
+        losses: means over the round's steps.
+        purchase_sha256, weights_sha256: digests of the round's files; empty where there is none.
+    """
+
+    round: int
+    step: int
+    budget_pixels: int
+    spent_pixels: int
+    void_pixels: int
+    clipped_pixels: int
+    clicks: int
+    spent_share: float
+    miou: float
+    accuracy: float
+    iou: dict[str, float | None]
+    losses: Losses
+    purchase_sha256: str = ""
+    weights_sha256: str = ""
+    boundary_pixels: int = 0
+    annotation_s: float = 0.0
+    bought: dict[str, int] = field(default_factory=dict)
+
