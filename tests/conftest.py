@@ -1,4 +1,4 @@
-"""What tests share: a task so small that a trial takes a second, and one real Ray for all of them."""
+"""Fixtures for all tests: a task so small that a trial takes a second, and one Ray for all tests that need one."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ import pytest
 # Before anything imports Ray: no token file in the home folder, no start of W&B's cloud.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.pop("WANDB_API_KEY", None)
+# Several processes share the cores: one thread each, as `cluster.threads` has it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from ripu_ray.config import ClusterConfig, Config, load_config
 
@@ -24,6 +26,13 @@ TINY = (
     "strategy.budget=5",
     "tracking.wandb=disabled",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Send all tests of one Ray, and else all tests of one file, to one worker of pytest-xdist."""
+    for item in items:
+        uses_ray = "ray_cpus" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture
