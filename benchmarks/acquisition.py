@@ -29,10 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import reference
 from benchmarks.measure import correlated_logits, interleaved, peak_extra_mb
 from ripu_ray.config import Budget, Mode, ModelConfig
-from ripu_ray.core.acquisition import pixel_maps, ripu
-from ripu_ray.core.budget import num_regions
+from ripu_ray.core.acquisition import Query
+from ripu_ray.core.budget import allowed_pixels
+from ripu_ray.core.purchase import score_image
+from ripu_ray.core.regions import Windows
 from ripu_ray.core.selection import select
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 
 NUM_CLASSES, NETWORK_SIZE, LABEL_SIZE, ROUNDS = 19, (640, 1280), (1024, 2048), 5
 RNG = np.random.default_rng(0)
@@ -43,7 +45,7 @@ ALL_THREADS = torch.get_num_threads()
 def score(logits_CHW: Tensor, size: tuple[int, int], mode: Mode, radius: int) -> Tensor:
     """(H, W) float32, by the product, on one thread."""
     torch.set_num_threads(1)
-    return ripu(pixel_maps(logits_CHW, size), mode=mode, radius=radius, parity=False, rng=RNG)
+    return score_image(logits_CHW, size, "ripu", Query(Windows(size, mode, radius), mode, False, RNG))[0]
 
 
 def score_plainly(logits_CHW: Tensor, size: tuple[int, int], mode: Mode, radius: int) -> Tensor:
@@ -69,9 +71,7 @@ def buy_plainly(logits_CHW: Tensor, count: int) -> tuple[np.ndarray, float]:
 def count_of(percent: str) -> int:
     """Regions of radius 1 in one of five rounds."""
     budget = Budget(value=Decimal(percent), unit="percent")
-    return num_regions(
-        budget, LABEL_SIZE, mode="region", radius=1, rounds=ROUNDS, round_index=0, spent_pixels=0, parity=False
-    )
+    return allowed_pixels(budget, [LABEL_SIZE], rounds=ROUNDS, round_index=0, spent_pixels=0) // 9
 
 
 def compare_purchases(logits_CHW: Tensor, percent: str) -> dict[str, tuple[float, float]]:
@@ -158,7 +158,7 @@ def describe_round(device: str, images: int = 20) -> None:
     def decode() -> Tensor:
         with Image.open(io.BytesIO(stored)) as picture:
             small = picture.convert("RGB").resize(NETWORK_SIZE[::-1], Image.Resampling.BILINEAR)
-        return to_input(np.array(small))[None]
+        return network.to_input(np.array(small))[None]
 
     batch_13HW = decode().to(device)
 

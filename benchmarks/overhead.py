@@ -15,9 +15,11 @@ from pathlib import Path
 
 from ripu_ray.config import ClusterConfig, load_config
 from ripu_ray.distributed.cluster import start_ray
-from ripu_ray.distributed.sweeping import run_alone, run_sweep
+from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.execution import local_parts, run_alone
+from ripu_ray.tracking.group import open_trackers
 
 FEW, MANY = 1, 4
 REPEATS = 3
@@ -41,7 +43,7 @@ def seconds(folder: Path, scorers: int, rounds: int) -> float:
     short = ("training.warmup_steps=10", f"strategy.rounds={rounds}", f"cluster.scorers={scorers}")
     run = RunFolder.create(folder, load_config(None, (*short, "tracking.wandb=disabled")))
     start = time.perf_counter()
-    failures = (run_sweep if scorers else run_alone)(run, _ignore)
+    failures = run_sweep(run, _ignore) if scorers else run_alone(run, _ignore, local_parts(open_trackers))
     assert not failures, failures
     return time.perf_counter() - start
 

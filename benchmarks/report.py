@@ -110,6 +110,7 @@ def _record(trial: Trial, number: int, domains: Domains, sha256: str) -> RoundRe
         accuracy=miou + 0.2,
         iou={name: float(np.clip(miou + 0.1 * rng.normal(), 0, 1)) for name in names},
         losses={"total": 1.0},
+        purchase_sha256="",
         weights_sha256=sha256,
         boundary_pixels=int(total * share / 20),
         annotation_s=total * share / 9,
@@ -124,7 +125,8 @@ def _selection(trial: Trial, number: int, image_id: str) -> Selection:
     )
     centres = np.stack([rng.integers(0, side, count) for side in (96, 128)], axis=1).astype(np.uint16)
     flat = np.zeros(count, np.uint32)
-    return Selection(image_id, centres, flat.astype(np.float32), flat + 9, flat, flat)
+    class_pixels = np.array([[9 * count]], np.int64)
+    return Selection(image_id, centres, flat.astype(np.float32), flat + 9, flat, flat, class_pixels)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,13 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed import scoring
 from ripu_ray.distributed.cluster import start_ray
 from ripu_ray.distributed.scoring import RayScorer
-from ripu_ray.distributed.sweeping import run_alone
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections, Selection
+from ripu_ray.simulation.execution import local_parts, run_alone
 from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.tracking.group import open_trackers
 
 COST_S = 0.05
 CITYSCAPES_REGIONS = 1025
@@ -117,7 +118,8 @@ def stub(cost_s: float, regions: int) -> type:
         def score(self, weights: Any, round_index: int, requests: Sequence[ScoreRequest]) -> PackedSelections:
             time.sleep(cost_s * len(requests))
             pixels, void_pixels, boundary_pixels = self._counts
-            bought = self._centres, self._scores, pixels, void_pixels, boundary_pixels
+            class_pixels = pixels.sum(keepdims=True)[None]
+            bought = self._centres, self._scores, pixels, void_pixels, boundary_pixels, class_pixels
             return PackedSelections.pack([Selection(request.image_id, *bought) for request in requests])
 
     return Stub
@@ -131,7 +133,7 @@ def warmup_saving(folder: Path) -> float:
     flags = {f"sweep.{name}": values for name, values in lists.items()}
     run = RunFolder.create(folder / "sweep", load_config(None, (*tiny, *short), flags))
     reports: list[Progress] = []
-    failures = run_alone(run, reports.append)
+    failures = run_alone(run, reports.append, local_parts(open_trackers))
     assert not failures, failures
     taken = sum(report.phase in ("warm-up", "train") for report in reports)
     needed = sum(report.step for report in reports if report.phase == "done" and report.trial_id in run.trials)

@@ -103,6 +103,7 @@ def bytes_per_region() -> float:
         np.full(count, 9, np.uint32),
         np.zeros(count, np.uint32),
         np.full(count, 3, np.uint32),
+        np.full((1, 19), 9 * count // 19, np.int64),
     )
     return len(pickle.dumps(PackedSelections.pack([selection] * 8), protocol=5)) / (8 * count)
 

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
-from unittest.mock import patch
 
 from ripu_ray.config import load_config
-from ripu_ray.distributed import execution
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.execution import execute_trial, execute_warmup, local_parts
 from ripu_ray.simulation.protocols import Tracker
 from ripu_ray.tracking.group import open_trackers
 
@@ -56,13 +55,14 @@ def main() -> None:
         timed.append(Timed(lambda: open_trackers(run, trial_id)))
         return timed[-1]
 
-    with tempfile.TemporaryDirectory() as folder, patch.object(execution, "open_trackers", open_timed):
+    parts = local_parts(open_timed)
+    with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder) / "run", config)
         for key in run.warmups:
-            execution.execute_warmup(run, key, _ignore)
+            execute_warmup(run, key, _ignore, parts)
         (trial_id,) = run.trials
         start = time.perf_counter()
-        execution.execute_trial(run, trial_id, _ignore)
+        execute_trial(run, trial_id, _ignore, parts)
         total = time.perf_counter() - start
     (tracker,) = timed
     for name, seconds in tracker.seconds.items():

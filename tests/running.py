@@ -8,15 +8,32 @@ import numpy as np
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.execution import execute_trial, execute_warmup
-from ripu_ray.runs.event_log import OnProgress, Progress
-from ripu_ray.runs.record import Losses
+from ripu_ray.distributed.parts import ray_parts
+from ripu_ray.runs.event_log import Event, OnProgress, Progress, Warn
+from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation import execution
+from ripu_ray.simulation.execution import Failures
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 
-COMMITTED = ("purchase.parquet", "purchase.json", "record.json", "weights.pt")
+COMMITTED = ("purchase.parquet", "purchase.json", "classes.json", "record.json", "weights.pt")
+
+
+def execute_warmup(run: RunFolder, key: str, report: OnProgress) -> RoundRecord:
+    """Run one warm-up in this process, with the parts that its configuration asks for."""
+    return execution.execute_warmup(run, key, report, ray_parts())
+
+
+def execute_trial(run: RunFolder, trial_id: str, report: OnProgress) -> list[RoundRecord]:
+    """Run one trial in this process, with the parts that its configuration asks for."""
+    return execution.execute_trial(run, trial_id, report, ray_parts())
+
+
+def run_alone(run: RunFolder, report: OnProgress) -> Failures:
+    """Run what is left of a run in this process."""
+    return execution.run_alone(run, report, ray_parts())
 
 
 def run_all(folder: Path, config: Config) -> RunFolder:
@@ -31,6 +48,15 @@ def run_all(folder: Path, config: Config) -> RunFolder:
 
 def ignore(progress: Progress) -> None:
     """Nobody watches."""
+
+
+def into(lines: list[str]) -> Warn:
+    """A `Warn` that appends each line to a list."""
+
+    def warn(text: str, event: Event = Event.NOTICE) -> None:
+        lines.append(text)
+
+    return warn
 
 
 def ignore_steps(done: int) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import TINY
+
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors",),
@@ -67,6 +69,21 @@ def _modules_after(code: str) -> set[str]:
 @pytest.mark.parametrize("module", ["acquisition", "selection", "budget", "losses", "metrics"])
 def test_core_loads_neither_ray_nor_wandb_nor_typer(module: str) -> None:
     assert not _modules_after(f"import ripu_ray.core.{module}") & {"ray", "wandb", "typer", "PIL", "pandas"}
+
+
+def test_names_are_looked_up_without_torch_or_numpy() -> None:
+    code = "from ripu_ray.config.registry import ACQUISITIONS; assert 'ripu' in ACQUISITIONS.names()"
+    assert not _modules_after(code) & {"torch", "numpy", "ray", "pandas"}
+
+
+def test_a_run_without_ray_loads_no_ray(tmp_path: Path) -> None:
+    settings = [f"--set={setting}" for setting in (*TINY, "cluster.scorers=0")]
+    arguments = ["run", *settings, "--output", str(tmp_path), "--name", "alone"]
+    code = f"from ripu_cli.main import app\ntry: app({arguments!r})\nexcept SystemExit as e: assert e.code == 0"
+    loaded = _modules_after(code)
+    assert "torch" in loaded
+    assert "ray" not in loaded
+    assert (tmp_path / "alone/results.csv").exists()
 
 
 def test_the_loop_loads_no_ray() -> None:

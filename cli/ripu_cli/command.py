@@ -77,7 +77,6 @@ def _execute(config: Config, folder: Path) -> bool:
     run.tidy()
     from ripu_cli.display import show_progress
     from ripu_cli.tables import print_outcome
-    from ripu_ray.distributed.sweeping import run_alone, run_sweep
     from ripu_ray.reporting.figures import write_curves
     from ripu_ray.reporting.report import write_report
     from ripu_ray.reporting.results import REPORT, collect, write_tables
@@ -87,7 +86,15 @@ def _execute(config: Config, folder: Path) -> bool:
     _say_offline(decided)
     needs_ray = len(run.trials) > 1 or config.cluster.scorers or config.cluster.train_workers
     with show_progress(run) as listen:
-        failures = (run_sweep if needs_ray else run_alone)(run, listen)
+        if needs_ray:
+            from ripu_ray.distributed.sweeping import run_sweep
+
+            failures = run_sweep(run, listen)
+        else:
+            from ripu_ray.simulation.execution import local_parts, run_alone
+            from ripu_ray.tracking.group import open_trackers
+
+            failures = run_alone(run, listen, local_parts(open_trackers))
     results = collect(run)
     if len(results):
         write_tables(run, results)

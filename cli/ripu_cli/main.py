@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
 from importlib.metadata import version
@@ -13,17 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ripu_cli import jobs
-from ripu_cli.options import (
-    AddressOption,
-    ConfigOption,
-    DryRunOption,
-    NameOption,
-    OutputOption,
-    ResumeOption,
-    SetOption,
-    Wandb,
-    WandbOption,
-)
+from ripu_cli.options import ConfigOption, SetOption, Shared, with_shared_options
+from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.errors import InputError, RemoteError, RipuError
 
 if TYPE_CHECKING:
@@ -39,6 +29,29 @@ app = typer.Typer(
 )
 
 
+data_app = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose expected errors are one line and an exit code: 2 for bad input, 1 for other failures."""
+
+    @wraps(command)
+    def guarded(*values: Any, **options: Any) -> None:
+        try:
+            command(*values, **options)
+        except (RipuError, RemoteError) as error:
+            typer.echo(f"ripu: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
+        except KeyboardInterrupt:
+            typer.echo("ripu: interrupted; `ripu sweep --resume FOLDER` resumes a run that had started", err=True)
+            # Ray's own handlers would print for seconds. All state is on disk.
+            sys.stdout.flush()
+            os._exit(130)
+
+    return guarded
+
+
 @app.callback(invoke_without_command=True)
 def ripu(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
@@ -50,10 +63,11 @@ def ripu(
 
 
 @app.command()
+@_one_line_errors
+@with_shared_options
 def sweep(
     context: typer.Context,
-    config: ConfigOption = None,
-    settings: SetOption = None,
+    shared: Shared,
     budgets: Annotated[
         str | None, typer.Option(help="Per cent of each target image's pixels (2.2,5), or pixels (40px).")
     ] = None,
@@ -61,24 +75,15 @@ def sweep(
     windows: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd: 3,9.")] = None,
     acquisitions: Annotated[
         str | None,
-        typer.Option(help="ripu, impurity, uncertainty, entropy, margin, confidence, random; source_only, full."),
+        typer.Option(help=f"{', '.join(ACQUISITIONS.names())}; source_only, full."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="0,1,2.")] = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=V1,V2", help="Any other setting as a dimension: data.shift=0,1. Repeatable."),
     ] = None,
-    name: NameOption = None,
-    output: OutputOption = "runs",
-    resume: ResumeOption = None,
-    wandb: WandbOption = None,
-    address: AddressOption = None,
-    dry_run: DryRunOption = False,
 ) -> None:
     """Run a grid: every list is a dimension of it."""
-    if resume:
-        _resume(context, _place(resume), address, dry_run)
-        return
     flags = {
         "sweep.budgets": _listed(budgets),
         "sweep.modes": _listed(mode),
@@ -86,32 +91,23 @@ def sweep(
         "sweep.acquisitions": _listed(acquisitions),
         "sweep.seeds": _listed(seeds),
         "sweep.vary": vary,
-        "cluster.address": address,
     }
-    _run(config, settings, flags, wandb, _place(output) / (name or _dated("sweep")), dry_run)
+    _run(context, shared, flags)
 
 
 @app.command()
+@_one_line_errors
+@with_shared_options
 def run(
     context: typer.Context,
-    config: ConfigOption = None,
-    settings: SetOption = None,
+    shared: Shared,
     budget: Annotated[str | None, typer.Option(help="2.2 (per cent of each target image's pixels) or 40px.")] = None,
     mode: Annotated[str | None, typer.Option(help="region or pixel.")] = None,
     window: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd.")] = None,
     acquisition: Annotated[str | None, typer.Option(help="One of those of `ripu sweep`.")] = None,
     seed: Annotated[str | None, typer.Option(help="0 or more.")] = None,
-    name: NameOption = None,
-    output: OutputOption = "runs",
-    resume: ResumeOption = None,
-    wandb: WandbOption = None,
-    address: AddressOption = None,
-    dry_run: DryRunOption = False,
 ) -> None:
     """Run one trial."""
-    if resume:
-        _resume(context, _place(resume), address, dry_run)
-        return
     flags: dict[str, Any] = {
         "sweep": {},
         "strategy.budget": budget,
@@ -120,29 +116,24 @@ def run(
         "strategy.windows.pixel": window,
         "strategy.acquisition": acquisition,
         "seed": seed,
-        "cluster.address": address,
     }
-    _run(config, settings, flags, wandb, _place(output) / (name or _dated("run")), dry_run)
-
-
-data_app = typer.Typer(help="Look at a data set.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+    _run(context, shared, flags)
 
 
 @data_app.command()
+@_one_line_errors
 def check(
     config: ConfigOption = None,
     settings: SetOption = None,
     overlays: Annotated[Path, typer.Option(help="Picture of 8 labels over their images.")] = Path("overlays.png"),
 ) -> None:
     """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
-    with _one_line_errors():
-        from ripu_ray.config import load_config
+    from ripu_ray.config import load_config
 
-        resolved = load_config(config, settings or ())
-        from ripu_cli.data import check
+    resolved = load_config(config, settings or ())
+    from ripu_cli.data import check
 
-        faults = check(resolved, overlays)
+    faults = check(resolved, overlays)
     for fault in faults:
         typer.echo(f"ripu: {fault}", err=True)
     if faults:
@@ -150,6 +141,7 @@ def check(
 
 
 @app.command()
+@_one_line_errors
 def evaluate(
     checkpoint: Annotated[
         str,
@@ -163,16 +155,17 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate one checkpoint on the target's validation split."""
-    with _one_line_errors():
-        from ripu_ray.config import load_config
+    from ripu_ray.config import load_config
+    from ripu_ray.storage.remote import locate
 
-        resolved = load_config(config, settings or ())
-        from ripu_cli.evaluation import evaluate
+    resolved = load_config(config, settings or ())
+    from ripu_cli.evaluation import evaluate
 
-        evaluate(resolved, _place(checkpoint), flip, predictions)
+    evaluate(resolved, locate(checkpoint), flip, predictions)
 
 
 @app.command()
+@_one_line_errors
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, finished or not.")],
     output: Annotated[
@@ -180,63 +173,69 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML page that says what a sweep found, or several together."""
-    with _one_line_errors():
-        from ripu_cli import command
+    from ripu_cli import command
 
-        typer.echo(f"report   {command.report(folders, output)}")
+    typer.echo(f"report   {command.report(folders, output)}")
 
 
 @app.command()
+@_one_line_errors
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A run folder, or one trial of it: runs/demo:TRIAL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say where two runs part: settings, purchases, mIoU."""
-    with _one_line_errors():
-        from ripu_cli.comparison import compare
+    from ripu_cli.comparison import compare
 
-        compare(first, second, as_json)
+    compare(first, second, as_json)
 
 
 @app.command()
+@_one_line_errors
 def dashboard(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run: runs/<name>.", show_default=False)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; ask no server.")] = False,
 ) -> None:
     """Build a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard]."""
-    with _one_line_errors():
-        from ripu_cli.dashboard import dashboard
+    from ripu_cli.dashboard import dashboard
 
-        dashboard(folder, dry_run)
+    dashboard(folder, dry_run)
 
 
-def _run(
-    file: Path | None, settings: list[str] | None, flags: dict[str, Any], wandb: Wandb | None, folder: Path, dry: bool
-) -> None:
+for remote in (jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
+    app.command()(_one_line_errors(remote))
+
+
+def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
+    """Start what `sweep` or `run` describes, or resume a run folder."""
     # Imported here, so that --help and a mistyped flag answer at once.
-    with _one_line_errors(folder):
-        from ripu_ray.config import load_config
+    from ripu_ray.config import load_config
+    from ripu_ray.storage.remote import locate
 
-        config = load_config(file, settings or (), {**flags, "tracking.wandb": wandb.value if wandb else None})
-        _start(config, folder, dry)
+    if shared.resume:
+        _resume(context, locate(shared.resume), shared)
+        return
+    wandb = shared.wandb.value if shared.wandb else None
+    flags |= {"cluster.address": shared.address, "tracking.wandb": wandb}
+    name = shared.name or f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}"
+    _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared.dry_run)
 
 
-def _resume(context: typer.Context, folder: Path, address: str | None, dry_run: bool) -> None:
-    with _one_line_errors(folder):
-        from ripu_cli import command
+def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
+    from ripu_cli import command
 
-        given = [
-            parameter.opts[0]
-            for parameter in context.command.params
-            if parameter.name not in ("resume", "address", "dry_run")
-            and (source := context.get_parameter_source(parameter.name or ""))
-            and source.name == "COMMANDLINE"
-        ]
-        command.check_alone(folder, given)
-        if address and jobs.is_job_server(address) and not dry_run:
-            raise typer.Exit(jobs.submit_resume(address, folder))
-        _start(command.read_run(folder, address), folder, dry_run)
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in ("resume", "address", "dry_run")
+        and (source := context.get_parameter_source(parameter.name or ""))
+        and source.name == "COMMANDLINE"
+    ]
+    command.check_alone(folder, given)
+    if shared.address and jobs.is_job_server(shared.address) and not shared.dry_run:
+        raise typer.Exit(jobs.submit_resume(shared.address, folder))
+    _start(command.read_run(folder, shared.address), folder, shared.dry_run)
 
 
 def _start(config: "Config", folder: Path, dry_run: bool) -> None:
@@ -250,48 +249,8 @@ def _start(config: "Config", folder: Path, dry_run: bool) -> None:
         raise typer.Exit(1)
 
 
-@contextmanager
-def _one_line_errors(folder: Path | None = None) -> Iterator[None]:
-    try:
-        yield
-    except (RipuError, RemoteError) as error:
-        typer.echo(f"ripu: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
-    except KeyboardInterrupt:
-        again = f"; `ripu sweep --resume {folder}` goes on where it stopped" if folder else ""
-        typer.echo(f"ripu: interrupted{again}", err=True)
-        # Ray's own handlers would print for seconds; whatever matters is on disk.
-        sys.stdout.flush()
-        os._exit(130)
-
-
-def _place(text: str) -> Path:
-    """A folder or file, or what a URL names."""
-    with _one_line_errors():
-        from ripu_ray.storage.remote import locate
-
-        return locate(text)
-
-
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    @wraps(command)
-    def guarded(*values: Any, **options: Any) -> None:
-        with _one_line_errors():
-            command(*values, **options)
-
-    return guarded
-
-
-for remote in (jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
-    app.command()(_guarded(remote))
-
-
 def _listed(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",")]
-
-
-def _dated(kind: str) -> str:
-    return f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 if __name__ == "__main__":

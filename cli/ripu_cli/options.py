@@ -1,8 +1,12 @@
 """Flags that several commands share."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -23,21 +27,52 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: training.round_steps=20. Repeatable."),
 ]
-NameOption = Annotated[str | None, typer.Option(help="Name of the run folder. Default: the date and time.")]
-ResumeOption = Annotated[
-    str | None,
-    typer.Option(metavar="FOLDER", help="Go on with the run of this folder, as it was started.", show_default=False),
-]
-OutputOption = Annotated[
-    str, typer.Option(metavar="FOLDER", help="Folder that holds run folders, or a URL: s3://bucket/runs.")
-]
-WandbOption = Annotated[
-    Wandb | None, typer.Option(help="auto: online where a key is known, else offline.", show_default=False)
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(help="http://HEAD:8265 submits a job to that cluster; auto, HOST:PORT or ray://HOST:PORT joins one."),
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would run and what it would cost; run nothing.")
-]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The options that `sweep` and `run` share."""
+
+    config: ConfigOption = None
+    settings: SetOption = None
+    name: Annotated[str | None, typer.Option(help="Name of the run folder. Default: the date and time.")] = None
+    output: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Folder that holds run folders, or a URL: s3://bucket/runs.")
+    ] = "runs"
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Resume the run of this folder, as it was started.", show_default=False),
+    ] = None
+    wandb: Annotated[
+        Wandb | None, typer.Option(help="auto: online where a key is known, else offline.", show_default=False)
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="http://HEAD:8265 submits a job to that cluster; auto, HOST:PORT or ray://HOST:PORT joins one."
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run and what it would cost; run nothing.")
+    ] = False
+
+
+def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of `Shared` behind its own; it receives them as its argument `shared`."""
+    own = [parameter for parameter in signature(command).parameters.values() if parameter.name != "shared"]
+    names = [field.name for field in fields(Shared)]
+
+    @wraps(command)
+    def with_options(*values: Any, **options: Any) -> None:
+        shared = Shared(**{name: options.pop(name) for name in names})
+        command(*values, shared=shared, **options)
+
+    # Typer reads the options from the signature.
+    with_options.__signature__ = Signature(  # type: ignore[attr-defined]
+        [*own, *(parameter for parameter in signature(Shared).parameters.values())]
+    )
+    with_options.__annotations__ = {
+        **get_type_hints(command, include_extras=True),
+        **get_type_hints(Shared, include_extras=True),
+    }
+    return with_options

@@ -18,6 +18,7 @@ from ripu_ray.config.sections import (
     ClusterConfig,
     ModelConfig,
     OracleConfig,
+    StoppingConfig,
     StrategyConfig,
     SweepConfig,
     TrackingConfig,
@@ -35,9 +36,10 @@ class Config(Section):
 
     seed: Seed = 0
     data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)  # it looks its name up, so not before this is imported
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
+    stopping: StoppingConfig = StoppingConfig()
     oracle: OracleConfig = OracleConfig()
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()

@@ -1,6 +1,6 @@
 """The sections of the configuration: frozen pydantic models, unknown keys refused.
 
-This module imports nothing of ours but what fields may be; everybody takes the sections from `config`.
+This module imports nothing of ours but what fields may be; other modules import the sections from `config`.
 """
 
 from collections import Counter
@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     JsonValue,
@@ -30,13 +31,24 @@ from ripu_ray.config.fields import (
     Weight,
     Window,
 )
+from ripu_ray.config.registry import ACQUISITIONS, NETWORKS, STOPPING_RULES
 from ripu_ray.config.safe_yaml import read_yaml
 
 Mode = Literal["region", "pixel"]
-AcquisitionName = Literal["ripu", "impurity", "uncertainty", "entropy", "margin", "confidence", "random"]
 Reference = Literal["source_only", "full"]
 """What strategies are measured by: training on for as many steps, with nothing or with everything bought."""
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
+
+
+def _known_acquisition(name: str) -> str:
+    names = (*ACQUISITIONS.names(), *REFERENCES)
+    if name not in names:
+        raise ValueError(f"unknown acquisition {name!r}: expected {', '.join(names)}")
+    return name
+
+
+AcquisitionName = Annotated[str, AfterValidator(_known_acquisition)]
+"""Name of a registered acquisition function, or of a reference."""
 Shape = Literal["sliding", "grid", "superpixels"]
 Allocation = Literal["per_image", "pool"]
 WandbMode = Literal["auto", "offline", "online", "disabled"]
@@ -65,7 +77,7 @@ Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
 class ModelConfig(Section):
     """The network."""
 
-    name: Literal["compact", "deeplabv2", "deeplabv3plus"] = "compact"
+    name: Annotated[str, AfterValidator(NETWORKS.check)] = "compact"
     width: Annotated[int, Number] = Field(32, ge=8, le=1024, multiple_of=8)
     """Channels of `compact`; the others' are given."""
     backbone_weights: Url | FilePath | None = Field(None, union_mode="left_to_right")
@@ -76,8 +88,9 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _weights_have_a_use(self) -> Self:
-        if self.backbone_weights and self.name == "compact":
-            raise ValueError("backbone_weights: `compact` has no ResNet-101; choose name deeplabv2 or deeplabv3plus")
+        takers = [name for name in NETWORKS.names() if "backbone_weights" in NETWORKS[name].takes]
+        if self.backbone_weights and self.name not in takers:
+            raise ValueError(f"backbone_weights: `{self.name}` has no ResNet-101; choose name {' or '.join(takers)}")
         if self.backbone_weights and self.init_from:
             raise ValueError("backbone_weights and init_from: init_from replaces every weight; name one of them")
         return self
@@ -145,7 +158,7 @@ class StrategyConfig(Section):
     shape: Shape = "sliding"
     """sliding: windows anywhere. grid: windows side by side, from the top left corner. superpixels: regions that follow
     the picture's edges, about as large as a window; they need scikit-image, the extra `superpixels`."""
-    acquisition: AcquisitionName | Reference = "ripu"
+    acquisition: AcquisitionName = "ripu"
     allocation: Allocation = "per_image"
     """per_image: each image has its own budget. pool: the same total goes to the best scores of the whole pool."""
     power: Annotated[float, Number, Field(gt=0, le=1000)] | None = None
@@ -179,6 +192,15 @@ class StrategyConfig(Section):
     def radius(self) -> int:
         """(window - 1) / 2, in pixels."""
         return self.window // 2
+
+
+class StoppingConfig(Section):
+    """When a trial ends before its last round."""
+
+    rule: Annotated[str, AfterValidator(STOPPING_RULES.check)] | None = None
+    """Name of a stopping rule, looked at after each round; None: all rounds are run."""
+    min_gain: Annotated[float, Number] = Field(0.005, ge=0, le=1)
+    """Of `small_gain`: mIoU, in [0, 1], that a round has to add."""
 
 
 class NoiseConfig(Section):
@@ -222,7 +244,7 @@ class SweepConfig(Section):
     budgets: tuple[BudgetField, ...] = ()
     modes: tuple[Mode, ...] = ()
     windows: tuple[Window, ...] = ()
-    acquisitions: tuple[AcquisitionName | Reference, ...] = ()
+    acquisitions: tuple[AcquisitionName, ...] = ()
     seeds: tuple[Seed, ...] = ()
     vary: Annotated[dict[str, Values], BeforeValidator(_varied)] = Field({})
     """Any other setting of data, model, training, strategy or oracle by its dotted key: its values."""

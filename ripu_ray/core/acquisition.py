@@ -1,176 +1,103 @@
-"""Acquisition functions: what a network says about each pixel -> how much buying there is worth.
+"""Acquisition functions: from what a network says about each pixel to how much a purchase there is worth.
 
-Each is `fn(maps, *, mode, radius, parity, rng) -> score_HW`, (H, W) float32 without NaN, larger is better.
-A new one is a function here and a line in ACQUISITIONS. Where `maps.cells` cuts the image into regions beforehand,
-"the window" of a pixel is its region. Shapes: H x W label pixels.
+Each is `function(maps, query) -> score_HW`: (H, W) float32 without NaN, larger is better. The window of a pixel is its
+region in `query.regions`. A new function is registered with a decorator: `@acquisition("name")`.
+
+This module loads neither torch nor numpy, so that the configuration can look up names. Shapes: H x W label pixels,
+C classes.
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import torch
-from torch import Tensor
+from ripu_ray.config.registry import ACQUISITIONS
+from ripu_ray.config.sections import Mode
 
-from ripu_ray.config import Mode
-from ripu_ray.core.prediction import PixelMaps, pixel_maps
-from ripu_ray.core.windows import region_impurity, region_mean
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
-__all__ = ["ACQUISITIONS", "AcquisitionFn", "PixelMaps", "pixel_maps", "region_impurity", "region_mean"]
-
-AcquisitionFn = Callable[..., Tensor]
+    from ripu_ray.core.prediction import PixelMaps
+    from ripu_ray.core.regions import Regions
 
 
-def ripu(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """Region impurity times prediction uncertainty.
+@dataclass(frozen=True)
+class Query:
+    """What is asked about one image in one round.
 
-    Args:
-        maps: the pixels of one image.
-        mode: "region": the window's mean entropy over log C; "pixel": the pixel's own entropy in nats.
-        radius: of the window, in label pixels.
-        parity: the reference's order among windows of one class, by scores slightly below 0.
-        rng: not used.
+    Attributes:
+        regions: of the image; give means and impurities over windows.
+        mode: what a purchase is: "region", a whole window, or "pixel", its centre.
+        parity: windows of one class get the reference's impurity, slightly below 0, instead of 0.
+        rng: random generator of this image and round.
+    """
 
-    Returns:
-        (H, W) float32: in [0, 1] for "region", in [0, log C] for "pixel".
+    regions: "Regions"
+    mode: Mode
+    parity: bool
+    rng: "np.random.Generator"
+
+    def mean(self, values_HW: "Tensor") -> "Tensor":
+        """(H, W): in mode "region" the window's mean, in mode "pixel" the pixel's own value."""
+        return values_HW if self.mode == "pixel" else self.regions.mean(values_HW)
+
+
+class AcquisitionFunction(Protocol):
+    """Scores the pixels of one image."""
+
+    def __call__(self, maps: "PixelMaps", query: Query, /) -> "Tensor":
+        """(H, W) float32 score without NaN, larger is better."""
+
+
+acquisition = ACQUISITIONS.register
+"""Registers an acquisition function under a name that `strategy.acquisition` may have."""
+
+
+@acquisition("ripu")
+def ripu(maps: "PixelMaps", query: Query) -> "Tensor":
+    """Region impurity times prediction uncertainty: in [0, 1] for mode "region", in [0, log C] for "pixel".
 
     Source: the acquisition score of RIPU; tests/core/test_golden.py.
     """
-    return _impurity(maps, radius, parity) * entropy(maps, mode=mode, radius=radius, parity=parity, rng=rng)
+    return impurity(maps, query) * entropy(maps, query)
 
 
-def entropy(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """Entropy sampling: the window's mean entropy over log C, or the pixel's own entropy in nats.
-
-    Args:
-        maps: the pixels of one image.
-        mode: which of the two: "region" or "pixel".
-        radius: of the window, in label pixels; not used in mode "pixel".
-        parity: not used.
-        rng: not used.
-
-    Returns:
-        (H, W) float32: in [0, 1] for "region", in [0, log C] for "pixel".
-
-    Source: the prediction uncertainty of RIPU.
-    """
-    if mode == "pixel":
-        return maps.entropy_HW
-    return uncertainty(maps, mode=mode, radius=radius, parity=parity, rng=rng)
+@acquisition("impurity")
+def impurity(maps: "PixelMaps", query: Query) -> "Tensor":
+    """Region impurity, the first factor of RIPU, in both modes: in [0, 1]. Source: the region impurity of RIPU."""
+    return query.regions.impurity(maps.predicted_HW, maps.num_classes, parity=query.parity)
 
 
-def impurity(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """Region impurity alone, the first factor of RIPU, in both modes.
-
-    Args:
-        maps: the pixels of one image.
-        mode: not used.
-        radius: of the window, in label pixels.
-        parity: the reference's order among windows of one class, by values slightly below 0.
-        rng: not used.
-
-    Returns:
-        (H, W) float32 in [0, 1].
-
-    Source: the region impurity of RIPU.
-    """
-    return _impurity(maps, radius, parity)
+@acquisition("uncertainty")
+def uncertainty(maps: "PixelMaps", query: Query) -> "Tensor":
+    """The window's mean entropy over log C, in both modes: in [0, 1]. Source: the prediction uncertainty of RIPU."""
+    return query.regions.mean(maps.entropy_HW / math.log(maps.num_classes))
 
 
-def uncertainty(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """Prediction uncertainty alone: the window's mean entropy over log C, in both modes.
-
-    In mode "region" the same as `entropy`; in mode "pixel" the neighbourhood's, where `entropy` is the pixel's own.
-
-    Args:
-        maps: the pixels of one image.
-        mode: not used.
-        radius: of the window, in label pixels.
-        parity: not used.
-        rng: not used.
-
-    Returns:
-        (H, W) float32 in [0, 1].
-
-    Source: the prediction uncertainty of RIPU.
-    """
-    return _mean(maps, maps.entropy_HW / math.log(maps.num_classes), radius)
+@acquisition("entropy")
+def entropy(maps: "PixelMaps", query: Query) -> "Tensor":
+    """Entropy sampling: `uncertainty` for mode "region", the pixel's own entropy in nats, up to log C, for "pixel"."""
+    return maps.entropy_HW if query.mode == "pixel" else uncertainty(maps, query)
 
 
-def margin(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """One less the lead of the best class over the second best.
-
-    Args:
-        maps: the pixels of one image.
-        mode: "region": the window's mean; "pixel": the pixel's own.
-        radius: of the window, in label pixels; not used in mode "pixel".
-        parity: not used.
-        rng: not used.
-
-    Returns:
-        (H, W) float32 in [0, 1].
-
-    Source: margin sampling (best versus second best).
-    """
+@acquisition("margin")
+def margin(maps: "PixelMaps", query: Query) -> "Tensor":
+    """1 - (p of the best class - p of the second best), in [0, 1]. Source: margin sampling, best versus second best."""
     best_HW, second_HW = maps.best_two
-    return _by_mode(maps, 1 - (best_HW - second_HW), mode, radius)
+    return query.mean(1 - (best_HW - second_HW))
 
 
-def confidence(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """One less the probability of the best class.
-
-    Args:
-        maps: the pixels of one image.
-        mode: "region": the window's mean; "pixel": the pixel's own.
-        radius: of the window, in label pixels; not used in mode "pixel".
-        parity: not used.
-        rng: not used.
-
-    Returns:
-        (H, W) float32 in [0, 1 - 1 / C].
-
-    Source: least confidence.
-    """
-    return _by_mode(maps, 1 - maps.best_two[0], mode, radius)
+@acquisition("confidence")
+def confidence(maps: "PixelMaps", query: Query) -> "Tensor":
+    """1 - p of the best class, in [0, 1 - 1 / C]. Source: least confidence."""
+    return query.mean(1 - maps.best_two[0])
 
 
-def random(maps: PixelMaps, *, mode: Mode, radius: int, parity: bool, rng: np.random.Generator) -> Tensor:
-    """The baseline: every place is worth the same, drawn anew for each image and round.
+@acquisition("random")
+def random(maps: "PixelMaps", query: Query) -> "Tensor":
+    """The baseline: uniform in [0, 1), drawn anew for each image and round."""
+    import torch
 
-    Args:
-        maps: gives the size and the device.
-        mode: not used.
-        radius: not used.
-        parity: not used.
-        rng: the generator of this image and round.
-
-    Returns:
-        (H, W) float32, uniform in [0, 1).
-    """
-    drawn = rng.random(tuple(maps.predicted_HW.shape), dtype=np.float32)
+    drawn = query.rng.random(tuple(maps.predicted_HW.shape), dtype="float32")
     return torch.from_numpy(drawn).to(maps.predicted_HW.device)
-
-
-def _by_mode(maps: PixelMaps, values_HW: Tensor, mode: Mode, radius: int) -> Tensor:
-    return values_HW if mode == "pixel" else _mean(maps, values_HW, radius)
-
-
-def _mean(maps: PixelMaps, values_HW: Tensor, radius: int) -> Tensor:
-    return maps.cells.mean(values_HW) if maps.cells else region_mean(values_HW, radius)
-
-
-def _impurity(maps: PixelMaps, radius: int, parity: bool) -> Tensor:
-    if maps.cells:
-        return maps.cells.impurity(maps.predicted_HW, maps.num_classes)
-    return region_impurity(maps.predicted_HW, maps.num_classes, radius, parity=parity)
-
-
-ACQUISITIONS: dict[str, AcquisitionFn] = {
-    "ripu": ripu,
-    "impurity": impurity,
-    "uncertainty": uncertainty,
-    "entropy": entropy,
-    "margin": margin,
-    "confidence": confidence,
-    "random": random,
-}

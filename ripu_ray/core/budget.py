@@ -4,7 +4,7 @@ Shapes: H x W label pixels, n centres.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.config import Budget, CostConfig, Mode
+from ripu_ray.config import Budget, CostConfig, Mode, StrategyConfig
 from ripu_ray.core.geometry import cover, purchase_area, window_edges
 from ripu_ray.core.metrics import IGNORE_LABEL
 
@@ -77,20 +77,8 @@ def allowed_pixels(
     return max(math.floor(total * (round_index + 1) / rounds - spent_pixels), 0)
 
 
-def num_regions(
-    budget: Budget,
-    size: tuple[int, int],
-    *,
-    mode: Mode,
-    radius: int,
-    rounds: int,
-    round_index: int,
-    spent_pixels: int,
-    parity: bool,
-) -> int:
-    """How many windows of one image may be bought in this round.
-
-    The exact default is what `allowed_pixels` has room for.
+def reference_num_regions(budget: Budget, size: tuple[int, int], mode: Mode, radius: int, rounds: int) -> int:
+    """How many windows of one image the reference buys in each round: it rounds up, and rescales pixels.
 
     Args:
         budget: of the image over all rounds.
@@ -98,27 +86,59 @@ def num_regions(
         mode: what a purchase is: a window of `radius`, or a pixel.
         radius: of the window, in label pixels.
         rounds: over which the budget is spread, >= 1.
-        round_index: this round, from 0; not used with `parity`.
-        spent_pixels: bought so far, inside the image; not used with `parity`.
-        parity: the reference's rule, which rounds up in each round and rescales pixels by its own image sizes.
 
     Returns:
         A number of windows, >= 0.
 
-    Source: the annotation budget of RIPU; n of tests/golden for `parity`.
+    Source: the annotation budget of RIPU; n of tests/golden.
     """
-    num_pixels = size[0] * size[1]
     area = purchase_area(mode, radius)
-    if not parity:
-        allowed = allowed_pixels(budget, [size], rounds=rounds, round_index=round_index, spent_pixels=spent_pixels)
-        return allowed // area
-    # In floats and in this order, as the reference computes it: ceil hangs on the last bit.
+    # In floats and in this order, as the reference computes it: ceil depends on the last bit.
     if budget.unit == "percent":
-        return math.ceil(num_pixels * (float(Fraction(budget.value) / 100) / rounds) / area)
+        return math.ceil(size[0] * size[1] * (float(Fraction(budget.value) / 100) / rounds) / area)
     per_round = float(budget.value) / rounds
     if mode == "pixel":
         return math.ceil(per_round / _REFERENCE_INPUT_PIXELS * _REFERENCE_LABEL_PIXELS)
     return math.ceil(per_round / area)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What may be bought: a number of pixels, or, under the reference's rule, a number of regions of any size."""
+
+    pixels: int | None
+    regions: int | None = None
+
+    def num_regions(self, area: int) -> int:
+        """How many regions of at most `area` pixels may be bought."""
+        return self.regions if self.regions is not None else (self.pixels or 0) // max(area, 1)
+
+    def is_exceeded(self, pixels: int, regions: int) -> bool:
+        """Whether so much is more than may be bought."""
+        return pixels > self.pixels if self.pixels is not None else regions > (self.regions or 0)
+
+
+def allowance(
+    strategy: StrategyConfig, sizes: Sequence[tuple[int, int]], round_index: int, spent_pixels: int = 0
+) -> Allowance:
+    """The rule of the budget, for scoring, for the checks before the start and for the check of the ledger.
+
+    Args:
+        strategy: budget, rounds, mode and window. With `parity` the allowance is for one image and one round;
+            otherwise it is for all of `sizes`, and for all rounds up to this one.
+        sizes: (H, W) of the labels: of one image, or of the whole pool where the pool shares its budget.
+        round_index: 0-based.
+        spent_pixels: bought so far in them.
+    """
+    if not strategy.parity:
+        pixels = allowed_pixels(
+            strategy.budget, sizes, rounds=strategy.rounds, round_index=round_index, spent_pixels=spent_pixels
+        )
+        return Allowance(pixels)
+    (size,) = sizes
+    return Allowance(
+        None, reference_num_regions(strategy.budget, size, strategy.mode, strategy.radius, strategy.rounds)
+    )
 
 
 def annotate(label_HW: NDArray[np.uint8], centres: NDArray[np.int32], radius: int) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ Shapes: C classes, h x w network resolution, H x W label resolution, n rows of a
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ripu_ray.errors import NonFiniteError
-
-if TYPE_CHECKING:
-    from ripu_ray.core.regions import Cells
 
 EPSILON = 1e-6
 """Inside every logarithm of the method, as in the reference implementation."""
@@ -35,14 +31,12 @@ class PixelMaps:
         entropy_HW: (H, W) float32, -sum_c p_c log(p_c + 1e-6) in nats, about 0 to log C.
         num_classes: C.
         logits_Chw: (C, h, w) float32, from which whatever else is asked for is computed when it is.
-        cells: the image's regions, if they are given beforehand; None: windows anywhere.
     """
 
     predicted_HW: Tensor
     entropy_HW: Tensor
     num_classes: int
     logits_Chw: Tensor
-    cells: "Cells | None" = None
 
     @cached_property
     @torch.no_grad()
@@ -56,13 +50,12 @@ class PixelMaps:
 
 
 @torch.no_grad()
-def pixel_maps(logits_CHW: Tensor, size: tuple[int, int], cells: "Cells | None" = None) -> PixelMaps:
+def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
     """Predicted class and entropy at label resolution, from logits at network resolution.
 
     Args:
         logits_CHW: (C, h, w) floating point, C from 2 to 255; computed in float32 whatever the dtype.
         size: (H, W), label resolution; the logits are brought there bilinearly with aligned corners.
-        cells: the image's regions, if they are given beforehand.
 
     Returns:
         The maps on the logits' device. On the CPU no array of C x H x W is ever held.
@@ -93,7 +86,7 @@ def pixel_maps(logits_CHW: Tensor, size: tuple[int, int], cells: "Cells | None" 
         # torch.argmax over the first axis costs more than everything else together
         best_nW = p_CnW.eq_(p_CnW.amax(dim=0)).mul_(weight_C11).amax(dim=0)
         predicted_HW[rows] = num_classes - best_nW
-    return PixelMaps(predicted_HW, entropy_HW.neg_(), num_classes, logits_CHW, cells)
+    return PixelMaps(predicted_HW, entropy_HW.neg_(), num_classes, logits_CHW)
 
 
 def _upsampled(logits_CHW: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:

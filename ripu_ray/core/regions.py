@@ -4,7 +4,6 @@ Whatever the shape, a purchase is a centre, and everything else is rebuilt from 
 Shapes: H x W label pixels, n centres, R regions of an image, C classes.
 """
 
-import math
 from functools import cached_property
 from typing import Protocol
 
@@ -17,7 +16,7 @@ from ripu_ray.config import Mode
 from ripu_ray.core.budget import annotate, region_boundary, region_pixels, unlike_neighbours
 from ripu_ray.core.geometry import cover, purchase_area, purchase_radius, suppression_radius, window_edges
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.core.prediction import EPSILON
+from ripu_ray.core.windows import normalised_entropy, region_impurity, region_mean
 
 Costs = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]
 
@@ -44,12 +43,34 @@ class Regions(Protocol):
     def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
         """(n,) pixels of each region, void ones among them, and the length of the outlines inside."""
 
+    def class_pixels(
+        self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
+    ) -> NDArray[np.int64]:
+        """(n, C) labelled pixels of each class in each of these regions."""
+
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
         """(H, W), True where no further centre may be, and the largest region that is left.
 
         Args:
             centres: bought so far.
             most: regions of more pixels are of no use; None: all are.
+        """
+
+    def mean(self, values_HW: Tensor) -> Tensor:
+        """(H, W) float32, the mean over the region of each pixel, or over the window around it; the input's unit."""
+
+    def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
+        """Entropy of the predicted classes in the region of each pixel, or in the window around it, over log C.
+
+        Args:
+            predicted_HW: (H, W) uint8 class ids below `num_classes`, on any device.
+            num_classes: C, 2 to 255.
+            parity: windows of one class give the reference's value, slightly below 0.
+
+        Returns:
+            (H, W) float32 in [0, 1]: exactly 0 where there is one class (unless `parity`).
+
+        Source: region impurity of RIPU, `windows.normalised_entropy`.
         """
 
 
@@ -63,7 +84,7 @@ class Windows:
     """
 
     def __init__(self, size: tuple[int, int], mode: Mode, radius: int) -> None:
-        self._size = size
+        self._size, self._window_radius = size, radius
         self._radius = purchase_radius(mode, radius)
         self._area = purchase_area(mode, radius)
         self.suppression = suppression_radius(mode, radius)
@@ -91,9 +112,30 @@ class Windows:
         """See `Regions`."""
         return (*region_pixels(label_HW, centres, self._radius), region_boundary(label_HW, centres, self._radius))
 
+    def class_pixels(
+        self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
+    ) -> NDArray[np.int64]:
+        """See `Regions`."""
+        radius = self._radius
+        padded_HW = np.pad(label_HW, radius, constant_values=IGNORE_LABEL)
+        offset_K = np.arange(2 * radius + 1)
+        row_nK, col_nK = (axis_n[:, None] + offset_K for axis_n in centres.astype(np.int64).T)
+        label_nM = padded_HW[row_nK[:, :, None], col_nK[:, None, :]].reshape(len(centres), len(offset_K) ** 2)
+        return _count_classes(
+            np.broadcast_to(np.arange(len(centres))[:, None], label_nM.shape), label_nM, len(centres), num_classes
+        )
+
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
         """See `Regions`. A window is counted as a whole one, wherever it is: a cut one never takes more."""
         return cover(self._size, centres, self.suppression), self._area
+
+    def mean(self, values_HW: Tensor) -> Tensor:
+        """See `Regions`."""
+        return region_mean(values_HW, self._window_radius)
+
+    def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
+        """See `Regions`."""
+        return region_impurity(predicted_HW, num_classes, self._window_radius, parity=parity)
 
 
 class Cells:
@@ -160,6 +202,12 @@ class Cells:
         pixels, void_pixels, boundary_pixels = (count_R[ids].astype(np.uint32) for count_R in counts)
         return pixels, void_pixels, boundary_pixels
 
+    def class_pixels(
+        self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
+    ) -> NDArray[np.int64]:
+        """See `Regions`."""
+        return _count_classes(self._region_HW, label_HW, len(self._size_R), num_classes)[self._ids(centres)]
+
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
         """See `Regions`."""
         free_R = np.ones(len(self._size_R), np.bool_) if most is None else self._size_R <= most
@@ -169,36 +217,16 @@ class Cells:
         return blocked_HW, int(self._size_R[free_R].max(initial=0))
 
     def mean(self, values_HW: Tensor) -> Tensor:
-        """Mean over each region, at each of its pixels.
-
-        Args:
-            values_HW: (H, W) float32, any unit, on any device.
-
-        Returns:
-            (H, W) float32 on the CPU, where sums do not depend on the order in which threads come.
-        """
+        """See `Regions`. On the CPU, where sums do not depend on the order of threads."""
         mean_R = (self._sums(values_HW.cpu().numpy()) / self._size_R).astype(np.float32)
         return torch.from_numpy(mean_R[self._region_HW])
 
-    def impurity(self, predicted_HW: Tensor, num_classes: int) -> Tensor:
-        """Entropy of the predicted classes in each region over log C, at each of its pixels.
-
-        Args:
-            predicted_HW: (H, W) uint8 class ids below `num_classes`, on any device.
-            num_classes: C, 2 to 255.
-
-        Returns:
-            (H, W) float32 in [0, 1] on the CPU: exactly 0 where the region holds one class.
-
-        Source: region impurity of RIPU; tests/core/test_regions.py compares with a loop over the regions.
-        """
-        label_N = predicted_HW.cpu().numpy().ravel().astype(np.int64)
-        count_RC = np.bincount(
-            self._region_HW.ravel() * np.int64(num_classes) + label_N, None, num_classes * len(self._size_R)
-        )
-        share_RC = count_RC.reshape(-1, num_classes) / self._size_R[:, None]
-        impurity_R = -(share_RC * np.log(share_RC + EPSILON)).sum(axis=1) / math.log(num_classes)
-        impurity_R[share_RC.max(axis=1) == 1] = 0
+    def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
+        """See `Regions`. On the CPU; the reference has no such regions, so `parity` changes nothing."""
+        count_RC = _count_classes(self._region_HW, predicted_HW.cpu().numpy(), len(self._size_R), num_classes)
+        share_CR = torch.from_numpy(count_RC.T / self._size_R)
+        impurity_R = normalised_entropy(share_CR).numpy()
+        impurity_R[(count_RC == self._size_R[:, None]).any(axis=1)] = 0
         return torch.from_numpy(impurity_R.astype(np.float32)[self._region_HW])
 
     def _ids(self, centres: NDArray[np.integer]) -> NDArray[np.int32]:
@@ -211,6 +239,15 @@ class Cells:
     def _sums(self, values_HW: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
         sums_R = np.bincount(self._region_HW.ravel(), values_HW.ravel(), len(self._size_R))
         return sums_R.astype(np.float64)
+
+
+def _count_classes(
+    region: NDArray[np.integer], label: NDArray[np.uint8], num_regions: int, num_classes: int
+) -> NDArray[np.int64]:
+    """(num_regions, num_classes) pixels of each class in each region; both arrays have one shape, void is left out."""
+    inside = label < num_classes
+    index_N = region[inside].astype(np.int64) * num_classes + label[inside]
+    return np.bincount(index_N, minlength=num_regions * num_classes).reshape(num_regions, num_classes)
 
 
 def grid_map(size: tuple[int, int], window: int) -> NDArray[np.int32]:

@@ -73,16 +73,21 @@ def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, pari
     if predicted_HW.dtype != torch.uint8:
         raise ValueError(f"predicted classes: expected uint8, found {predicted_HW.dtype}")
     height = predicted_HW.shape[0]
-    one = torch.ones((), device=predicted_HW.device)
-    pure = float(-one * torch.log(one + EPSILON) / math.log(num_classes)) if parity else 0.0
+    one_11 = F.one_hot(torch.zeros(1, dtype=torch.long, device=predicted_HW.device), num_classes).T.float()
+    pure = float(normalised_entropy(one_11)) if parity else 0.0
     impurity_HW = torch.full(predicted_HW.shape, pure, dtype=torch.float32, device=predicted_HW.device)
     num_rows = max(_STRIP_ROWS, 2 * radius) if predicted_HW.is_cpu else height
     for top in range(0, height, num_rows):
         rows = slice(top, min(top + num_rows, height))
         mixed_M, share_CM = _mixed_shares(predicted_HW, num_classes, radius, rows)
-        terms_CM = torch.add(share_CM, EPSILON).log_().mul_(share_CM)
-        impurity_HW[rows].view(-1)[mixed_M] = terms_CM.sum(dim=0).neg_() / math.log(num_classes)
+        impurity_HW[rows].view(-1)[mixed_M] = normalised_entropy(share_CM)
     return impurity_HW
+
+
+def normalised_entropy(share_CM: Tensor) -> Tensor:
+    """-sum_c f_c log(f_c + 1e-6) / log C of shares f (C, M): (M,), the impurity of RIPU."""
+    terms_CM = torch.add(share_CM, EPSILON).log_().mul_(share_CM)
+    return terms_CM.sum(dim=0).neg_() / math.log(share_CM.shape[0])
 
 
 def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: slice) -> tuple[Tensor, Tensor]:

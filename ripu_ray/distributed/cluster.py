@@ -22,12 +22,11 @@ os.environ.setdefault("RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S", "2")
 os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "3")
 
 import ray
-from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
+from ripu_ray.distributed.ray_internals import ask_gcs, running_address
 from ripu_ray.errors import ClusterError, RipuError, StoppedError
 from ripu_ray.runs.event_log import Warn
 
@@ -88,7 +87,7 @@ def alive_nodes() -> list[dict[str, float]]:
 def _check_answers(address: str | None) -> None:
     """Find in seconds what Ray would try for 20 s to 2 minutes: nobody listens there, or not to this token."""
     with suppress(Exception):  # what is wrong with it is for Ray to say
-        address = canonicalize_bootstrap_address("auto") if address == "auto" else address
+        address = running_address() if address == "auto" else address
     place = address or ""
     is_client, place = place.startswith("ray://"), place.removeprefix("ray://")
     host, _, port = place.rpartition(":")
@@ -98,7 +97,7 @@ def _check_answers(address: str | None) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
         if not is_client:
-            GcsClient(address=place)
+            ask_gcs(place)
     except AuthenticationError:
         raise ClusterError(f"no Ray at {address} for this token (RAY_AUTH_TOKEN)") from None
     except (OSError, OverflowError, RayError) as error:

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ripu_ray.distributed import cluster as _variables  # noqa: F401  isort: skip (sets Ray's variables)
 import ray
 from ray.exceptions import AuthenticationError
-from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+from ray.job_submission import JobDetails, JobStatus
 
 from ripu_ray.config import Config, dump_config, vary
+from ripu_ray.distributed.cluster import first_line
+from ripu_ray.distributed.ray_internals import TimedJobClient
 from ripu_ray.errors import ClusterError, ConfigError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -49,8 +50,9 @@ class JobServer:
         # Ray lets this variable, or else RAY_ADDRESS, win over the argument.
         os.environ["RAY_API_SERVER_ADDRESS"] = address
         with self._one_line():
-            self._client = _Client(address)
+            self._client = TimedJobClient(address, CONNECT_TIMEOUT_S)
             theirs = self._client.versions()
+        self._client.timeout_s = REQUEST_TIMEOUT_S
         ours = ray.__version__, ".".join(map(str, sys.version_info[:3]))
         if theirs[0] != ours[0] or theirs[1].split(".")[:2] != ours[1].split(".")[:2]:
             raise ConfigError(
@@ -143,24 +145,9 @@ class JobServer:
             raise ConfigError(f"{self.address}: the cluster {what}") from None
         except (OSError, KeyError) as error:
             # Whatever `requests` raises is an OSError.
-            raise ClusterError(f"no Ray at {self.address}: {_first_line(error)}") from None
+            raise ClusterError(f"no Ray at {self.address}: {first_line(error)}") from None
         except RuntimeError as error:
-            raise ClusterError(f"{self.address}: {_first_line(error)}") from None
-
-
-class _Client(JobSubmissionClient):
-    """Ray's client, which by itself waits for ever."""
-
-    _timeout_s = CONNECT_TIMEOUT_S
-
-    def versions(self) -> tuple[str, str]:
-        """The cluster's Ray and Python."""
-        about = self._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
-        self._timeout_s = REQUEST_TIMEOUT_S
-        return about["rayVersion"], about["pythonVersion"]
-
-    def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
-        return super()._do_request(method, endpoint, timeout=self._timeout_s, **more)
+            raise ClusterError(f"{self.address}: {first_line(error)}") from None
 
 
 def entrypoint(config: Config, folder: Path) -> str:
@@ -188,7 +175,3 @@ def exit_code(job: JobDetails) -> int:
         return 0
     code: int | None = job.driver_exit_code
     return 1 if not code else 128 - code if code < 0 else code
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

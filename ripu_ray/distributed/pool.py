@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import Patience, each, first_line, own_error
 from ripu_ray.errors import ClusterError
-from ripu_ray.runs.event_log import Warn
+from ripu_ray.runs.event_log import Event, Warn
 
 BATCH = 8
 """Items a call: one call costs about 1 ms, so that it disappears beside the forward passes."""
@@ -92,18 +92,13 @@ class ScorerPool:
             for answer in self._await(running):
                 actor, batch = running.get(answer, (None, []))
                 if not batch:
-                    continue  # went with an actor that died, below
+                    continue  # the batch of an actor that died, handled below
                 try:
                     value = ray.get(answer)
                 except RayActorError:
-                    lost = []
-                    for theirs in [ref for ref, (owner, _) in running.items() if owner == actor]:
-                        _, batch = running.pop(theirs)
-                        try:
-                            yield batch, ray.get(theirs)
-                        except RayActorError:
-                            lost.append(batch)
-                    # One by one from now on, so that an image which kills its actor is found: the one it was at.
+                    lost: list[list[Item]] = []
+                    yield from _answered(actor, running, lost)
+                    # One item at a time from now on: this finds the image that kills its actor.
                     again.extend([item] for batch in lost for item in batch)
                     deaths.update(map(name, lost[0]))
                     self._give_up(deaths)
@@ -132,7 +127,7 @@ class ScorerPool:
                 if self._failed_starts > self._cluster.max_failures:
                     why = f"{self._failed_starts} scorers died while they started: {first_line(error)}"
                     raise ClusterError(why) from None
-                self._warn("a scorer died while it started; another one is started")
+                self._warn("a scorer died while it started; another one is started", Event.SCORER_DIED)
                 self._add(1)
             except RayTaskError as error:
                 raise own_error(error) from None
@@ -143,7 +138,10 @@ class ScorerPool:
     def _replace(self, actor: Any, num_lost: int) -> None:
         node = self._nodes.pop(actor)
         left = f", {len(self._nodes)} go on" if self._nodes else ""
-        self._warn(f"a scorer on node {node} died: {num_lost} images are asked again; another one is started{left}")
+        self._warn(
+            f"a scorer on node {node} died: {num_lost} images are scored again; another one is started{left}",
+            Event.SCORER_DIED,
+        )
         if not self._starting:
             self._patience = self._wait_for(1)
         self._add(1)
@@ -161,6 +159,18 @@ class ScorerPool:
         (name, number), *_ = deaths.most_common(1)
         if number > self._cluster.max_failures:
             raise ClusterError(f"image {name}: its scoring actor died {number} times; given up")
+
+
+def _answered(
+    actor: Any, running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]], lost: list[list[Item]]
+) -> Iterator[tuple[list[Item], Any]]:
+    """Remove a dead actor's batches from `running`: yield those that it had answered, append the others to `lost`."""
+    for reference in [reference for reference, (owner, _) in running.items() if owner == actor]:
+        _, batch = running.pop(reference)
+        try:
+            yield batch, ray.get(reference)
+        except RayActorError:
+            lost.append(batch)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

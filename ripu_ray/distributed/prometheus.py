@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 from ray.util.metrics import Counter, Gauge
 
-from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.event_log import Event, OnProgress, Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import Evaluation, Scorer, ScoreRequest
@@ -67,8 +65,8 @@ FAILURES = Metric(
 )
 METRICS = (IMAGES_SCORED, IMAGES_PER_SECOND, PHASE_SECONDS, SPENT_PIXELS, ROUNDS_COMMITTED, FAILURES)
 
-_KINDS = {"a scorer ": "scorer", "a training worker ": "training_worker", "the trial": "trial"}
-"""How the notes of a death begin; see `pool`, `training` and `watching`."""
+_KINDS = {Event.SCORER_DIED: "scorer", Event.WORKER_DIED: "training_worker", Event.TRIAL_DIED: "trial"}
+"""Event -> the tag `kind` of `FAILURES`."""
 
 
 class RoundMetrics:
@@ -126,10 +124,6 @@ class CountedScorer:
         """See `Scorer`."""
         return self._scorer.evaluate(weights)
 
-    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
-        """See `Scorer`."""
-        return self._scorer.count_classes(requests)
-
     def release(self) -> None:
         """See `Scorer`."""
         self._scorer.release()
@@ -151,9 +145,8 @@ class FailureMetrics:
 
     def __call__(self, progress: Progress) -> None:
         """Take one report."""
-        for beginning, kind in _KINDS.items():
-            if progress.note.startswith(beginning):
-                FAILURES.record(1, sweep=self._sweep, trial=progress.trial_id, kind=kind)
+        if kind := _KINDS.get(progress.event):
+            FAILURES.record(1, sweep=self._sweep, trial=progress.trial_id, kind=kind)
         self._listen(progress)
 
     def give_up(self, names: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
 from ripu_ray.distributed.pool import ScorerPool
-from ripu_ray.runs.event_log import Warn, unheard
+from ripu_ray.runs.event_log import Warn, ignore_warning
 from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
@@ -54,10 +54,6 @@ class ScoringActor:
         self._take(weights)
         return self._scorer.evaluate(image_ids)
 
-    def count_classes(self, requests: list[ScoreRequest]) -> NDArray[np.int64]:
-        """Labelled pixels of each class in what was bought before."""
-        return self._scorer.count_classes(requests)
-
     def _take(self, weights: Weights) -> None:
         version, (reference,) = weights
         if version != self._version:
@@ -77,10 +73,9 @@ class RayScorer:
         warn: is told who died, what is repeated, and what is waited for.
     """
 
-    def __init__(self, config: Config, keep: bool, share: int = 1, warn: Warn = unheard) -> None:
+    def __init__(self, config: Config, keep: bool, share: int = 1, warn: Warn = ignore_warning) -> None:
         self._config, self._keep, self._share = config, keep, share
-        domains = open_domains(config.data)
-        self._validation_ids, self._num_classes = domains.validation.image_ids, domains.classes.num_classes
+        self._validation_ids = open_domains(config.data).validation.image_ids
         self._warn, self._told = warn, 0
         self._pool = ScorerPool(self._start, config.cluster, warn)
         self._weights: Weights | None = None
@@ -115,14 +110,6 @@ class RayScorer:
             self._validation_ids, lambda actor, batch: actor.evaluate.remote(packed, batch), lambda image_id: image_id
         )
         return Evaluation(sum((counts for _, counts in answers), start=np.zeros((), np.int64)))
-
-    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
-        """See `Scorer`."""
-        self.acquire()
-        answers = self._pool.spread(
-            requests, lambda actor, batch: actor.count_classes.remote(batch), lambda request: request.image_id
-        )
-        return sum((counts_C for _, counts_C in answers), start=np.zeros(self._num_classes, np.int64))
 
     def release(self) -> None:
         """See `Scorer`."""

@@ -21,23 +21,21 @@ from ripu_ray.distributed.capacity import (
     num_scorers,
     trial_gpus,
 )
-from ripu_ray.distributed.execution import execute_trial, execute_warmup
+from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
 from ripu_ray.distributed.watching import DeathWatch
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.runs.event_log import OnProgress, Progress
-from ripu_ray.runs.grid import warmup_key
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.local import local_device
+from ripu_ray.simulation.execution import Failures, Parts, execute_trial, execute_warmup, failed
 
 REPORT_INTERVAL_S = 1.0
 """Steps are reported at most this often by each trial."""
 
 
-Failures = dict[str, str]
-"""Trial id, or warm-up key, -> one line that says why it failed."""
+Execute = Callable[[RunFolder, str, OnProgress, Parts], object]
 
 
 def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
@@ -60,42 +58,15 @@ def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
     concurrent = min(num_concurrent(cluster, nodes), len(run.trials))
     listen(Progress("", "start", 0, 0, note=describe_share(cluster, nodes, concurrent)))
     counted = FailureMetrics(run.name, listen)
-    warmups = [key for key in run.warmups if not _is_done(run, key)]
+    warmups = [key for key in run.warmups if not run.is_done(key)]
     failures = _tune(execute_warmup, run, warmups, nodes, counted)
-    failures |= _tune(execute_trial, run, _startable(run), nodes, counted)
+    failures |= _tune(execute_trial, run, run.startable(), nodes, counted)
     counted.give_up(failures)
     return failures
 
 
-def run_alone(run: RunFolder, listen: OnProgress) -> Failures:
-    """The same without Ray: one trial after the other, in this process."""
-    local_device(run.config)  # which refuses a GPU that is not there
-    failures: Failures = {}
-    for execute, names in ((execute_warmup, lambda: run.warmups), (execute_trial, lambda: _startable(run))):
-        for name in names():
-            run.stop.check()
-            try:
-                execute(run, name, listen)
-            except StoppedError:
-                raise
-            except RipuError as error:
-                failures[name] = str(error)
-                listen(_failed(name))
-    return failures
-
-
-def _is_done(run: RunFolder, name: str) -> bool:
-    return run.is_finished(name) if name in run.trials else run.warmup(name).is_committed()
-
-
-def _startable(run: RunFolder) -> list[str]:
-    """Trials that are not done, and whose warm-up is."""
-    trials = [trial for trial in run.trials.values() if not _is_done(run, trial.trial_id)]
-    return [trial.trial_id for trial in trials if _is_done(run, warmup_key(trial.config))]
-
-
 def _tune(
-    execute: Callable[[RunFolder, str, OnProgress, int], object],
+    execute: Execute,
     run: RunFolder,
     names: Sequence[str],
     nodes: Nodes,
@@ -136,14 +107,12 @@ def _tune(
             failures[name] = deaths.explain(name) or str(result.error).strip().splitlines()[-1]
         elif "failure" in metrics:
             failures[name] = metrics["failure"]
-    if not all(name in failures or _is_done(run, name) for name in names):
+    if not all(name in failures or run.is_done(name) for name in names):
         run.stop.check()
     return failures
 
 
-def _trainable(
-    execute: Callable[[RunFolder, str, OnProgress, int], object], path: Path, share: int
-) -> Callable[[dict[str, Any]], None]:
+def _trainable(execute: Execute, path: Path, share: int) -> Callable[[dict[str, Any]], None]:
     """What Tune runs in a trial's process."""
 
     def trainable(config: dict[str, Any]) -> None:
@@ -159,12 +128,12 @@ def _trainable(
                 tune.report({"progress": asdict(progress)})
 
         try:
-            execute(RunFolder(path), name, report, share)
+            execute(RunFolder(path), name, report, ray_parts(share))
         except StoppedError:
             return
         except RipuError as error:
             # A failure that is understood is a result: Tune would try it again, and it would fail again.
-            tune.report({"progress": asdict(_failed(name)), "failure": str(error)})
+            tune.report({"progress": asdict(failed(name)), "failure": str(error)})
 
     return trainable
 
@@ -202,7 +171,3 @@ class _Watch(tune.Callback, tune.Stopper):
 
 def _deaf(progress: Progress) -> None:
     """Nobody listens."""
-
-
-def _failed(name: str) -> Progress:
-    return Progress(name, "failed", 0, 0)

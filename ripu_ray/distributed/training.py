@@ -25,7 +25,7 @@ from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import Patience, each, first_line, this_node
 from ripu_ray.distributed.shared_storage import ray_storage
 from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError
-from ripu_ray.runs.event_log import Warn, unheard
+from ripu_ray.runs.event_log import Event, Warn, ignore_warning
 from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
 from ripu_ray.training.checkpoint import identify, load_partial
@@ -47,7 +47,7 @@ class RayFineTuner:
         warn: is told who died, what is repeated, and what is waited for.
     """
 
-    def __init__(self, config: Config, storage: Path, warn: Warn = unheard) -> None:
+    def __init__(self, config: Config, storage: Path, warn: Warn = ignore_warning) -> None:
         self._cluster = config.cluster
         self._storage, self._warn = storage, warn
 
@@ -84,7 +84,10 @@ class RayFineTuner:
                     f"{job.phase}: a training worker {why}, {len(deaths)} times without getting further"
                     f"{name_suspects(deaths)}; given up"
                 )
-            self._warn(f"a training worker {why} after {place.done} of {job.num_steps} steps; {_goes_on(job)}")
+            self._warn(
+                f"a training worker {why} after {place.done} of {job.num_steps} steps; {_goes_on(job)}",
+                Event.WORKER_DIED,
+            )
         result: dict[str, Any] = json.loads((attempt / "outcome.json").read_text())
         if "stopped" in result:
             raise StoppedError(result["stopped"])

@@ -1,18 +1,23 @@
 """What the driver sees of the trials' processes: that one died and is started again, and that none can start."""
 
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.exceptions import RayActorError
+from ray.util.placement_group import remove_placement_group
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import Patience, first_line
-from ripu_ray.distributed.orphans import OrphanWatch
-from ripu_ray.runs.event_log import Journal, OnProgress, Progress
+from ripu_ray.distributed.ray_internals import orphaned_groups
+from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
+
+ORPHAN_INTERVAL_S = 1.0
 
 
 class DeathWatch(tune.Callback):
@@ -28,7 +33,7 @@ class DeathWatch(tune.Callback):
         self._run, self._cluster, self._listen = RunFolder(path), cluster, listen
         self._places: dict[str, list[Place]] = {}
         self._patience: Patience | None = None
-        self._orphans = OrphanWatch()
+        self._looked_s = -ORPHAN_INTERVAL_S
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune writes its callbacks down; the console stays here.
@@ -39,7 +44,7 @@ class DeathWatch(tune.Callback):
         name = trial.config["name"]
         latest = Progress(**(trial.last_result or {}).get("progress", asdict(Progress(name, "start", 0, 0))))
         note = f"{self._note(trial)}; it is started again, and goes on from what is on disk"
-        Journal(self._run.path, name, self._listen)(replace(latest, note=note))
+        EventLog(self._run.path, name, self._listen)(replace(latest, note=note, event=Event.TRIAL_DIED))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Called by Tune when a trial failed for the last time."""
@@ -47,13 +52,28 @@ class DeathWatch(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Called by Tune several times a second. Raises ClusterError when no trial has started for too long."""
-        self._orphans.look()
+        self._free_orphans()
         if not any(trial.status == "PENDING" for trial in trials) or any(trial.status == "RUNNING" for trial in trials):
             self._patience = None
             return
         if self._patience is None:
-            self._patience = Patience(self._cluster, "trials", Journal(self._run.path, "", self._listen).warn)
+            self._patience = Patience(self._cluster, "trials", EventLog(self._run.path, "", self._listen).warn)
         self._patience.check()
+
+    def _free_orphans(self) -> None:
+        """Remove the placement groups of trials whose process died; at most once a second.
+
+        Ray keeps such a group, and its cores, until the job ends. Train's own cleaner needs the dashboard, which a
+        local Ray does not have: without this, the next training phase would wait for its own cores.
+        """
+        now = time.monotonic()
+        # A client of ray:// cannot read the table; such clusters have a dashboard.
+        is_client: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+        if is_client or now < self._looked_s + ORPHAN_INTERVAL_S:
+            return
+        self._looked_s = now
+        for group in orphaned_groups():
+            remove_placement_group(group)
 
     def explain(self, name: str) -> str | None:
         """Why a trial or warm-up was given up, if that is because its process died."""

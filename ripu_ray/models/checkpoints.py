@@ -1,4 +1,4 @@
-"""Weights on disk: written all at once or not at all, read without running what is in them."""
+"""Weights on disk: written atomically, read without running code from the file."""
 
 import hashlib
 import pickle
@@ -35,7 +35,7 @@ _DAMAGE = (
 
 
 def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
-    """Write a checkpoint so that `path` holds either what it held before or all of `payload`, whatever happens.
+    """Write a checkpoint atomically: `path` holds either its old content or all of `payload`.
 
     Equal payloads give equal bytes.
 
@@ -62,7 +62,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         DataError: one line that names the file: missing, damaged, not a checkpoint, or one that holds other objects.
     """
     try:
-        # A pipe would be waited for.
+        # Opening a pipe would block.
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: the checkpoint is damaged (not a file)")
         with path.open("rb") as file:
@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def save_sealed(path: Path, payload: dict[str, Any]) -> None:
-    """As `save_checkpoint`, with a digest in front by which `load_sealed` tells whether it is whole and unaltered."""
+    """As `save_checkpoint`, with a SHA-256 checksum in front that `load_sealed` compares."""
 
     def write(file: BinaryIO) -> None:
         file.write(bytes(_SEAL_BYTES))
@@ -87,7 +87,7 @@ def save_sealed(path: Path, payload: dict[str, Any]) -> None:
 
 
 def load_sealed(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of `save_sealed`, as `load_checkpoint` does. Raises DataError also if its digest differs."""
+    """Read a checkpoint of `save_sealed`, as `load_checkpoint` does. Raises DataError also if its checksum differs."""
     try:
         with path.open("rb") as file:
             seal = file.read(_SEAL_BYTES)
@@ -117,29 +117,30 @@ _SEAL_BYTES = hashlib.sha256().digest_size
 
 
 class _Hashing:
-    """A file to write to that knows the digest of what was written."""
+    """A file to write to that computes the checksum of its content."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._hash = file, hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        """Hand on."""
+        """Write to the file and update the checksum."""
         self._hash.update(data)
         return self._file.write(data)
 
     def flush(self) -> None:
-        """Hand on."""
+        """Flush the file."""
         self._file.flush()
 
     def digest(self) -> bytes:
-        """SHA-256 of all that was written."""
+        """SHA-256 of everything written."""
         return self._hash.digest()
 
 
 def _canonical(value: Any) -> Any:
-    """An equal value in which equal texts are one object and everything else is met once.
+    """An equal value in which equal strings are one object and all other objects are distinct.
 
-    A pickle refers back to objects it has met, so its bytes would tell a loaded optimiser from one that was not.
+    A pickle stores a reference for an object that it holds already, so without this, the bytes of a loaded optimiser
+    would differ from those of one that was not loaded.
     """
     if isinstance(value, dict):
         return {_canonical(key): _canonical(entry) for key, entry in value.items()}

@@ -1,23 +1,27 @@
 """`compact`: a small dilated encoder that learns small pictures on CPUs.
 
-Features at strides 2 and 4, dilated residual blocks at stride 8, and a decoder that brings strides 4 and 2 back in, so
-that poles two or three pixels wide survive. GroupNorm everywhere: an image's logits depend on that image alone.
+Features at strides 2 and 4, dilated residual blocks at stride 8, and a decoder that adds strides 4 and 2 again, so
+that objects two or three pixels wide are kept. GroupNorm everywhere: an image's logits depend on that image alone.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ripu_ray.models.protocol import Network
+
 _CHANNELS_PER_GROUP = 8
 
 
-class Compact(nn.Module):
+class Compact(Network):
     """The network.
 
     Args:
         num_classes: channels of the logits.
         width: channels at strides 2 and 4, a multiple of 8; twice as many at stride 8.
     """
+
+    stride = 2
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()

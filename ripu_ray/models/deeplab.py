@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ripu_ray.models.protocol import Network
 from ripu_ray.models.resnet import CHANNELS, LOW_CHANNELS, FrozenBatchNorm, ResNet101
 
 _V2_DILATIONS = (6, 12, 18, 24)
@@ -16,27 +17,28 @@ _SHORTCUT = 48
 _DROPOUT = 0.1
 
 
-class DeepLab(nn.Module):
+class DeepLab(Network):
     """`feature_extractor` and `head`, whose state dicts are the `feature_extractor` and `classifier` of a checkpoint.
 
     Args:
         head: takes low and high features, gives logits; `HeadV2` or `HeadV3Plus`.
+        stride: of the head's logits: 8 for V2, 4 for V3+.
     """
 
-    def __init__(self, head: "HeadV2 | HeadV3Plus") -> None:
+    def __init__(self, head: "HeadV2 | HeadV3Plus", stride: int) -> None:
         super().__init__()
         self.feature_extractor = nn.Module()
         self.feature_extractor.backbone = ResNet101()
-        self.head = head
+        self.head, self.stride = head, stride
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        """Logits at the head's own stride.
+        """Logits at the head's stride.
 
         Args:
             images_B3HW: (B, 3, H, W) float, from `to_input`.
 
         Returns:
-            (B, C, ceil(H / s), ceil(W / s)) logits; s is 8 for V2, 4 for V3+.
+            (B, C, ceil(H / stride), ceil(W / stride)) logits.
         """
         low, high = self.feature_extractor.backbone(images_B3HW)  # type: ignore[operator]
         logits: Tensor = self.head(low, high)

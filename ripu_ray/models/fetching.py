@@ -1,4 +1,7 @@
-"""Files of weights from the network, fetched once and kept beside those of torch.hub."""
+"""Files of weights from a URL, downloaded once and kept beside those of torch.hub.
+
+docs/decisions/0004 says why this is not `torch.hub.download_url_to_file`.
+"""
 
 import hashlib
 import re
@@ -13,7 +16,7 @@ from ripu_ray.storage.files import replace_file
 
 _TIMEOUT_S = 60.0
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
-"""In the names of torchvision's files: how their SHA-256 begins."""
+"""In the names of torchvision's files: the first digits of their SHA-256."""
 
 
 def fetch(url: str) -> Path:
@@ -23,12 +26,12 @@ def fetch(url: str) -> Path:
         url: http://, https:// or file://.
 
     Returns:
-        A file below `torch.hub.get_dir()` (the variable TORCH_HOME moves it), named after the whole URL. If it is
-        there, nothing is fetched.
+        A file below `torch.hub.get_dir()` (the variable TORCH_HOME moves it), named after the whole URL. An
+        existing file is not downloaded again.
 
     Raises:
-        DataError: one line that names the URL: it cannot be fetched, or the content is not what the hash in its name
-            says.
+        DataError: one line that names the URL: it cannot be fetched, or the hash in its name is not that of the
+            content.
     """
     name = url.partition("?")[0].rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "ripu-ray" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name[-100:]}"

@@ -15,7 +15,7 @@ def predict(network: nn.Module, image_13HW: Tensor, size: tuple[int, ...], flip:
 
     Args:
         network: in evaluation mode.
-        image_13HW: (1, 3, h, w) float, from `to_input`.
+        image_13HW: (1, 3, h, w) float, from `network.to_input`.
         size: (H, W) of the prediction; the logits are brought there bilinearly with aligned corners.
         flip: the mean of the softmax of the image and, mirrored back, of its mirror image decides.
 

@@ -1,24 +1,25 @@
-"""Weights that somebody else trained: ResNet-101 of ImageNet, and whole networks, ours or published."""
+"""Weights from files: ResNet-101 of ImageNet, and whole networks, ours or published."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.errors import DataError
 from ripu_ray.models.checkpoints import load_checkpoint
 from ripu_ray.models.fetching import fetch
+from ripu_ray.models.protocol import Network
 
 _PUBLISHED = {"feature_extractor": "feature_extractor.", "classifier": "head."}
 """State dicts of a checkpoint of the reference implementation -> prefix of their names in our networks."""
 _COUNTER = ".num_batches_tracked"
-"""Of batch norm that trains; frozen statistics count nothing."""
+"""Of batch norm that is trained; the networks here have no such counter."""
 
 
-def load_pretrained(network: nn.Module, model: ModelConfig) -> None:
+def load_pretrained(network: Network, model: ModelConfig) -> None:
     """Give a fresh network the weights that the configuration names; without any, leave it as it is.
 
     Args:
@@ -37,15 +38,15 @@ def load_pretrained(network: nn.Module, model: ModelConfig) -> None:
         network.load_state_dict(read_weights(model.init_from, network))
 
 
-def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
+def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
     """The weights of a checkpoint, by the names of `network`.
 
     Two kinds are read: ours (`network`), and the reference implementation's (`feature_extractor` and `classifier`).
-    A `module.` in front of names, as data-parallel training leaves it, and the state of optimisers are passed over.
+    A `module.` in front of names, which data-parallel training adds, and the state of optimisers are ignored.
 
     Args:
         path: the file; only tensors and plain values are accepted, no code is run.
-        network: with the names and shapes to find, and a `head` whose last tensor has one value for each class.
+        network: gives the expected names and shapes.
 
     Returns:
         A state dict that `network.load_state_dict` takes, on the CPU.
@@ -73,11 +74,11 @@ def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def read_backbone(path: Path, network: nn.Module) -> dict[str, Tensor]:
+def read_backbone(path: Path, network: Network) -> dict[str, Tensor]:
     """The weights of torchvision's ResNet-101 (a state dict alone), by the names of a DeepLab.
 
     Args:
-        path: the file, such as resnet101-63fe2227.pth; its `fc` is passed over.
+        path: the file, such as resnet101-63fe2227.pth; its `fc` is ignored.
         network: a `DeepLab`.
 
     Returns:
@@ -140,7 +141,7 @@ def check_state(
         ("misshapen:", misshapen),
         ("holds what the network has not:", unknown),
         ("other kinds of numbers, or numbers that are not there:", strange),
-        # Looked at last: only now it is known how large and of which kind they are.
+        # Last, since it needs the shapes and types that the checks above have confirmed.
         ("a NaN or an infinity:", [] if strange else [spoken(n) for n, t in known.items() if not t.isfinite().all()]),
     )
     for fault, names in faults:

@@ -1,24 +1,47 @@
-"""`log.jsonl` of a run folder: what happened, one JSON object a line, from every process that works there.
+"""What happens in a run while it happens: reports of progress, and `log.jsonl`, the event log of a run folder.
 
-The truth stands in the rounds' records; this is for people, and for tools that read lines.
+The records of the rounds hold the results. The event log is for people and for tools that read lines.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from ripu_ray.storage.files import append_line
 from ripu_ray.storage.remote import RemotePath
 
 LOG = "log.jsonl"
-"""Name of the log in the run folder; on a store, there is one for each trial, `log-<trial>.jsonl`."""
+"""Name of the event log in the run folder; on a store, there is one for each trial, `log-<trial>.jsonl`."""
+
+
+class Event(StrEnum):
+    """What a report is about; metrics count these."""
+
+    PROGRESS = "progress"
+    NOTICE = "notice"
+    """A line for the user."""
+    SCORER_DIED = "scorer_died"
+    WORKER_DIED = "training_worker_died"
+    TRIAL_DIED = "trial_died"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one trial, or warm-up, is; `note` is a line for the person at the terminal, of what should be known."""
+    """How far one trial, or warm-up, is.
+
+    Attributes:
+        trial_id: of the trial, or the key of the warm-up; empty for the sweep.
+        phase: what is being done.
+        round: 0-based, -1 for a warm-up.
+        step: optimiser updates since the start of the warm-up.
+        miou: after the warm-up and each round so far, in [0, 1].
+        note: a line for the console; empty for plain progress.
+        event: what the report is about.
+    """
 
     trial_id: str
     phase: str
@@ -26,44 +49,50 @@ class Progress:
     step: int
     miou: tuple[float, ...] = ()
     note: str = ""
+    event: Event = Event.PROGRESS
 
 
 OnProgress = Callable[[Progress], None]
 
-Warn = Callable[[str], None]
-"""Says in one line what went wrong and what is done about it."""
+
+class Warn(Protocol):
+    """Takes one line that says what went wrong and what is done about it."""
+
+    def __call__(self, text: str, event: Event = Event.NOTICE) -> None:
+        """Take a line."""
 
 
-def unheard(_: str) -> None:
-    """A `Warn` where nobody listens."""
+def ignore_warning(text: str, event: Event = Event.NOTICE) -> None:
+    """A `Warn` that drops the line."""
 
 
-class Journal:
-    """Hands reports on, and writes each new phase and each note of them into the log.
+class EventLog:
+    """Forwards reports, and appends each new phase and each note of them to the event log.
 
-    A line holds: time (UTC, ISO 8601), level (`warning` for a note, which the console shows, too; else `info`), trial
-    (or the key of a warm-up; empty for the sweep), round, phase, step, and text.
+    A line holds: time (UTC, ISO 8601), level (`warning` for a note, else `info`), event, trial (or the key of a
+    warm-up; empty for the sweep), round, phase, step, and text.
 
     Args:
         folder: of the run.
-        trial: whose reports these are; empty for the sweep as a whole.
-        hear: gets every report.
+        trial: of which the reports are; empty for the sweep as a whole.
+        forward: gets every report.
     """
 
-    def __init__(self, folder: Path, trial: str, hear: OnProgress) -> None:
-        # A store has no appending that several processes could share.
+    def __init__(self, folder: Path, trial: str, forward: OnProgress) -> None:
+        # Several processes cannot append to one object of a store.
         name = f"log-{trial or 'sweep'}.jsonl" if isinstance(folder, RemotePath) else LOG
-        self._path, self._hear = folder / name, hear
+        self._path, self._forward = folder / name, forward
         self._latest = Progress(trial, "", 0, 0)
 
     def __call__(self, progress: Progress) -> None:
-        """Take one report. Raises StorageError when the disk is full, say."""
+        """Take one report. Raises StorageError, for example when the disk is full."""
         begins = (progress.round, progress.phase) != (self._latest.round, self._latest.phase)
-        self._latest = replace(progress, note="")
+        self._latest = replace(progress, note="", event=Event.PROGRESS)
         if begins or progress.note:
             line = {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "level": "warning" if progress.note else "info",
+                "event": progress.event,
                 "trial": progress.trial_id,
                 "round": progress.round,
                 "phase": progress.phase,
@@ -71,8 +100,8 @@ class Journal:
                 "text": progress.note or f"{progress.phase} at step {progress.step}",
             }
             append_line(self._path, json.dumps(line, ensure_ascii=False))
-        self._hear(progress)
+        self._forward(progress)
 
-    def warn(self, text: str) -> None:
-        """Report a line about whatever is being done at the moment."""
-        self(replace(self._latest, note=" ".join(text.split())))
+    def warn(self, text: str, event: Event = Event.NOTICE) -> None:
+        """Report a line about the phase at hand."""
+        self(replace(self._latest, note=" ".join(text.split()), event=event))

@@ -21,7 +21,7 @@ _OWN_LISTS = {
     "strategy.acquisition": "acquisitions",
 }
 _MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strategy.balanced")
-_VARIED_SECTIONS = ("data", "model", "training", "strategy", "oracle")
+_VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
 """Characters of a trial's id: W&B puts more around it, and the name of a file ends at 255."""
@@ -129,9 +129,9 @@ def schedule_steps(config: Config) -> int:
 
 
 def recipe(config: Config) -> dict[str, Any]:
-    """All that results depend on, as plain values: not how often they are saved, nor who is told."""
+    """All settings that results depend on, as plain values."""
     tree = to_tree(config)
-    parts = {key: tree[key] for key in ("seed", "data", "model", "training", "strategy", "oracle", "sweep")}
+    parts = {key: tree[key] for key in ("seed", "data", "model", "training", "strategy", "stopping", "oracle", "sweep")}
     del parts["training"]["checkpoint_every"]
     # Last bits differ between numbers of workers or threads.
     return {**parts, "workers": [config.cluster.train_workers, config.cluster.threads, config.cluster.gpu]}

@@ -1,7 +1,7 @@
 """The ledger: what was bought, one Parquet file per round, append-only.
 
-Annotations are never stored; they are rebuilt from the centres. A round counts as bought once its `purchase.json`,
-which holds the digest of `purchase.parquet`, has appeared.
+Annotations are never stored; they are rebuilt from the centres. `classes.json` holds the labelled pixels of each class.
+A round counts as bought once its `purchase.json`, which holds the digest of `purchase.parquet`, has appeared.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.files import digest, replace_file
-from ripu_ray.runs.validate import Plausibility, Rows
 from ripu_ray.runs.record import RoundRecord
-from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.runs.selections import PackedSelections, Selection
+from ripu_ray.runs.validate import Plausibility, Rows
+from ripu_ray.storage.checksums import read_json, write_json
+from ripu_ray.storage.files import digest, replace_file
 
 _SCHEMA = pa.schema(
     [
@@ -64,10 +64,12 @@ class Ledger:
         self._purchase_pixels = purchase_pixels
         self._rounds: list[_Round] = []
         self.spent = Spent()
+        self._class_pixels: list[NDArray[np.int64]] = []
         while (commit := self._commit_path(self.num_rounds)).exists():
             positions, table = self._read(commit)
             if plausibility and (fault := plausibility.find_fault(_rows(positions, table))):
                 raise RunFolderError(f"{commit.with_suffix('.parquet')}: image {image_ids[fault[0]]}: {fault[1]}")
+            self._class_pixels.append(self._read_classes(commit, table))
             self._append(positions, table)
 
     @property
@@ -88,6 +90,11 @@ class Ledger:
         """The centres of every image of the pool."""
         return {image_id: self.centres(image_id) for image_id in self._position}
 
+    def class_pixels(self) -> NDArray[np.int64]:
+        """(C,) labelled pixels of each class bought so far, by the true labels."""
+        total_C: NDArray[np.int64] = np.sum(self._class_pixels, axis=0, dtype=np.int64)
+        return total_C
+
     def commit(self, round_index: int, selections: Iterable[Selection]) -> None:
         """Add one round. It is bought once this returns, and not before.
 
@@ -96,11 +103,13 @@ class Ledger:
         """
         if round_index != self.num_rounds:
             raise ValueError(f"round {round_index} cannot follow {self.num_rounds} rounds")
-        positions, table = self._to_table(selections, round_index)
+        positions, table, class_pixels_C = self._to_table(selections, round_index)
         path = self._commit_path(round_index).with_suffix(".parquet")
+        write_json(path.with_name(CLASSES), {"class_pixels": class_pixels_C.tolist()})
         replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
         write_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
         self._append(positions, table)
+        self._class_pixels.append(class_pixels_C)
 
     def digest(self, round_index: int) -> str:
         """SHA-256 of a committed round's purchase, in hex."""
@@ -154,7 +163,9 @@ class Ledger:
         if hashlib.sha256(content).hexdigest() != expected["purchase_sha256"]:
             raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")
         try:
-            table = _checked(pq.read_table(pa.BufferReader(content)))
+            table = pq.read_table(pa.BufferReader(content))
+            if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
+                raise ValueError("other columns, or values that are missing")
             ids = table["image_id"].combine_chunks().dictionary_encode()
             names = ids.dictionary.to_pylist()
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -168,17 +179,32 @@ class Ledger:
             raise RunFolderError(f"{path}: image {min(strangers)!r} is not in the pool")
         return np.array([self._position[name] for name in names], np.int32)[ids.indices], table
 
-    def _to_table(self, selections: Iterable[Selection], round_index: int) -> tuple[NDArray[np.int32], pa.Table]:
-        """Position in the pool of each row, and the rows, in the order of the pool.
+    def _read_classes(self, commit: Path, table: pa.Table) -> NDArray[np.int64]:
+        """(C,) labelled pixels of each class of one round. Raises RunFolderError: damaged, or of another purchase."""
+        path = commit.with_name(CLASSES)
+        counts = read_json(path).get("class_pixels")
+        labelled = sum(sign * table[name].to_numpy().sum(dtype=np.int64) for name, sign in _LABELLED)
+        if not isinstance(counts, list) or any(type(count) is not int or count < 0 for count in counts):
+            raise RunFolderError(f"{path}: expected the pixels of each class")
+        if sum(counts) != labelled:
+            raise RunFolderError(f"{path}: {sum(counts)} labelled pixels, {commit.stem}.parquet has {labelled}")
+        return np.array(counts, np.int64)
 
-        Packed as they come, so that a large pool takes 15 bytes a region and no more.
+    def _to_table(
+        self, selections: Iterable[Selection], round_index: int
+    ) -> tuple[NDArray[np.int32], pa.Table, NDArray[np.int64]]:
+        """Position in the pool of each row; the rows, in the order of the pool; and (C,) labelled pixels by class.
+
+        Packs selections as they come: a large pool takes 15 bytes a region.
         """
         iterator = iter(selections)
         positions: list[int] = []
         packs: list[PackedSelections] = []
+        class_pixels = np.zeros((), np.int64)
         while chunk := list(itertools.islice(iterator, _CHUNK)):
             positions += [self._position.get(selection.image_id, -1) for selection in chunk]
             packs.append(PackedSelections.pack(chunk))
+            class_pixels = class_pixels + packs[-1].class_pixels_MC.sum(axis=0, dtype=np.int64)
         if sorted(positions) != list(range(len(self._position))):
             raise ValueError(f"a purchase of round {round_index} does not cover the pool, each image once")
 
@@ -195,24 +221,18 @@ class Ledger:
             *(joined(name)[order] for name in ("scores_N", "pixels_N", "void_pixels_N", "boundary_pixels_N")),
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        return place[order], pa.Table.from_arrays(arrays, schema=_SCHEMA)
+        return place[order], pa.Table.from_arrays(arrays, schema=_SCHEMA), class_pixels
 
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"
 
 
+CLASSES = "classes.json"
+_LABELLED = (("pixels", 1), ("void_pixels", -1))
+"""Columns whose sum, with these signs, is the number of labelled pixels."""
 _CHUNK = 1024
 """Images packed at a time."""
 _EMPTY = np.empty((0, 2), np.int32)
-
-
-def _checked(table: pa.Table) -> pa.Table:
-    """The same; a file written before outlines were counted gets 0 for them. Raises ValueError: other columns."""
-    if "boundary_pixels" not in table.column_names:
-        table = table.append_column(_SCHEMA.field("boundary_pixels"), pa.array(np.zeros(table.num_rows, np.uint32)))
-    if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
-        raise ValueError("other columns, or values that are missing")
-    return table
 
 
 def _rows(positions: NDArray[np.int32], table: pa.Table) -> Rows:

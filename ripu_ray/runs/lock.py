@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.locks import FileHeldError, hold_file
+from ripu_ray.storage.locks import FileHeldError, hold_file, hold_object
 from ripu_ray.storage.remote import RemotePath
-from ripu_ray.storage.locks import hold_object
 
 LOCK = "lock.json"
 """Name of the lock in the run folder."""

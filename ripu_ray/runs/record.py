@@ -1,6 +1,6 @@
 """What a run keeps of each committed round."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Losses = dict[str, float]
 """Mean of each loss over the steps of a phase, and "total"."""
@@ -16,9 +16,9 @@ class RoundRecord:
         budget_pixels: pixels that may be bought over all rounds in the pool, rounded down by image; 0 in the warm-up.
         spent_pixels, void_pixels, clipped_pixels, clicks: so far, over the pool.
         spent_share: spent_pixels over the pool's pixels, in [0, 1].
-        boundary_pixels: length of the outlines inside what was bought so far; 0 in rounds bought before it was counted.
+        boundary_pixels: length of the outlines inside what was bought so far.
         annotation_s: seconds of work so far, by `oracle.cost`.
-        bought: class name -> labelled pixels bought so far, by the true labels; empty in older records.
+        bought: class name -> labelled pixels bought so far, by the true labels.
         miou, accuracy: on the validation split, in [0, 1].
         iou: class name -> IoU in [0, 1]; None where the class is neither there nor predicted.
         losses: means over the round's steps.
@@ -37,9 +37,8 @@ class RoundRecord:
     accuracy: float
     iou: dict[str, float | None]
     losses: Losses
-    purchase_sha256: str = ""
-    weights_sha256: str = ""
-    boundary_pixels: int = 0
-    annotation_s: float = 0.0
-    bought: dict[str, int] = field(default_factory=dict)
-
+    purchase_sha256: str
+    weights_sha256: str
+    boundary_pixels: int
+    annotation_s: float
+    bought: dict[str, int]

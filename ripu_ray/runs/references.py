@@ -59,9 +59,10 @@ class WholePool(Mapping[str, NDArray[np.int32]]):
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def spent(self, pool: ImageSet) -> Spent:
-        """What it comes to; reads every label."""
+    def count(self, pool: ImageSet, num_classes: int) -> tuple[Spent, NDArray[np.int64]]:
+        """What all pixels come to, and (C,) labelled pixels of each class. Reads every label."""
         total, area = Spent(), purchase_area("region", self._radius)
+        class_pixels_C = np.zeros(num_classes, np.int64)
         for image_id, centres in self.items():
             label_HW = pool.label(image_id)
             total += Spent(
@@ -71,4 +72,5 @@ class WholePool(Mapping[str, NDArray[np.int32]]):
                 clicks=len(centres),
                 boundary_pixels=int(region_boundary(label_HW, centres, self._radius).sum()),
             )
-        return total
+            class_pixels_C += np.bincount(label_HW.ravel(), minlength=IGNORE_LABEL + 1)[:num_classes]
+        return total, class_pixels_C

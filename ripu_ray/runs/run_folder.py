@@ -2,6 +2,7 @@
 
     <run>/config.yaml, environment.json        written before anything starts
     <run>/warmups/<key>/                        round record -1 and weights, shared by the trials
+    <run>/trials/<trial_id>/finished.json        how many rounds were run, and why no more
     <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
 
 A round is committed once its `record.json` has appeared.
@@ -13,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -23,12 +24,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.files import digest, find_stranger, is_leftover, remove_leftovers
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
+from ripu_ray.runs.interrupt import STOP, StopRequest
 from ripu_ray.runs.lock import LOCK
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
-from ripu_ray.runs.interrupt import STOP, StopRequest
+from ripu_ray.storage.files import digest, find_stranger, is_leftover, remove_leftovers
 
 _T = TypeVar("_T")
 _RECORD, _SECONDS = TypeAdapter(RoundRecord), TypeAdapter(dict[str, float])
@@ -75,8 +76,7 @@ class StageFolder:
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase. Raises RunFolderError if they were altered, or are those of another stage."""
         read = _typed(_SECONDS, self._seconds)
-        # Runs from before this was written down have none.
-        if read.pop(_OF, expected := self.record().round) != expected:
+        if read.pop(_OF, None) != self.record().round:
             raise RunFolderError(f"{self._seconds}: not those of this round or warm-up")
         return read
 
@@ -163,8 +163,19 @@ class RunFolder:
         return TrialFolder(self._part("trials", trial_id))
 
     def is_finished(self, trial_id: str) -> bool:
-        """Whether all rounds of a trial are committed."""
-        return self.trial(trial_id).num_committed() == self.trials[trial_id].config.strategy.rounds
+        """Whether a trial has ended: its marker is committed, and so are the rounds that the marker names."""
+        folder = self.trial(trial_id)
+        ending = folder.ending()
+        return ending is not None and ending.rounds == folder.num_committed()
+
+    def is_done(self, name: str) -> bool:
+        """Whether nothing is left to do of a trial or of a warm-up."""
+        return self.is_finished(name) if name in self.trials else self.warmup(name).is_committed()
+
+    def startable(self) -> list[str]:
+        """Trials that are not finished, and whose warm-up is committed."""
+        trials = [trial for trial in self.trials.values() if not self.is_finished(trial.trial_id)]
+        return [trial.trial_id for trial in trials if self.is_done(warmup_key(trial.config))]
 
     def warmup(self, key: str) -> "StageFolder":
         """The folder of one warm-up."""
@@ -189,11 +200,37 @@ class RunFolder:
         return self.path / "environment.json"
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended.
+
+    Attributes:
+        rounds: number of committed rounds.
+        reason: why a stopping rule ended it; empty when all rounds were run.
+    """
+
+    rounds: int
+    reason: str = ""
+
+
+_ENDING = TypeAdapter(Ending)
+
+
 class TrialFolder:
     """The folder of one trial."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._ending = path / "finished.json"
+
+    def finish(self, ending: Ending) -> None:
+        """Commit the marker that the trial has ended; equal markers are not written again."""
+        if self.ending() != ending:
+            write_json(self._ending, asdict(ending))
+
+    def ending(self) -> Ending | None:
+        """The committed marker, or None. Raises RunFolderError if it was altered."""
+        return _typed(_ENDING, self._ending) if self._ending.exists() else None
 
     def stage(self, round_index: int) -> StageFolder:
         """The folder of one round."""

@@ -19,6 +19,8 @@ class Selection:
         pixels_N: (n,) uint32, pixels of each region inside the image.
         void_pixels_N: (n,) uint32, those of them for which the oracle has no class.
         boundary_pixels_N: (n,) uint32, the length of the outlines inside each region.
+        class_pixels_MC: (m, C) labelled pixels of each class. One row for each region, m = n, where only the first
+            regions may be bought in the end (a budget for the whole pool); else one row for all regions, m = 1.
     """
 
     image_id: str
@@ -27,9 +29,10 @@ class Selection:
     pixels_N: NDArray[np.uint32]
     void_pixels_N: NDArray[np.uint32]
     boundary_pixels_N: NDArray[np.uint32]
+    class_pixels_MC: NDArray[np.integer[Any]]
 
     def first(self, count: int) -> "Selection":
-        """The best `count` of them."""
+        """The best `count` of them; `class_pixels_MC` must have a row for each region."""
         arrays = {name: value[:count] for name, value in vars(self).items() if name != "image_id"}
         return Selection(self.image_id, **arrays)
 
@@ -44,12 +47,14 @@ class PackedSelections:
     pixels_N: NDArray[np.unsignedinteger[Any]]
     void_pixels_N: NDArray[np.unsignedinteger[Any]]
     boundary_pixels_N: NDArray[np.unsignedinteger[Any]]
+    class_rows_B: NDArray[np.int32]
+    class_pixels_MC: NDArray[np.unsignedinteger[Any]]
 
     @classmethod
     def pack(cls, selections: Sequence[Selection]) -> "PackedSelections":
         """Put selections one behind the other."""
 
-        def narrow(arrays: list[NDArray[np.uint32]]) -> NDArray[np.unsignedinteger[Any]]:
+        def narrow(arrays: list[NDArray[Any]]) -> NDArray[np.unsignedinteger[Any]]:
             joined = np.concatenate(arrays)
             return joined.astype(np.min_scalar_type(int(joined.max(initial=0))))
 
@@ -60,12 +65,15 @@ class PackedSelections:
             narrow([selection.pixels_N for selection in selections]),
             narrow([selection.void_pixels_N for selection in selections]),
             narrow([selection.boundary_pixels_N for selection in selections]),
+            np.array([len(selection.class_pixels_MC) for selection in selections], np.int32),
+            narrow([selection.class_pixels_MC for selection in selections]),
         )
 
     def unpack(self, image_ids: Sequence[str]) -> Iterator[Selection]:
         """Take them apart again; `image_ids` in the order of `pack`."""
         stops = np.cumsum(self.counts_B)
-        for image_id, stop, count in zip(image_ids, stops, self.counts_B, strict=True):
+        class_pixels = np.split(self.class_pixels_MC, np.cumsum(self.class_rows_B)[:-1])
+        for image_id, stop, count, class_pixels_MC in zip(image_ids, stops, self.counts_B, class_pixels, strict=True):
             part = slice(stop - count, stop)
             yield Selection(
                 image_id,
@@ -74,4 +82,5 @@ class PackedSelections:
                 self.pixels_N[part].astype(np.uint32),
                 self.void_pixels_N[part].astype(np.uint32),
                 self.boundary_pixels_N[part].astype(np.uint32),
+                class_pixels_MC,
             )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import StrategyConfig
-from ripu_ray.core.budget import allowed_pixels, num_regions
+from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_radius, suppression_radius
 
 
@@ -80,32 +80,16 @@ class Plausibility:
     def _overspent(self, rows: Rows) -> tuple[int, str] | None:
         strategy, round_index = self._strategy, len(self._centres) - 1
         self._spent_P += np.bincount(rows.positions_N, rows.pixels_N, len(self._spent_P)).astype(np.int64)
+        sizes = [(int(height), int(width)) for height, width in self._sizes_P2]
+        bought_P = np.bincount(rows.positions_N, minlength=len(self._spent_P))
         if strategy.allocation == "pool":
-            sizes = [(int(height), int(width)) for height, width in self._sizes_P2]
-            allowed = allowed_pixels(
-                strategy.budget, sizes, rounds=strategy.rounds, round_index=round_index, spent_pixels=0
-            )
-            return (0, "more than the budget, over the pool") if self._spent_P.sum() > allowed else None
-        bought_P = np.bincount(rows.positions_N, minlength=len(self._spent_P)) if strategy.parity else self._spent_P
-        for size in {(int(height), int(width)) for height, width in self._sizes_P2}:
-            if strategy.parity:
-                most = num_regions(
-                    strategy.budget,
-                    size,
-                    mode=strategy.mode,
-                    radius=strategy.radius,
-                    rounds=strategy.rounds,
-                    round_index=round_index,
-                    spent_pixels=0,
-                    parity=True,
-                )
-            else:
-                most = allowed_pixels(
-                    strategy.budget, [size], rounds=strategy.rounds, round_index=round_index, spent_pixels=0
-                )
-            over_P = (self._sizes_P2 == size).all(axis=1) & (bought_P > most)
-            if over_P.any():
-                return int(np.argmax(over_P)), "more than the budget"
+            allowed = allowance(strategy, sizes, round_index)
+            is_over = allowed.is_exceeded(int(self._spent_P.sum()), len(rows.positions_N))
+            return (0, "more than the budget, over the pool") if is_over else None
+        allowed_by_size = {size: allowance(strategy, [size], round_index) for size in set(sizes)}
+        for position, size in enumerate(sizes):
+            if allowed_by_size[size].is_exceeded(int(self._spent_P[position]), int(bought_P[position])):
+                return position, "more than the budget"
         return None
 
 

@@ -16,7 +16,7 @@ from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.models.inference import predict
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import read_weights
 from ripu_ray.simulation.local import local_device
 from ripu_ray.storage.files import replace_file
@@ -83,7 +83,7 @@ def evaluate_checkpoint(
     confusion_CC = np.zeros((classes.num_classes, classes.num_classes), np.int64)
     for image_id in watch(images.image_ids):
         label_HW = images.label(image_id)
-        image_13HW = to_input(images.image(image_id), device)[None]
+        image_13HW = network.to_input(images.image(image_id), device)[None]
         try:
             predicted_HW = predict(network, image_13HW, label_HW.shape, flip)
         except NonFiniteError as error:

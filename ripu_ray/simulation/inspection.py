@@ -18,7 +18,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import RunFolderError
 from ripu_ray.models.inference import predict
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import StageFolder, TrialFolder
@@ -192,7 +192,7 @@ class Examples:
             for image_id in self._ids[split]:
                 image_HW3, label_HW = images.image(image_id), images.label(image_id)
                 height, width = label_HW.shape
-                batch = to_input(image_HW3, self._device)[None]
+                batch = self._network.to_input(image_HW3, self._device)[None]
                 yield Example(
                     image_id,
                     "pool" if split == "pool" else "validation",

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
@@ -58,10 +56,6 @@ class LocalScorer:
             with self._noted(image_id):
                 total += self._scorer.evaluate([image_id])
         return Evaluation(total)
-
-    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
-        """See `Scorer`."""
-        return self._scorer.count_classes(list(requests))
 
     def release(self) -> None:
         """Nothing is held that anybody waits for."""

@@ -6,7 +6,7 @@ Plain Python over three protocols. Whatever was not committed is done again and 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import floor
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent, allowed_pixels, annotation_seconds
+from ripu_ray.core.budget import Spent, allowance, annotation_seconds
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
@@ -26,11 +26,12 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
-from ripu_ray.runs.run_folder import StageFolder, TrialFolder
+from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.validate import Plausibility
 from ripu_ray.simulation.allocation import allocate
 from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
+from ripu_ray.simulation.stopping import make_rule
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import find_fault
 from ripu_ray.training.job import TrainingJob
@@ -52,10 +53,11 @@ class Workbench:
 
 @dataclass(frozen=True)
 class _Bought:
-    """What there is to train on: None for nothing, with the digest of the last purchase."""
+    """What there is to train on: None for nothing, with its cost, its classes and the digest of the last purchase."""
 
-    annotated: Mapping[str, NDArray[np.int32]] | None = None
-    spent: Spent = field(default_factory=Spent)
+    annotated: Mapping[str, NDArray[np.int32]] | None
+    spent: Spent
+    class_pixels_C: NDArray[np.int64]
     sha256: str = ""
 
 
@@ -86,8 +88,7 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
 
     losses, confusion = _train(job, bench, seconds, report)
     bench.scorer.release()
-    bought_C = np.zeros(bench.domains.classes.num_classes, np.int64)
-    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _Bought(), bought_C)
+    record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _nothing(bench.domains))
     stage.commit(record, seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
@@ -113,7 +114,7 @@ def run_trial(
     records = [warmup.read()]
     # Trackers hear of every round, committed before or not: a crash may have come between a commit and its log.
     tracker.log_round(records[-1], warmup.seconds())
-    previous = warmup
+    previous, rule, reason = warmup, make_rule(trial.config.stopping), None
     for round_index in range(strategy.rounds):
         stage = folder.stage(round_index)
         if not stage.is_committed():
@@ -124,9 +125,19 @@ def run_trial(
             ledger.check_record(round_index, records[-1])
         tracker.log_round(records[-1], stage.seconds())
         previous = stage
+        if rule and (reason := rule.should_stop(records)):
+            break
     bench.scorer.release()
-    bench.report(Progress(trial.trial_id, "done", strategy.rounds - 1, records[-1].step, _curve(records)))
+    folder.finish(Ending(len(records) - 1, reason or ""))
+    if reason:
+        left = records[-1].budget_pixels - records[-1].spent_pixels
+        bench.report(_done(trial, records, f"stopped after round {records[-1].round}: {reason}; {left} pixels unspent"))
+    bench.report(_done(trial, records))
     return records
+
+
+def _done(trial: Trial, records: list[RoundRecord], note: str = "") -> Progress:
+    return Progress(trial.trial_id, "done", records[-1].round, records[-1].step, _curve(records), note)
 
 
 def _run_round(
@@ -167,20 +178,21 @@ def _run_round(
         stop=bench.stop,
     )
     losses, confusion = _train(job, bench, seconds, report)
-    with _timed(seconds, "count"):
-        requests = (ScoreRequest(*item) for item in (bought.annotated or {}).items())
-        bought_C = bench.scorer.count_classes(request for request in requests if len(request.centres_N2))
-    record = _record(job, round_index, bench.domains, confusion, losses, bought, bought_C)
+    record = _record(job, round_index, bench.domains, confusion, losses, bought)
     stage.commit(record, seconds)
 
 
 def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains) -> _Bought:
     if config.strategy.acquisition == "source_only":
-        return _Bought()
+        return _nothing(domains)
     if config.strategy.acquisition == "full":
         everything = WholePool(domains.pool, config.strategy.radius)
-        return _Bought(everything, everything.spent(domains.pool))
-    return _Bought(ledger.annotated(), ledger.spent, ledger.digest(round_index))
+        return _Bought(everything, *everything.count(domains.pool, domains.classes.num_classes))
+    return _Bought(ledger.annotated(), ledger.spent, ledger.class_pixels(), ledger.digest(round_index))
+
+
+def _nothing(domains: Domains) -> _Bought:
+    return _Bought(None, Spent(), np.zeros(domains.classes.num_classes, np.int64))
 
 
 def _train(
@@ -214,13 +226,8 @@ def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, ben
     requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in pool.image_ids)
     if strategy.allocation == "per_image":
         return bench.scorer.score(weights, round_index, requests)
-    allowed = allowed_pixels(
-        strategy.budget,
-        map(pool.label_size, pool.image_ids),
-        rounds=strategy.rounds,
-        round_index=round_index,
-        spent_pixels=ledger.spent.pixels,
-    )
+    sizes = [pool.label_size(image_id) for image_id in pool.image_ids]
+    allowed = allowance(strategy, sizes, round_index, ledger.spent.pixels).pixels or 0
     return allocate(list(requests), allowed, partial(bench.scorer.score, weights, round_index))
 
 
@@ -231,7 +238,6 @@ def _record(
     confusion_CC: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     losses: Losses,
     bought: _Bought,
-    bought_C: NDArray[np.int64],
 ) -> RoundRecord:
     sizes = [height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids)]
     budget, spent = job.config.strategy.budget, bought.spent
@@ -253,7 +259,7 @@ def _record(
         weights_sha256=digest(job.output),
         boundary_pixels=spent.boundary_pixels,
         annotation_s=annotation_seconds(job.config.oracle.cost, spent),
-        bought=dict(zip(domains.classes.names, bought_C.tolist(), strict=True)),
+        bought=dict(zip(domains.classes.names, bought.class_pixels_C.tolist(), strict=True)),
     )
 
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from math import ceil
 
 from ripu_ray.config import Data, ModelConfig, StrategyConfig
-from ripu_ray.core.budget import num_regions
+from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
@@ -69,21 +69,9 @@ def _check_purchases(strategy: StrategyConfig, domains: Domains) -> None:
             raise ConfigError(
                 f"window {strategy.window} is larger than the target's images of {height}x{width} (height x width)"
             )
-    regions = [
-        num_regions(
-            strategy.budget,
-            size,
-            mode=strategy.mode,
-            radius=strategy.radius,
-            rounds=strategy.rounds,
-            round_index=strategy.rounds - 1,
-            spent_pixels=0,
-            parity=strategy.parity,
-        )
-        for size in sizes
-    ]
+    needed = purchase_area(strategy.mode, strategy.radius)
+    regions = [allowance(strategy, [size], strategy.rounds - 1).num_regions(needed) for size in sizes]
     if not any(regions):
-        needed = purchase_area(strategy.mode, strategy.radius)
         most = max(ceil(strategy.budget.pixels(height * width)) for height, width in sizes)
         raise ConfigError(
             f"budget {strategy.budget} is at most {most} pixels of an image, too little for a single window "

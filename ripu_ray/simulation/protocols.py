@@ -48,9 +48,6 @@ class Scorer(Protocol):
     def evaluate(self, weights: Path) -> Evaluation:
         """Compare predictions with labels over all validation images."""
 
-    def count_classes(self, requests: Iterable[ScoreRequest]) -> NDArray[np.int64]:
-        """How many pixels of each class (C,) are labelled in what was bought in earlier rounds of these images."""
-
     def release(self) -> None:
         """Let go of the cores and GPUs that the next phase may want."""
 

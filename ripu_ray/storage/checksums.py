@@ -1,7 +1,6 @@
-"""Small files of a run folder that tell by themselves whether they were altered: each holds its own digest.
+"""Small files of a run folder that hold their own checksum, so that an altered or torn one is found.
 
-Files of runs from before there were seals have none, and are read as they are. A seal is no signature: whoever means
-to deceive writes a new one. It finds what disks, copies and editors do.
+The checksum is no signature: it finds what disks, copies and editors do. docs/security.md says what it is not for.
 """
 
 import hashlib
@@ -31,9 +30,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunFolderError(f"{path}: torn or altered (not valid JSON)") from None
     if not isinstance(tree, dict):
         raise RunFolderError(f"{path}: expected keys and values, found {type(tree).__name__}")
-    older = not any(str(value).startswith(_KIND) for value in tree.values()) and _KEY not in tree
     tree.pop(_KEY, None)
-    if not older and content != _sealed_json(tree).encode(errors="replace"):
+    if content != _sealed_json(tree).encode(errors="replace"):
         raise RunFolderError(f"{path}: torn or altered since it was written (its digest differs)")
     return tree
 
@@ -47,8 +45,6 @@ def check_yaml(path: Path) -> None:
     """Refuse a file of `write_yaml` that was altered. Raises RunFolderError: one line that names the file."""
     content = _read(path).decode(errors="replace")
     line = _LINE.match(content)
-    if content.startswith("seed:") and not line:
-        return
     if not line or hashlib.sha256(content[line.end() :].encode(errors="replace")).hexdigest() != line[1]:
         raise RunFolderError(
             f"{path}: torn or altered since it was written (its digest differs): it is no place to change settings"

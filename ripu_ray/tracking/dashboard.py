@@ -37,7 +37,26 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _A
         str(trial.config.strategy.budget) for trial in run.trials.values() if not trial.config.strategy.is_reference
     )
 
-    def curve(title: str, key: str, axis: str = AXIS, by: str = "trial.strategy") -> Any:
+    return workspaces.Workspace(
+        name=f"ripu {run.name}",
+        entity=entity,
+        project=run.config.tracking.project,
+        sections=[
+            workspaces.Section(name=name, panels=panels, is_open=is_open)
+            for name, panels, is_open in _sections(reports, list(budgets), class_names)
+        ],
+        settings=workspaces.WorkspaceSettings(x_axis=AXIS, max_runs=100),
+        runset_settings=workspaces.RunsetSettings(
+            filters=expr.And(workspaces.Metric("Group") == run.name, workspaces.Metric("JobType") == "trial"),
+            groupby=[workspaces.Config("trial.strategy"), workspaces.Config("trial.budget")],
+        ),
+    )
+
+
+def _sections(reports: Any, budgets: Sequence[str], class_names: Sequence[str]) -> list[tuple[str, list[Any], bool]]:
+    """Name, panels, and whether it is open, of each section; `reports` is the module that has the panels."""
+
+    def curve(title: str, key: str, axis: str = AXIS, by: str = "trial.arm") -> Any:
         return reports.LinePlot(
             title=title,
             x=axis,
@@ -49,46 +68,21 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _A
             title_y=title,
         )
 
-    def section(name: str, panels: list[Any], is_open: bool = True) -> Any:
-        return workspaces.Section(name=name, panels=panels, is_open=is_open)
-
-    return workspaces.Workspace(
-        name=f"ripu {run.name}",
-        entity=entity,
-        project=run.config.tracking.project,
-        sections=[
-            section("mIoU by budget", [curve(f"mIoU, budget {name}", budget_key(name)) for name in budgets]),
-            section(
-                "All budgets",
-                [
-                    curve("mIoU", "miou", by="trial.arm"),
-                    curve("AUBC so far", "aubc", by="trial.arm"),
-                    curve("accuracy", "accuracy", by="trial.arm"),
-                ],
-            ),
-            section("mIoU by cost", [curve(f"mIoU by {cost}", "miou", cost, "trial.arm") for cost in COSTS]),
-            section(
-                "IoU by class", [curve(name, f"iou/{name}", by="trial.arm") for name in class_names], is_open=False
-            ),
-            section(
-                "What was bought",
-                [
-                    reports.BarPlot(
-                        title="labelled pixels by class",
-                        metrics=[f"bought/{name}" for name in class_names],
-                        groupby=reports.Config("trial.arm"),
-                        groupby_aggfunc="mean",
-                    ),
-                ],
-                is_open=False,
-            ),
-        ],
-        settings=workspaces.WorkspaceSettings(x_axis=AXIS, max_runs=100),
-        runset_settings=workspaces.RunsetSettings(
-            filters=expr.And(workspaces.Metric("Group") == run.name, workspaces.Metric("JobType") == "trial"),
-            groupby=[workspaces.Config("trial.strategy"), workspaces.Config("trial.budget")],
-        ),
+    by_budget = [curve(f"mIoU, budget {name}", budget_key(name), by="trial.strategy") for name in budgets]
+    figures = (("mIoU", "miou"), ("AUBC so far", "aubc"), ("accuracy", "accuracy"))
+    bought = reports.BarPlot(
+        title="labelled pixels by class",
+        metrics=[f"bought/{name}" for name in class_names],
+        groupby=reports.Config("trial.arm"),
+        groupby_aggfunc="mean",
     )
+    return [
+        ("mIoU by budget", by_budget, True),
+        ("All budgets", [curve(title, key) for title, key in figures], True),
+        ("mIoU by cost", [curve(f"mIoU by {cost}", "miou", cost) for cost in COSTS], True),
+        ("IoU by class", [curve(name, f"iou/{name}") for name in class_names], False),
+        ("What was bought", [bought], False),
+    ]
 
 
 def specification(workspace: Any) -> str:

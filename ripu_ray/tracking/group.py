@@ -61,7 +61,9 @@ def _copy(path: Path, file: BinaryIO) -> None:
 
 
 def open_trackers(run: RunFolder, trial_id: str) -> TrackerGroup:
-    """The trackers that the configuration asks for; JSON lines always."""
+    """The trackers of a trial that the configuration asks for, JSON lines always; a warm-up has none."""
+    if trial_id not in run.trials:
+        return TrackerGroup(())
     folder = run.trial(trial_id).path
     trackers: list[Tracker] = [JsonlTracker(folder)]
     if run.config.tracking.wandb != "disabled":

@@ -20,11 +20,12 @@ from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, StoppedError
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
+from ripu_ray.models.protocol import Network
 from ripu_ray.runs.grid import schedule_steps
 from ripu_ray.runs.record import Losses
-from ripu_ray.training.batches import Batch, Draw, drawn_ahead
+from ripu_ray.training.batches import Batch, Batches, Draw, drawn_ahead
 from ripu_ray.training.checkpoint import (
     Partial,
     TrainingState,
@@ -43,7 +44,7 @@ WrapStep = Callable[[nn.Module], nn.Module]
 class TrainingStep(nn.Module):
     """The loss of one step as a module, so that one forward pass of DistributedDataParallel is one step."""
 
-    def __init__(self, network: nn.Module, training: TrainingConfig) -> None:
+    def __init__(self, network: Network, training: TrainingConfig) -> None:
         super().__init__()
         self.network = network
         self._training = training
@@ -73,7 +74,8 @@ class TrainingStep(nn.Module):
         return loss, means
 
     def _logits(self, batch: Batch) -> Tensor:
-        training, images_B3HW = self._training, to_input(batch.images_BHW3, batch.images_BHW3.device)
+        training = self._training
+        images_B3HW = self.network.to_input(batch.images_BHW3, batch.images_BHW3.device)
         if training.channels_last:
             images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
@@ -109,57 +111,93 @@ def train(
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
+    network = _build(config, domains, device)
+    optimiser = _optimiser(network, config.training)
+    identity = identify(job)
+    first, sums = _restore(job, identity, network, optimiser, device)
+    step_module = wrap(TrainingStep(network, config.training).train())
+    draw = Draw(config, domains, device, job.annotated)
+    last = job.first_step + job.num_steps
+    place = f"{job.phase}, before step {first}"
+    for step, batches in drawn_ahead(draw, range(first, last)):
+        place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
+        means = _take_step(step_module, optimiser, config, step, batches, device)
+        # Read after the whole step is queued: reading earlier would make the GPU wait.
+        for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
+            if not math.isfinite(mean):
+                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {_image_ids(batches)}")
+            sums[name] += mean
+        done = step + 1 - job.first_step
+        on_step(done)
+        if step + 1 == last:
+            break  # the checkpoint of the phase follows
+        stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
+        if stopped or done % config.training.checkpoint_every == 0:
+            state = _finite_state(network, optimiser, step + 1, place, device)
+            if worker_rank() == 0:
+                save_partial(job, identity, Partial(state, dict(sums)))
+        if stopped:
+            raise StoppedError(f"{job.phase} stopped after step {step}")
+    state = _finite_state(network, optimiser, last, place, device)
+    if worker_rank() == 0:
+        state.save(job.output)
+    return {name: value / job.num_steps for name, value in sums.items()}
+
+
+def _build(config: Config, domains: Domains, device: str) -> Network:
+    """The network of a phase on its device, in the memory layout and compiled as the configuration asks."""
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.training.compile:
         # In place: a compiled copy would put `_orig_mod.` before the names of the state dict. One program a size.
         network.compile(dynamic=False)
-    optimiser = _optimiser(network, config.training)
-    identity = identify(job)
+    return network
+
+
+def _restore(
+    job: TrainingJob, identity: str, network: Network, optimiser: torch.optim.Optimizer, device: str
+) -> tuple[int, dict[str, float]]:
+    """Load the state that the phase continues from: the mid-phase checkpoint, else `job.start`, else fresh weights.
+
+    Returns:
+        The first step to take, and the sum of each loss over the phase's steps before it.
+    """
     partial = load_partial(job, identity)
     step = partial.state.step if partial else -1
     if largest(step, device) != -largest(-step, device):
-        partial = None  # a worker does not see it, or sees an older one
-    state = partial.state if partial else load_training_state(job.start) if job.start else None
-    if state:
-        state.restore(network, optimiser, job.partial if partial else job.start or job.output)
+        partial = None  # a worker sees no checkpoint, or an older one
+    if partial:
+        partial.state.restore(network, optimiser, job.partial)
+    elif job.start:
+        load_training_state(job.start).restore(network, optimiser, job.start)
     else:
-        load_pretrained(network, config.model)
-    step_module = wrap(TrainingStep(network, config.training).train())
-    draw = Draw(config, domains, device, job.annotated)
-    sums: dict[str, float] = defaultdict(float, partial.sums if partial else {})
-    first, last = partial.state.step if partial else job.first_step, job.first_step + job.num_steps
-    place = f"{job.phase}, before step {first}"
-    for step, batches in drawn_ahead(draw, range(first, last)):
-        source, target = (batch and batch.to(device) for batch in batches)
-        images = ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
-        place = f"{job.phase}, step {step}, images {images}"
-        _set_rate(optimiser, config, step)
-        optimiser.zero_grad(set_to_none=True)
-        seed_dropout(config.seed, step)
-        loss, means = step_module(source, target)
-        loss.backward()
-        optimiser.step()
-        # Looked at after all of the step is on its way to the GPU, which would else wait meanwhile.
-        for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
-            if not math.isfinite(mean):
-                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {images}")
-            sums[name] += mean
-        on_step(step + 1 - job.first_step)
-        # At the end of the phase its own checkpoint is next.
-        if step + 1 < last:
-            stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
-            if stopped or (step + 1 - job.first_step) % config.training.checkpoint_every == 0:
-                state = _finite_state(network, optimiser, step + 1, place, device)
-                if worker_rank() == 0:
-                    save_partial(job, identity, Partial(state, dict(sums)))
-            if stopped:
-                raise StoppedError(f"{job.phase} stopped after step {step}")
-    state = _finite_state(network, optimiser, last, place, device)
-    if worker_rank() == 0:
-        state.save(job.output)
-    return {name: value / job.num_steps for name, value in sums.items()}
+        load_pretrained(network, job.config.model)
+    return partial.state.step if partial else job.first_step, defaultdict(float, partial.sums if partial else {})
+
+
+def _take_step(
+    step_module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    config: Config,
+    step: int,
+    batches: Batches,
+    device: str,
+) -> dict[str, Tensor]:
+    """One optimiser update. Returns the global mean of each loss, still on the device."""
+    source, target = (batch and batch.to(device) for batch in batches)
+    _set_rate(optimiser, config, step)
+    optimiser.zero_grad(set_to_none=True)
+    seed_dropout(config.seed, step)
+    means: dict[str, Tensor]
+    loss, means = step_module(source, target)
+    loss.backward()
+    optimiser.step()
+    return means
+
+
+def _image_ids(batches: Batches) -> str:
+    return ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
 
 
 def _finite_state(
@@ -187,11 +225,11 @@ def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
     return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
 
 
-def _optimiser(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
-    head = {id(parameter) for parameter in network.head.parameters()}  # type: ignore[union-attr]
+def _optimiser(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
+    backbone, head = network.parameter_groups()
     groups = [
-        {"params": [p for p in network.parameters() if id(p) not in head], "rate_factor": 1.0},
-        {"params": [p for p in network.parameters() if id(p) in head], "rate_factor": training.head_rate_factor},
+        {"params": backbone, "rate_factor": 1.0},
+        {"params": head, "rate_factor": training.head_rate_factor},
     ]
     rate, decay = training.learning_rate, training.weight_decay
     if training.optimiser == "adamw":

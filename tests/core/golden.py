@@ -9,7 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ripu_ray.config import Budget, Mode
+from ripu_ray.config import Budget, Mode, StrategyConfig, sections
+from ripu_ray.core.acquisition import Query
+from ripu_ray.core.budget import allowance
+from ripu_ray.core.geometry import purchase_area
+from ripu_ray.core.purchase import score_image
+from ripu_ray.core.regions import Regions, Windows
 
 FOLDER = Path(__file__).parents[1] / "golden"
 SELECTIONS = sorted(path.stem for path in FOLDER.glob("selection_*.npz"))
@@ -62,3 +67,43 @@ def load(name: str) -> Selection:
         int(arrays["num_classes"]),
         int(arrays["rounds"]),
     )
+
+
+def score(
+    logits_CHW: Tensor,
+    size: tuple[int, int],
+    name: str = "ripu",
+    *,
+    mode: Mode,
+    radius: int,
+    parity: bool = False,
+    regions: Regions | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """The score of one image, over windows unless `regions` are given."""
+    regions = regions or Windows(size, mode, radius)
+    return score_image(logits_CHW, size, name, Query(regions, mode, parity, np.random.default_rng(seed)))[0]
+
+
+def num_regions(
+    budget: Budget,
+    size: tuple[int, int],
+    *,
+    mode: Mode,
+    radius: int,
+    rounds: int,
+    round_index: int,
+    spent_pixels: int,
+    parity: bool,
+) -> int:
+    """How many regions of one image may be bought in a round, by the rule of the product."""
+    window = 2 * radius + 1
+    chosen = sections.Windows.model_construct(None, region=window, pixel=window)
+    strategy = StrategyConfig.model_construct(
+        budget=budget,
+        mode=mode,
+        windows=chosen,
+        rounds=rounds,
+        parity=parity,
+    )
+    return allowance(strategy, [size], round_index, spent_pixels).num_regions(purchase_area(mode, radius))

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ripu_ray.config import Budget, CostConfig, Mode
-from ripu_ray.core.budget import Spent, annotate, annotation_seconds, num_regions, region_boundary, region_pixels
+from ripu_ray.core.budget import Spent, annotate, annotation_seconds, region_boundary, region_pixels
 from ripu_ray.core.geometry import purchase_radius
 from ripu_ray.core.metrics import IGNORE_LABEL
+from tests.core.golden import num_regions
 
 budgets = st.one_of(
     st.decimals("0.01", "100", places=2).map(lambda value: Budget.parse(str(value))),

@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from ripu_ray.config import Mode
-from ripu_ray.core.acquisition import pixel_maps, ripu
 from ripu_ray.core.losses import consistency, negative_learning
 from ripu_ray.core.selection import select
+from tests.core.golden import score
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-RNG = np.random.default_rng(0)
 MODES: tuple[Mode, ...] = ("region", "pixel")
 
 
@@ -18,13 +17,10 @@ MODES: tuple[Mode, ...] = ("region", "pixel")
 @pytest.mark.parametrize("radius", [1, 9])
 def test_scores_agree_and_equal_scores_select_equally(radius: int, mode: Mode) -> None:
     logits_CHW, size = torch.randn(19, 40, 80), (64, 128)
-    cpu, cuda = (
-        ripu(pixel_maps(logits, size), mode=mode, radius=radius, parity=False, rng=RNG)
-        for logits in (logits_CHW, logits_CHW.cuda())
-    )
+    cpu, cuda = (score(logits, size, mode=mode, radius=radius) for logits in (logits_CHW, logits_CHW.cuda()))
     torch.testing.assert_close(cuda.cpu(), cpu, rtol=0, atol=1e-5)
-    for score in (cpu, (10 * cpu).round()):
-        found, expected = (select(on, np.zeros(size, np.bool_), 50, 2) for on in (score.cuda(), score))
+    for values in (cpu, (10 * cpu).round()):
+        found, expected = (select(on, np.zeros(size, np.bool_), 50, 2) for on in (values.cuda(), values))
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
 

@@ -9,20 +9,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import reference
-from ripu_ray.core.acquisition import pixel_maps, region_impurity, ripu
-from ripu_ray.core.budget import annotate, num_regions
+from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import cover, purchase_radius, suppression_radius
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
+from ripu_ray.core.prediction import pixel_maps
 from ripu_ray.core.selection import select
+from ripu_ray.core.windows import region_impurity
 from tests.core import golden
 
-RNG = np.random.default_rng(0)
 Choose = Callable[[golden.Selection, Tensor, NDArray[np.bool_], int], NDArray[np.int32]]
 
 
 def ours(case: golden.Selection, logits_CHW: Tensor, excluded_HW: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
-    maps = pixel_maps(logits_CHW, case.size)
-    score_HW = ripu(maps, mode=case.mode, radius=case.radius, parity=True, rng=RNG)
+    score_HW = golden.score(logits_CHW, case.size, mode=case.mode, radius=case.radius, parity=True)
     return select(score_HW, excluded_HW, count, suppression_radius(case.mode, case.radius))[0]
 
 
@@ -38,7 +37,7 @@ def test_centres_masks_and_annotations_are_the_references(name: str, choose: Cho
     case = golden.load(name)
     excluded_HW, centres = np.zeros(case.size, dtype=np.bool_), np.zeros((0, 2), dtype=np.int32)
     for index in range(case.rounds):
-        count = num_regions(
+        count = golden.num_regions(
             case.budget,
             case.size,
             mode=case.mode,
@@ -65,7 +64,7 @@ def test_maps_are_the_references(name: str) -> None:
     maps = pixel_maps(case.logits(0), case.size)
     found = {
         "impurity_0": region_impurity(maps.predicted_HW, maps.num_classes, case.radius, parity=True),
-        "score_0": ripu(maps, mode=case.mode, radius=case.radius, parity=True, rng=RNG),
+        "score_0": golden.score(case.logits(0), case.size, mode=case.mode, radius=case.radius, parity=True),
     }
     for key, found_HW in found.items():
         np.testing.assert_allclose(found_HW.numpy(), case.maps_in_our_units()[key], rtol=0, atol=1e-6)

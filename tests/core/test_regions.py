@@ -7,9 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ripu_ray.core.acquisition import ACQUISITIONS, pixel_maps
+from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Cells, Regions, Windows, grid_map, superpixel_map
+from tests.core.golden import score
 
 SIZE = (23, 31)
 NUM_CLASSES = 4
@@ -113,11 +114,10 @@ def test_only_what_fits_is_open(given: NDArray[np.int32]) -> None:
         assert largest == max(sizes[free], default=0)
 
 
-@pytest.mark.parametrize("name", [name for name in ACQUISITIONS if name != "random"])
+@pytest.mark.parametrize("name", [name for name in ACQUISITIONS.names() if name != "random"])
 def test_a_score_is_the_loop_s_at_every_pixel(name: str, given: NDArray[np.int32]) -> None:
     logits_CHW = 3 * torch.randn(NUM_CLASSES, *SIZE, generator=torch.Generator().manual_seed(7))
-    maps = pixel_maps(logits_CHW, SIZE, Cells(given))
-    score_HW = ACQUISITIONS[name](maps, mode="region", radius=2, parity=False, rng=np.random.default_rng(0))
+    score_HW = score(logits_CHW, SIZE, name, mode="region", radius=2, regions=Cells(given))
     p_CHW = logits_CHW.double().softmax(dim=0).numpy()
     *_, second_HW, best_HW = np.sort(p_CHW, axis=0)
     entropy_HW = -(p_CHW * np.log(p_CHW + 1e-6)).sum(axis=0) / math.log(NUM_CLASSES)

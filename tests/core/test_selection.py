@@ -12,11 +12,10 @@ from torch import Tensor
 from benchmarks import reference
 from ripu_ray.config import Budget, Mode
 from ripu_ray.core import selection
-from ripu_ray.core.acquisition import pixel_maps, ripu
-from ripu_ray.core.budget import num_regions
 from ripu_ray.core.geometry import cover, purchase_radius, suppression_radius
 from ripu_ray.core.selection import select
 from ripu_ray.errors import NonFiniteError
+from tests.core.golden import num_regions, score
 
 RNG = np.random.default_rng(0)
 
@@ -127,7 +126,7 @@ def test_random_rounds_buy_what_the_plain_version_buys(seed: int) -> None:
             spent_pixels=int(cover(size, centres, purchase).sum()),
             parity=parity,
         )
-        score_HW = ripu(pixel_maps(logits_CHW, size), mode=mode, radius=radius, parity=parity, rng=RNG)
+        score_HW = score(logits_CHW, size, mode=mode, radius=radius, parity=parity)
         impurity_HW, uncertainty_HW, plain_HW = reference.maps(logits_CHW, size, radius, mode)
         if not parity:  # a window of one class is worth exactly 0
             plain_HW = torch.where(impurity_HW < 1e-5, 0, impurity_HW) * uncertainty_HW

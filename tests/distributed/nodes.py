@@ -35,13 +35,14 @@ from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections, Selection
+from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import ScoreRequest
 from ripu_ray.training.checkpoint import TrainingState
 from ripu_ray.training.heartbeat import Trail
 from ripu_ray.training.job import TrainingJob
 from tests.conftest import TINY
-from tests.running import ignore, ignore_steps
+from tests.running import ignore, ignore_steps, into
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def lose_a_node_while_scoring(folder: Path) -> dict[str, Any]:
                 return super().score(weights, round_index, requests)
 
         with patch.object(scoring, "ScoringActor", Stuck):
-            scorer = RayScorer(config, keep=True, warn=said.append)
+            scorer = RayScorer(config, keep=True, warn=into(said))
             scorer.acquire()
         nodes = sorted(scorer._pool._nodes.values())
         where: list[list[str]] = []
@@ -133,7 +134,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
                 gone.touch()
 
         with patch.object(training, "_work", work):
-            losses = RayFineTuner(config, folder / "ray", said.append).fit(job, on_step)
+            losses = RayFineTuner(config, folder / "ray", into(said)).fit(job, on_step)
     same = job.output.read_bytes() == (folder / "unbroken.pt").read_bytes()
     return {"same": same and losses == expected, "said": said}
 
@@ -165,7 +166,7 @@ def take_turns_on_gpus(folder: Path) -> dict[str, Any]:
             scorer.close()
             ray.kill(other_one)
 
-        def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
+        def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:
             (folder / name).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
             while len(list(folder.glob("region-*"))) < 6:
                 time.sleep(0.05)
@@ -173,7 +174,7 @@ def take_turns_on_gpus(folder: Path) -> dict[str, Any]:
         settings = (*TINY, "cluster.gpu=true", "cluster.processes_per_gpu=2", "cluster.scorers=0")
         run = RunFolder.create(folder / "run", load_config(None, settings, {"sweep.seeds": [*range(6)]}))
         # Trials start where their warm-up is done.
-        with patch.object(sweeping, "execute_trial", execute), patch.object(sweeping, "_is_done", _is_warmup):
+        with patch.object(sweeping, "execute_trial", execute), patch.object(RunFolder, "is_done", _is_warmup):
             assert run_sweep(run, ignore) == {}
         trials = sorted(path.read_text() for path in folder.glob("region-*"))
     return {"devices": devices, "beside_others": beside_others, "trials": trials}

@@ -18,11 +18,12 @@ from ripu_ray.config import Config, load_config
 from ripu_ray.data import loading
 from ripu_ray.data.synthetic import images as synthetic
 from ripu_ray.distributed import cluster, sweeping
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.errors import ClusterError
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation import execution
+from ripu_ray.simulation.execution import Parts
 from tests.conftest import TINY
 from tests.running import committed, dying, ignore, run_all
 
@@ -54,12 +55,12 @@ def test_trials_whose_processes_die(plain: dict[str, bytes], tmp_path: Path, mon
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().image(image_id)
 
-    def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
+    def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:
         if name == mortal:
             report = dying(report, grave)
         if name == poisoned:
             loading.SyntheticImages = Poisoned  # type: ignore[attr-defined]
-        execute_trial(run, name, report, share)
+        execution.execute_trial(run, name, report, parts)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)
     reports: list[Progress] = []
@@ -94,14 +95,14 @@ def test_what_the_training_of_a_dead_trial_held_is_free_again(tmp_path: Path, mo
     run = RunFolder.create(tmp_path / "run", config)
     grave = tmp_path / "grave"
 
-    def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
+    def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:
         def deadly(progress: Progress) -> None:
             report(progress)
             if progress.phase == "train" and not grave.exists():
                 grave.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        execute_trial(run, name, deadly, share)
+        execution.execute_trial(run, name, deadly, parts)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)
     assert run_sweep(run, ignore) == {}

@@ -16,15 +16,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ripu_ray.config import load_config
 from ripu_ray.distributed import scoring, sweeping
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.distributed.prometheus import METRICS, RoundMetrics
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections
+from ripu_ray.simulation import execution
+from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.protocols import ScoreRequest
 from tests.conftest import TINY
-from tests.running import dying, ignore, run_all
+from tests.running import dying, execute_trial, ignore, run_all
 
 DASHBOARD = Path(__file__).parents[2] / "configs/cluster/grafana.json"
 DEADLINE_S = 120.0
@@ -94,12 +95,12 @@ def test_a_sweep_is_read_back_from_the_endpoint(tmp_path: Path, monkeypatch: pyt
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().score(weights, round_index, requests)
 
-    def execute(run: RunFolder, name: str, report: OnProgress, share: int) -> None:
+    def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:
         if name == mortal:
             report = dying(report, grave)
         if name == bereaved:
             scoring.ScoringActor = Mortal  # type: ignore[misc]
-        execute_trial(run, name, report, share)
+        execution.execute_trial(run, name, report, parts)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)
     assert run_sweep(run, ignore) == {}
@@ -117,7 +118,7 @@ def test_a_sweep_is_read_back_from_the_endpoint(tmp_path: Path, monkeypatch: pyt
     }
     samples = _scrape_until(run.name, expected)
     assert {key: samples.get(key) for key in expected} == expected
-    for phase in ("acquire", "score", "train", "evaluate", "count"):
+    for phase in ("acquire", "score", "train", "evaluate"):
         assert samples["ray_ripu_phase_seconds_total", bereaved, phase] == pytest.approx(seconds[phase])
     assert {key for key in samples if "failures" in key[0]} == {key for key in expected if "failures" in key[0]}
 

@@ -24,6 +24,7 @@ from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import Scorer, ScoreRequest
 from ripu_ray.training.checkpoint import TrainingState
 from tests.conftest import TINY
+from tests.running import into
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")
 EMPTY = np.empty((0, 2), np.int32)
@@ -50,8 +51,7 @@ def _requests(config: Config) -> list[ScoreRequest]:
 def _purchase(scorer: Scorer, config: Config, weights: Path, folder: Path) -> bytes:
     ledger = Ledger(folder, open_domains(config.data).pool.image_ids, 9)
     ledger.commit(0, scorer.score(weights, 0, _requests(config)))
-    counts_C = scorer.count_classes(ScoreRequest(image_id, centres) for image_id, centres in ledger.annotated().items())
-    assert counts_C.sum() + ledger.spent.void_pixels == ledger.spent.pixels
+    assert ledger.class_pixels().sum() + ledger.spent.void_pixels == ledger.spent.pixels
     return (folder / "round_00" / "purchase.parquet").read_bytes()
 
 
@@ -120,7 +120,7 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     expected = _purchase(LocalScorer(_config(0)), config, weights, tmp_path / "local")
     monkeypatch.setattr(scoring, "ScoringActor", _with_environment(_Suicidal, {"RIPU_TEST_GRAVES": str(graves)}))
     said: list[str] = []
-    closing.append(scorer := RayScorer(config, keep=True, warn=said.append))
+    closing.append(scorer := RayScorer(config, keep=True, warn=into(said)))
     assert _purchase(scorer, config, weights, tmp_path / "ray") == expected
     assert len(list(graves.iterdir())) == 2
     # One line for each of them, and not one for each batch that it had.
@@ -188,7 +188,7 @@ def test_scorers_that_cannot_start_say_what_they_ask(weights: Path, monkeypatch:
     there_is = r"the cluster has 4 CPU \(\d free\), 0 GPU \(0 free\)"
     try:
         with pytest.raises(ClusterError, match=rf"3 scorers, each of 1 CPU, did not start within 1 s; {there_is}"):
-            list(RayScorer(config, keep=True, warn=said.append).score(weights, 0, _requests(config)))
+            list(RayScorer(config, keep=True, warn=into(said)).score(weights, 0, _requests(config)))
     finally:
         ray.kill(greedy)
     (line,) = said
@@ -200,7 +200,7 @@ def test_scorers_that_never_fit_are_left_out_with_a_word(
 ) -> None:
     monkeypatch.setattr(scoring, "alive_nodes", lambda: [{"CPU": 2.0}])
     said: list[str] = []
-    closing.append(scorer := RayScorer(_config(3), keep=False, warn=said.append))
+    closing.append(scorer := RayScorer(_config(3), keep=False, warn=into(said)))
     for _ in range(2):
         scorer.acquire()
         assert len(scorer._pool._nodes) == 2
@@ -219,6 +219,7 @@ def test_a_region_travels_in_under_sixteen_bytes() -> None:
         np.full(number, 4225, np.uint32),
         np.zeros(number, np.uint32),
         np.full(number, 8320, np.uint32),
+        np.full((1, 19), 4225 * number // 19, np.int64),
     )
     packed = PackedSelections.pack([selection] * 8)
     arrays = [getattr(packed, name) for name in packed.__dataclass_fields__]

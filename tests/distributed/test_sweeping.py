@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.distributed.sweeping import run_alone, run_sweep
+from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.running import committed, ignore, run_all
+from tests.running import committed, ignore, run_all, run_alone
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")
 

@@ -26,7 +26,7 @@ from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 from ripu_ray.training.workers import worker_rank
 from tests.conftest import TINY
-from tests.running import ignore_steps
+from tests.running import ignore_steps, into
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")
 
@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkey
     monkeypatch.setattr(training, "_work", _in_workers(patch))
     said: list[str] = []
     steps: list[int] = []
-    assert RayFineTuner(config, tmp_path / "ray", said.append).fit(job, steps.append) == expected
+    assert RayFineTuner(config, tmp_path / "ray", into(said)).fit(job, steps.append) == expected
     assert grave.exists()
     assert job.output.read_bytes() == (tmp_path / "unbroken.pt").read_bytes()
     assert steps[-1] == 4
@@ -153,7 +153,7 @@ def test_training_workers_that_cannot_start_say_what_they_ask(tmp_path: Path, mo
     there_is = r"the cluster has 4 CPU \(\S+ free\), 0 GPU \(0 free\)"
     asked = "2 training workers, each of 3 CPU,"
     with pytest.raises(ClusterError, match=rf"{asked} did not start within 3 s; {there_is}"):
-        RayFineTuner(config, tmp_path / "ray", said.append).fit(_job(config, tmp_path / "w.pt"), ignore_steps)
+        RayFineTuner(config, tmp_path / "ray", into(said)).fit(_job(config, tmp_path / "w.pt"), ignore_steps)
     (line,) = said
     assert re.fullmatch(rf"{asked} wait since \d+ s; {there_is}", line)
 

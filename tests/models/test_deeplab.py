@@ -10,20 +10,20 @@ from torch import nn
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.models.networks import build_network
+from ripu_ray.models.protocol import Network
 from tests.models.golden_weights import fill
 
 GOLDEN = ("deeplabv2_19", "deeplabv2_16", "deeplabv3plus_19", "deeplabv3plus_16")
 
 
-def parts(network: nn.Module) -> dict[str, nn.Module]:
+def parts(network: Network) -> dict[str, nn.Module]:
     """The modules that a published checkpoint has a state dict of, by its name."""
-    feature_extractor, head = network.feature_extractor, network.head
+    feature_extractor = network.feature_extractor
     assert isinstance(feature_extractor, nn.Module)
-    assert isinstance(head, nn.Module)
-    return {"feature_extractor": feature_extractor, "classifier": head}
+    return {"feature_extractor": feature_extractor, "classifier": network.head}
 
 
-def build(case: str) -> nn.Module:
+def build(case: str) -> Network:
     name, num_classes = case.split("_")
     return build_network(ModelConfig.model_validate({"name": name}), int(num_classes), seed=0)
 

@@ -35,7 +35,7 @@ def _init_from(path: Path) -> object:
 
 def _backbone(path: Path) -> object:
     model = ModelConfig(name="deeplabv2", backbone_weights=path)
-    load_pretrained(torch.nn.Linear(1, 1), model)
+    load_pretrained(build_network(model, 3, seed=0), model)
     return None
 
 

@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ripu_ray.config import ModelConfig
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.config import ModelConfig, load_config
+from ripu_ray.config.registry import NETWORKS
+from ripu_ray.errors import ConfigError
+from ripu_ray.models.networks import build_network
+from ripu_ray.models.networks import network as register_network
+from ripu_ray.models.protocol import Network
 
 
 @pytest.fixture(scope="module")
-def network() -> nn.Module:
+def network() -> Network:
     return build_network(ModelConfig(), num_classes=10, seed=0)
 
 
@@ -24,7 +28,7 @@ def test_weights_come_from_the_seed_and_the_global_state_stays() -> None:
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_logits_do_not_depend_on_the_rest_of_the_batch(network: nn.Module, train: bool) -> None:
+def test_logits_do_not_depend_on_the_rest_of_the_batch(network: Network, train: bool) -> None:
     images = torch.randn(4, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     images[1:] *= 100
     with torch.inference_mode():
@@ -33,7 +37,7 @@ def test_logits_do_not_depend_on_the_rest_of_the_batch(network: nn.Module, train
             torch.testing.assert_close(together[index], network(images[index : index + 1])[0], rtol=1e-5, atol=1e-5)
 
 
-def test_there_are_no_running_statistics(network: nn.Module) -> None:
+def test_there_are_no_running_statistics(network: Network) -> None:
     assert not list(network.buffers())
 
 
@@ -47,7 +51,7 @@ def test_any_size_and_width(size: tuple[int, int], width: int) -> None:
     assert torch.isfinite(logits).all()
 
 
-def test_the_head_is_the_last_layer(network: nn.Module) -> None:
+def test_the_head_is_the_last_layer(network: Network) -> None:
     head = network.head
     assert isinstance(head, nn.Conv2d)
     assert head.out_channels == 10
@@ -64,13 +68,51 @@ def test_every_parameter_gets_a_gradient() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_images_are_normalised_and_read_only_arrays_are_taken() -> None:
+def test_images_are_normalised_and_read_only_arrays_are_taken(network: Network) -> None:
     image = np.zeros((4, 6, 3), np.uint8)
     image[1, 2] = (255, 128, 0)
     image.flags.writeable = False
-    tensor = to_input(image)
+    tensor = network.to_input(image)
     assert tensor.shape == (3, 4, 6)
     assert tensor.dtype == torch.float32
     assert tensor.is_contiguous()
     expected = [(1 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, -0.406 / 0.225]
     torch.testing.assert_close(tensor[:, 1, 2], torch.tensor(expected))
+
+
+@pytest.mark.parametrize("name", NETWORKS.names())
+def test_every_registered_network_keeps_the_protocol(name: str) -> None:
+    network = build_network(ModelConfig(name=name), num_classes=5, seed=0).eval()
+    with torch.inference_mode():
+        logits = network(torch.zeros(1, 3, 65, 90))
+    assert logits.shape == (1, 5, -(-65 // network.stride), -(-90 // network.stride))
+    groups = network.parameter_groups()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    assert {id(parameter) for group in groups for parameter in group} == set(map(id, trained))
+    assert sum(map(len, groups)) == len(trained)
+    assert list(map(id, groups[1])) == list(map(id, network.head.parameters()))
+    assert list(network.head.state_dict().values())[-1].shape == (5,)
+
+
+def test_a_network_is_added_by_a_decorator_and_an_unknown_name_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NETWORKS, "_parts", {name: NETWORKS[name] for name in NETWORKS.names()})
+
+    class Grey(Network):
+        stride, mean, std = 1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+        def __init__(self, num_classes: int) -> None:
+            super().__init__()
+            self.head = nn.Conv2d(3, num_classes, 1)
+
+        def forward(self, images_B3HW: Tensor) -> Tensor:
+            logits: Tensor = self.head(images_B3HW)
+            return logits
+
+    register_network("grey")(lambda model, num_classes: Grey(num_classes))
+    network = build_network(load_config(None, ["model.name=grey"]).model, 4, seed=0)
+    assert network(network.to_input(np.full((1, 8, 9, 3), 255, np.uint8))).shape == (1, 4, 8, 9)
+    assert (network.to_input(np.full((8, 9, 3), 255, np.uint8)) == 1).all()
+    backbone, head = network.parameter_groups()
+    assert not backbone and len(head) == 2
+    with pytest.raises(ConfigError, match=r"^model\.name: unknown network 'gray': expected compact, .*, grey$"):
+        load_config(None, ["model.name=gray"])

@@ -5,23 +5,24 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.errors import DataError
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained, read_backbone, read_weights
+from ripu_ray.models.protocol import Network
 from tests.models.golden_weights import fill
 
 V2 = ModelConfig(name="deeplabv2")
 
 
 @pytest.fixture(scope="module")
-def network() -> nn.Module:
+def network() -> Network:
     return build_network(V2, 16, seed=0)
 
 
-def published(network: nn.Module, prefix: str = "") -> dict[str, Any]:
+def published(network: Network, prefix: str = "") -> dict[str, Any]:
     """What the reference implementation saves, filled by the golden recipe."""
     state = network.state_dict()
     parts = {"feature_extractor": "feature_extractor.", "classifier": "head."}
@@ -36,7 +37,7 @@ def published(network: nn.Module, prefix: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_published_checkpoints_are_read(tmp_path: Path, network: nn.Module, prefix: str) -> None:
+def test_published_checkpoints_are_read(tmp_path: Path, network: Network, prefix: str) -> None:
     payload = published(network, prefix)
     payload["feature_extractor"][f"{prefix}backbone.bn1.num_batches_tracked"] = torch.tensor(3)
     path = tmp_path / "gtav_v2.pth"
@@ -60,7 +61,7 @@ def test_our_own_are_read(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, there[name]) for name, tensor in here.state_dict().items())
 
 
-def test_imagenet_weights_reach_the_backbone_and_nothing_else(tmp_path: Path, network: nn.Module) -> None:
+def test_imagenet_weights_reach_the_backbone_and_nothing_else(tmp_path: Path, network: Network) -> None:
     payload = published(network)
     torchvision: dict[str, Tensor] = {
         name.removeprefix("backbone."): tensor for name, tensor in payload["feature_extractor"].items()
@@ -104,7 +105,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_wrong_file_gets_one_line(tmp_path: Path, network: nn.Module, fault: str) -> None:
+def test_a_wrong_file_gets_one_line(tmp_path: Path, network: Network, fault: str) -> None:
     payload, path = published(network), tmp_path / "w.pth"
     spoil, says = FAULTS[fault]
     spoil(payload)
@@ -116,13 +117,13 @@ def test_a_wrong_file_gets_one_line(tmp_path: Path, network: nn.Module, fault: s
     assert "\n" not in str(caught.value)
 
 
-def test_another_number_of_classes_is_said_with_both(tmp_path: Path, network: nn.Module) -> None:
+def test_another_number_of_classes_is_said_with_both(tmp_path: Path, network: Network) -> None:
     torch.save(published(network), tmp_path / "w.pth")
     with pytest.raises(DataError, match="the checkpoint has 16 classes, the data 19"):
         read_weights(tmp_path / "w.pth", build_network(V2, 19, seed=0))
 
 
-def test_many_faults_are_counted(tmp_path: Path, network: nn.Module) -> None:
+def test_many_faults_are_counted(tmp_path: Path, network: Network) -> None:
     torch.save({"network": {}}, tmp_path / "w.pth")
     with pytest.raises(DataError, match=r"misses (\S+, ){2}\S+ and 525 more"):
         read_weights(tmp_path / "w.pth", network)

@@ -13,12 +13,11 @@ from typer.testing import CliRunner
 from ripu_ray.config import load_config
 from ripu_ray.core.geometry import cover
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.reporting.comparison import compare_runs, open_side
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.running import ignore, run_all
+from tests.running import execute_trial, ignore, run_all
 
 TRIAL = "region-w3-ripu-b5-s0"
 

@@ -14,14 +14,13 @@ import pytest
 import torch
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.errors import InputError, RunFolderError
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.storage.files import digest
 from tests.conftest import TINY
-from tests.running import ignore, run_all
+from tests.running import execute_trial, ignore, run_all
 
 Harm = Callable[[bytes], bytes]
 
@@ -242,9 +241,25 @@ def test_other_columns_are_refused(copy: Path, columns: dict[str, Any]) -> None:
 def test_a_plausible_purchase_of_another_run_is_not_the_record_s(copy: Path) -> None:
     (path,) = copy.glob("trials/*/round_01/purchase.parquet")
     table = pq.read_table(path)
-    pq.write_table(table.slice(0, table.num_rows - 1), path)
+    kept = table.slice(0, table.num_rows - 1)
+    pq.write_table(kept, path)
+    labelled = sum(kept["pixels"].to_pylist()) - sum(kept["void_pixels"].to_pylist())
+    write_json(path.with_name("classes.json"), {"class_pixels": [labelled]})
     write_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows - 1})
     with pytest.raises(RunFolderError, match=r"record\.json: speaks of another purchase than purchase\.parquet"):
+        _read_everything(copy)
+
+
+@pytest.mark.parametrize(
+    "tree", [{}, {"class_pixels": [1]}, {"class_pixels": [-1]}, {"class_pixels": "7"}, None], ids=str
+)
+def test_class_counts_that_do_not_fit_the_purchase_are_refused(copy: Path, tree: dict[str, Any] | None) -> None:
+    (path,) = copy.glob("trials/*/round_01/classes.json")
+    if tree is None:
+        path.unlink()
+    else:
+        write_json(path, tree)
+    with pytest.raises(RunFolderError, match=r"round_01/classes\.json: "):
         _read_everything(copy)
 
 

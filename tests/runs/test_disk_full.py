@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.distributed.execution import execute_trial, execute_warmup
 from ripu_ray.errors import StorageError
 from ripu_ray.reporting.figures import write_curves
 from ripu_ray.reporting.results import collect, write_tables
@@ -15,7 +14,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage import files
 from ripu_ray.storage.files import is_leftover
 from tests.conftest import TINY
-from tests.running import committed, ignore, run_all
+from tests.running import committed, execute_trial, execute_warmup, ignore, run_all
 
 SIZE = 8 * 2**20
 KINDS = (

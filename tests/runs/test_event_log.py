@@ -7,18 +7,17 @@ from pathlib import Path
 
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.runs.event_log import Journal, Progress
+from ripu_ray.runs.event_log import EventLog, Progress
 from ripu_ray.training.heartbeat import Place, Trail, join_places, name_suspects, read_place
 from tests.conftest import TINY
 
 WRITER = """
 import sys
 from pathlib import Path
-from ripu_ray.simulation.journal import Journal
-from ripu_ray.simulation.protocols import Progress
-journal = Journal(Path(sys.argv[1]), sys.argv[2], lambda progress: None)
+from ripu_ray.runs.event_log import EventLog, Progress
+events = EventLog(Path(sys.argv[1]), sys.argv[2], lambda progress: None)
 for index in range(200):
-    journal(Progress(sys.argv[2], "train", 0, index, note="x" * 5000))
+    events(Progress(sys.argv[2], "train", 0, index, note="x" * 5000))
 """
 
 
@@ -36,11 +35,11 @@ def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
 
 def test_phases_and_notes_are_lines_and_everything_is_handed_on(tmp_path: Path) -> None:
     heard: list[Progress] = []
-    journal = Journal(tmp_path, "one", heard.append)
+    events = EventLog(tmp_path, "one", heard.append)
     for step in (3, 4, 5):
-        journal(Progress("one", "train", 1, step))
-    journal.warn("a scorer died\n  of nothing")
-    journal(Progress("one", "evaluate", 1, 5))
+        events(Progress("one", "train", 1, step))
+    events.warn("a scorer died\n  of nothing")
+    events(Progress("one", "evaluate", 1, 5))
     assert [report.step for report in heard] == [3, 4, 5, 5, 5]
     keys = ("level", "trial", "round", "phase", "step", "text")
     assert [tuple(line[key] for key in keys) for line in _log(tmp_path)] == [
@@ -52,7 +51,7 @@ def test_phases_and_notes_are_lines_and_everything_is_handed_on(tmp_path: Path) 
 
 def test_what_a_full_disk_cut_off_is_a_line_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"time": "20')
-    Journal(tmp_path, "one", lambda _: None).warn("text")
+    EventLog(tmp_path, "one", lambda _: None).warn("text")
     torn, whole = (tmp_path / "log.jsonl").read_text().splitlines()
     assert torn == '{"time": "20'
     assert json.loads(whole)["text"] == "text"

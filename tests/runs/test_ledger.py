@@ -12,7 +12,6 @@ from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.selections import Selection
-from ripu_ray.storage.files import digest
 
 POOL = ("b", "a", "c")
 
@@ -26,6 +25,7 @@ def selection(image_id: str, *centres: tuple[int, int]) -> Selection:
         np.full(number, 6, np.uint32),
         np.arange(number, dtype=np.uint32),
         np.full(number, 3, np.uint32),
+        np.array([[6 * number - number * (number - 1) // 2, 0]], np.int64),
     )
 
 
@@ -48,18 +48,6 @@ def test_the_file_is_a_plain_table_in_the_order_of_the_pool(tmp_path: Path) -> N
     assert table["image_id"] == ["a", "a", "c"]
     assert list(zip(table["row"], table["col"], strict=True)) == [(1, 2), (3, 4), (5, 6)]
     assert table["score"] == [1.0, 0.5, 1.0]
-
-
-def test_a_file_from_before_outlines_were_counted_has_none(tmp_path: Path) -> None:
-    Ledger(tmp_path, POOL, 9).commit(0, [selection(image_id, (1, 1)) for image_id in POOL])
-    path = tmp_path / "round_00" / "purchase.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["boundary_pixels"]), path)
-    path.with_suffix(".json").write_text(json.dumps({"purchase_sha256": digest(path), "num_regions": 3}))
-    ledger = Ledger(tmp_path, POOL, 9)
-    assert ledger.spent == Spent(pixels=18, clipped_pixels=9, clicks=3)
-    ledger.commit(1, [selection(image_id, (9, 9)) for image_id in POOL])
-    assert ledger.spent.boundary_pixels == 9
-    assert Ledger(tmp_path, POOL, 9).spent == ledger.spent
 
 
 def test_the_order_of_the_answers_does_not_change_a_byte(tmp_path: Path) -> None:

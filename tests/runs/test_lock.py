@@ -18,7 +18,7 @@ CONTENDER = """
 import sys
 from pathlib import Path
 from ripu_ray.errors import RunFolderError
-from ripu_ray.simulation.lock import lock_run
+from ripu_ray.runs.lock import lock_run
 print("ready", flush=True)
 sys.stdin.readline()
 try:

@@ -25,7 +25,8 @@ def _sequence(rng: np.random.Generator, image_id: str) -> Selection:
     scores = np.sort(rng.integers(0, 12, number).astype(np.float32) * rng.choice([1, 3]))[::-1]
     pixels = rng.integers(1, 10, number).astype(np.uint32)
     centres = np.stack([np.arange(number), np.arange(number)], axis=1).astype(np.uint16)
-    return Selection(image_id, centres, scores, pixels, *2 * [np.zeros(number, np.uint32)])
+    none = np.zeros(number, np.uint32)
+    return Selection(image_id, centres, scores, pixels, none, none, pixels[:, None])
 
 
 @settings(max_examples=300, deadline=None)

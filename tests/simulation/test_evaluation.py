@@ -13,7 +13,7 @@ from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, NonFiniteError, StorageError
 from ripu_ray.models.inference import predict
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import warmup_key
 from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures
 from tests.running import run_all
@@ -47,7 +47,7 @@ def test_predictions_are_pictures_in_the_classes_colours(tiny: Config, tmp_path:
     assert tuple(seen) == domains.validation.image_ids
     network = build_network(tiny.model, 10, seed=3).eval()
     for image_id in domains.validation.image_ids:
-        predicted = predict(network, to_input(domains.validation.image(image_id))[None], (32, 48))
+        predicted = predict(network, network.to_input(domains.validation.image(image_id))[None], (32, 48))
         with Image.open(tmp_path / "p" / f"{image_id}.png") as picture:
             assert picture.mode == "RGB"
             np.testing.assert_array_equal(np.asarray(picture), np.array(domains.classes.colours)[predicted])
@@ -55,7 +55,7 @@ def test_predictions_are_pictures_in_the_classes_colours(tiny: Config, tmp_path:
 
 def test_flipping_averages_probabilities(tiny: Config) -> None:
     network = build_network(tiny.model, 10, seed=3).eval()
-    image = to_input(open_domains(tiny.data).validation.image("target/val/00000"))[None]
+    image = network.to_input(open_domains(tiny.data).validation.image("target/val/00000"))[None]
     with torch.inference_mode():
         both = [
             torch.nn.functional.interpolate(network(x), (64, 96), mode="bilinear", align_corners=True)[0].softmax(0)

@@ -1,6 +1,5 @@
 """The loop: what a trial leaves behind, and that an interrupted one ends the same."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,12 @@ from ripu_ray.config import Config, load_config
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import cover
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.errors import NonFiniteError, RunFolderError
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.running import committed, ignore, run_all
+from tests.running import committed, execute_trial, ignore, run_all
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +66,6 @@ def test_the_budget_is_kept_in_every_image_and_round(finished: RunFolder) -> Non
     assert records[-1].bought == dict(zip(names, bought_C[: len(names)].tolist(), strict=True))
     assert sum(records[-1].bought.values()) + records[-1].void_pixels == total
     assert records[-1].annotation_s == 2.4 * records[-1].clicks + 0.2 * records[-1].boundary_pixels > 0
-
-
-def test_a_record_from_before_costs_were_counted_is_read(finished: RunFolder, tmp_path: Path) -> None:
-    shutil.copytree(finished.path, tmp_path / "older")
-    older = RunFolder(tmp_path / "older")
-    path = older.trial(_only_trial(older)).stage(0).path / "record.json"
-    tree = json.loads(path.read_text())
-    newer = {"boundary_pixels", "annotation_s", "bought", "seal"}
-    path.write_text(json.dumps({key: tree[key] for key in tree.keys() - newer}))
-    record = older.trial(_only_trial(older)).stage(0).read()
-    assert (record.boundary_pixels, record.annotation_s, record.bought) == (0, 0.0, {})
 
 
 def test_a_finished_run_is_left_alone(finished: RunFolder) -> None:

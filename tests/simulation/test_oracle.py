@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from ripu_ray.config import load_config
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand
 from ripu_ray.simulation.preflight import check_trials
 from tests.conftest import TINY
-from tests.running import committed, ignore, run_all
+from tests.running import committed, execute_trial, ignore, run_all
 
 NOISE = ("oracle.noise.flips=0.5", "oracle.noise.jitter_pixels=2", "oracle.noise.missed_rate=0.3")
 

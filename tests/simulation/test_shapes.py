@@ -10,7 +10,6 @@ from ripu_ray.config import Config, load_config
 from ripu_ray.core.budget import Spent
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.region_maps import RegionMaps
-from ripu_ray.distributed.execution import execute_trial
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.ledger import Ledger
@@ -18,7 +17,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import ScoreRequest
 from tests.conftest import TINY
-from tests.running import committed, ignore, run_all
+from tests.running import committed, execute_trial, ignore, run_all
 
 SHAPES = ("grid", "superpixels")
 QUICK = (*TINY, "cluster.scorers=0", "training.warmup_steps=0", "training.round_steps=1", "strategy.budget=20")

@@ -17,6 +17,11 @@ RECORD = RoundRecord(
     accuracy=0.75,
     iou={"road": 0.75, "pole": 0.25, "train": None},
     losses={"total": 1.5},
+    purchase_sha256="",
+    weights_sha256="",
+    boundary_pixels=0,
+    annotation_s=0.0,
+    bought={},
 )
 WARMUP = replace(RECORD, round=-1, step=10, spent_pixels=0, spent_share=0.0, miou=0.25)
 ROUNDS = [RECORD, replace(RECORD, round=1, step=40, spent_pixels=90, spent_share=0.018, miou=0.625)]

@@ -15,8 +15,6 @@ import torch
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.execution import execute_trial, execute_warmup
-from ripu_ray.distributed.sweeping import run_alone
 from ripu_ray.errors import DataError, NonFiniteError, StoppedError
 from ripu_ray.models.checkpoints import load_sealed
 from ripu_ray.runs.event_log import Progress
@@ -26,7 +24,7 @@ from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import find_fault, identify, load_partial
 from ripu_ray.training.job import TrainingJob
 from tests.conftest import TINY
-from tests.running import committed, ignore, ignore_steps, run_all
+from tests.running import committed, execute_trial, execute_warmup, ignore, ignore_steps, run_all, run_alone
 
 EVERY, STEPS, START = 3, 8, 3
 
@@ -131,8 +129,8 @@ def test_a_partial_that_is_damaged_or_of_another_phase_is_never_believed(tmp_pat
 SUICIDE = """
 import os, signal, sys
 from pathlib import Path
-from ripu_ray.distributed.sweeping import run_alone
-from ripu_ray.simulation.run_folder import RunFolder
+from tests.running import run_alone
+from ripu_ray.runs.run_folder import RunFolder
 
 def watch(progress):
     if (progress.phase, progress.step) == (sys.argv[2], int(sys.argv[3])):
@@ -170,8 +168,8 @@ from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import StoppedError
 from ripu_ray.simulation.protocols import TrainingJob
-from ripu_ray.simulation.stopping import StopRequest
-from ripu_ray.simulation.training import train
+from ripu_ray.runs.interrupt import StopRequest
+from ripu_ray.training.phase import train
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ripu_ray.config import Config, load_config
 from ripu_ray.core.budget import annotate
 from ripu_ray.data.loading import open_domains
-from ripu_ray.models.networks import build_network, to_input
+from ripu_ray.models.networks import build_network
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import load_training_state
 from ripu_ray.training.job import TrainingJob
@@ -59,8 +59,8 @@ def test_one_step_is_the_paper_s(tmp_path: Path, name: str) -> None:
     source_ids = draw_ids(domains.source.image_ids, tiny.seed, "source", 3 * training.source_batch, 4)
     target_ids = draw_ids(domains.pool.image_ids, tiny.seed, "target", 0, 4)
     size = tiny.data.size if tiny.data.dataset == "synthetic" else (0, 0)
-    source = torch.stack([to_input(domains.source.image(image_id)) for image_id in source_ids]).to(dtype)
-    target = torch.stack([to_input(domains.pool.image(image_id)) for image_id in target_ids]).to(dtype)
+    source = torch.stack([network.to_input(domains.source.image(image_id)) for image_id in source_ids]).to(dtype)
+    target = torch.stack([network.to_input(domains.pool.image(image_id)) for image_id in target_ids]).to(dtype)
     source_label = torch.from_numpy(np.stack([domains.source.label(image_id) for image_id in source_ids])).long()
     target_label = torch.from_numpy(
         np.stack([annotate(domains.pool.label(image_id), annotated[image_id], 1) for image_id in target_ids])
@@ -129,7 +129,7 @@ def test_every_bought_pixel_reaches_the_loss_unless_labels_shrink(
 
     network = build_network(config.model, domains.classes.num_classes, config.seed)
     ids = draw_ids(domains.pool.image_ids, config.seed, "target", 0, len(STEMS))
-    logits = network(torch.stack([to_input(domains.pool.image(image_id)) for image_id in ids]))
+    logits = network(torch.stack([network.to_input(domains.pool.image(image_id)) for image_id in ids]))
     size = (24, 40) if resolution == "label" else (12, 20)
     logits = torch.nn.functional.interpolate(logits, size, mode="bilinear", align_corners=True)
     expected = torch.nn.functional.cross_entropy(logits, label_BHW.long(), ignore_index=255)

@@ -1,0 +1,88 @@
+"""One image in one round: from logits to scores, and from scores, regions and budget to the centres that are bought.
+
+Shapes: H x W label pixels, n centres, C classes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ripu_ray.config import StrategyConfig
+from ripu_ray.config.registry import ACQUISITIONS
+from ripu_ray.core.acquisition import AcquisitionFunction, Query
+from ripu_ray.core.budget import allowance
+from ripu_ray.core.modifiers import select_balanced
+from ripu_ray.core.prediction import PixelMaps, pixel_maps
+from ripu_ray.core.regions import Regions
+from ripu_ray.core.selection import select
+
+
+def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, query: Query) -> tuple[Tensor, PixelMaps]:
+    """Score every pixel of one image.
+
+    Args:
+        logits_CHW: (C, h, w) floating point, at any resolution.
+        size: (H, W) of the labels.
+        acquisition: name of a registered acquisition function.
+        query: what is asked.
+
+    Returns:
+        (H, W) float32 score, larger is better, and the maps that it was computed from.
+
+    Raises:
+        NonFiniteError: a NaN or an infinity among the logits.
+    """
+    maps = pixel_maps(logits_CHW, size)
+    function: AcquisitionFunction = ACQUISITIONS[acquisition]
+    return function(maps, query), maps
+
+
+def buy(
+    score_HW: Tensor,
+    predicted_HW: Tensor,
+    num_classes: int,
+    regions: Regions,
+    strategy: StrategyConfig,
+    round_index: int,
+    before_N2: NDArray[np.int32],
+    prefix_pixels: int | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Take the best regions that fit into what is left of the budget, and again, until none fits.
+
+    Args:
+        score_HW: (H, W) float32, larger is better.
+        predicted_HW: (H, W) uint8, predicted classes; used by `strategy.balanced`.
+        num_classes: C.
+        regions: of the image.
+        strategy: budget, rounds, balance, and parity, which takes one look only.
+        round_index: 0-based.
+        before_N2: (N, 2) centres bought in earlier rounds.
+        prefix_pixels: None: the image has its own budget. Else: take the best regions in order until they come to so
+            many pixels, or nothing is left.
+
+    Returns:
+        Centres (n, 2) int32, best first, and scores (n,) float32.
+
+    Source: the selection of RIPU; tests/core/test_golden.py, tests/simulation/test_loop.py.
+    """
+    size = score_HW.shape[0], score_HW.shape[1]
+    num_before, centres, scores = len(before_N2), before_N2, [np.empty(0, np.float32)]
+    while True:
+        if prefix_pixels is None:
+            left = allowance(strategy, [size], round_index, regions.pixels(centres))
+            excluded, largest = regions.still_open(centres, left.pixels)
+            count = left.num_regions(largest)
+        else:
+            excluded, largest = regions.still_open(centres, None)
+            missing = max(prefix_pixels - regions.pixels(centres[num_before:]), 0)
+            count = -(-missing // max(largest, 1))
+        if strategy.balanced:
+            chosen = predicted_HW.cpu().numpy()[tuple(centres[num_before:].T)]
+            served_C = np.bincount(chosen, minlength=num_classes)
+            more = select_balanced(score_HW, excluded, count, regions.suppression, predicted_HW, served_C)
+        else:
+            more = select(score_HW, excluded, count, regions.suppression)
+        centres = np.concatenate([centres, more[0]])
+        scores.append(more[1])
+        if strategy.parity or not len(more[0]):
+            return centres[num_before:], np.concatenate(scores)

@@ -1,0 +1,42 @@
+"""The parts of a trial on Ray: a pool of scoring actors and a Ray Train job, where the configuration asks for them."""
+
+from functools import partial
+
+from ripu_ray.config import Config
+from ripu_ray.distributed.cluster import this_node
+from ripu_ray.distributed.prometheus import CountedScorer, RoundMetrics
+from ripu_ray.distributed.scoring import RayScorer
+from ripu_ray.distributed.training import RayFineTuner
+from ripu_ray.runs.event_log import Warn
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.execution import Parts
+from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
+from ripu_ray.simulation.protocols import FineTuner, Scorer
+from ripu_ray.tracking.group import TrackerGroup, open_trackers
+from ripu_ray.training.heartbeat import Trail
+
+
+def ray_parts(share: int = 1) -> Parts:
+    """Parts on Ray; what the configuration sets to 0 processes works in the trial's own. `share`: see `RayScorer`."""
+    return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node)
+
+
+def _scorer(share: int, config: Config, trail: Trail, run: RunFolder, name: str, warn: Warn) -> Scorer:
+    scorer: Scorer = LocalScorer(config, trail)
+    if config.cluster.scorers:
+        scorer = RayScorer(config, keep=not config.cluster.train_workers, share=share, warn=warn)
+    return CountedScorer(scorer, run.name, name)
+
+
+def _fine_tuner(config: Config, trail: Trail, run: RunFolder, name: str, warn: Warn) -> FineTuner:
+    if config.cluster.train_workers:
+        return RayFineTuner(config, run.path / "ray", warn)
+    return LocalFineTuner(config, trail)
+
+
+def _tracker(run: RunFolder, name: str) -> TrackerGroup:
+    if name in run.trials:
+        first_round = run.trial(name).num_committed()
+    else:
+        first_round = 0 if run.warmup(name).is_committed() else -1
+    return TrackerGroup((open_trackers(run, name), RoundMetrics(run.name, name, first_round)))

@@ -1,0 +1,67 @@
+"""All private interfaces of Ray that this package uses, because Ray has no public ones for the purpose.
+
+tests/distributed/test_ray_internals.py fails when they change.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray._private.services import canonicalize_bootstrap_address
+from ray._private.state import state
+from ray._raylet import ActorID, GcsClient, PlacementGroupID  # type: ignore[attr-defined]
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
+from ray.job_submission import JobSubmissionClient
+from ray.util.placement_group import PlacementGroup
+
+READ_FROM = "2.60"
+"""Version of Ray in whose source these were found."""
+
+
+def running_address() -> str | None:
+    """HOST:PORT of the Ray that `auto` joins, or None. Raises ConnectionError if there is none."""
+    address: str | None = canonicalize_bootstrap_address("auto")
+    return address
+
+
+def ask_gcs(address: str) -> None:
+    """Connect to the control store at HOST:PORT. Raises RayError, AuthenticationError for a wrong token."""
+    GcsClient(address=address)
+
+
+def orphaned_groups() -> Iterator[PlacementGroup]:
+    """Placement groups of this job that are held, and whose creator, an actor, is dead.
+
+    The public `placement_group_table` reads the same table and leaves out the creator.
+    """
+    job = ray.get_runtime_context().get_job_id()
+    for row in state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(row)
+        # A group that the driver made has no actor, and is listed as made by a dead one.
+        is_orphan = group.creator_actor_dead and not ActorID(group.creator_actor_id).is_nil()
+        is_held = group.state != PlacementGroupTableData.REMOVED
+        if is_orphan and is_held and group.creator_job_id.hex() == job:
+            yield PlacementGroup(PlacementGroupID(group.placement_group_id))
+
+
+class TimedJobClient(JobSubmissionClient):
+    """Ray's job client with a timeout for each request; Ray's own waits without a limit.
+
+    Args:
+        address: of the job server.
+        connect_timeout_s: of the requests until `timeout_s` is set.
+    """
+
+    timeout_s: float
+
+    def __init__(self, address: str, connect_timeout_s: float) -> None:
+        self.timeout_s = connect_timeout_s
+        super().__init__(address)
+
+    def versions(self) -> tuple[str, str]:
+        """The cluster's versions of Ray and Python."""
+        about = self._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
+        return about["rayVersion"], about["pythonVersion"]
+
+    def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
+        return super()._do_request(method, endpoint, timeout=self.timeout_s, **more)

@@ -1,0 +1,52 @@
+"""What a network must offer to be trained, scored and evaluated."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue in [0, 1]."""
+
+
+class Network(nn.Module):
+    """A base class and not a `typing.Protocol`, because a network must be a torch module as well.
+
+    `forward` maps (B, 3, h, w) float images, made by `to_input`, to (B, C, h', w') float logits, where h' is
+    ceil(h / stride) and w' is ceil(w / stride). The caller upsamples them (bilinear, align_corners=True).
+
+    Attributes:
+        stride: input pixels for each row or column of the logits.
+        head: the part that classifies; its last tensor has one value for each class.
+        mean, std: of red, green and blue in [0, 1], that `to_input` removes.
+    """
+
+    stride: int
+    head: nn.Module
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What is trained of the backbone and of the head, each in the order of `parameters()`.
+
+        The head's learning rate is multiplied by `training.head_rate_factor`.
+        """
+        head = {id(parameter) for parameter in self.head.parameters()}
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [p for p in trained if id(p) not in head], [p for p in trained if id(p) in head]
+
+    def to_input(self, images_HW3: NDArray[np.uint8] | Tensor, device: str | torch.device = "cpu") -> Tensor:
+        """Images as the network takes them.
+
+        Args:
+            images_HW3: (..., H, W, 3) uint8, RGB. A tensor in pinned memory is copied asynchronously.
+            device: where they go. They travel as bytes.
+
+        Returns:
+            (..., 3, H, W) float32, contiguous, about -2..2: `mean` subtracted, divided by `std`.
+        """
+        # `torch.tensor` copies: an array may be read-only.
+        images_HW3 = images_HW3 if isinstance(images_HW3, Tensor) else torch.tensor(images_HW3)
+        scaled_HW3 = images_HW3.to(device, non_blocking=True).float() / 255
+        mean_3, std_3 = scaled_HW3.new_tensor(self.mean), scaled_HW3.new_tensor(self.std)
+        return ((scaled_HW3 - mean_3) / std_3).movedim(-1, -3).contiguous()

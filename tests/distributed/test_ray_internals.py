@@ -1,0 +1,30 @@
+"""The private interfaces of Ray that `ray_internals` uses are as they were read."""
+
+import inspect
+
+import pytest
+import ray
+from ray._private.services import canonicalize_bootstrap_address
+from ray._private.state import GlobalState
+from ray._raylet import ActorID, GcsClient  # type: ignore[attr-defined]
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
+from ray.job_submission import JobSubmissionClient
+
+from ripu_ray.distributed.ray_internals import READ_FROM, ask_gcs, orphaned_groups
+
+
+def test_the_interfaces_take_what_we_give_them() -> None:
+    assert ray.__version__.startswith(READ_FROM)
+    assert next(iter(inspect.signature(canonicalize_bootstrap_address).parameters)) == "addr"
+    assert {"self", "method", "endpoint"} < inspect.signature(JobSubmissionClient._do_request).parameters.keys()
+    assert callable(GlobalState._connect_and_get_accessor)
+    assert GcsClient and ActorID.nil().is_nil()
+    fields = set(PlacementGroupTableData.DESCRIPTOR.fields_by_name)
+    assert fields >= {"creator_actor_dead", "creator_actor_id", "state", "creator_job_id", "placement_group_id"}
+    assert "REMOVED" in PlacementGroupTableData.PlacementGroupState.keys()  # noqa: SIM118 (no mapping)
+
+
+@pytest.mark.usefixtures("ray_cpus")
+def test_a_live_ray_answers_to_them() -> None:
+    ask_gcs(ray.get_runtime_context().gcs_address)
+    assert list(orphaned_groups()) == []

@@ -1,0 +1,103 @@
+"""Stopping rules, and the marker that says how a trial ended."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ripu_ray.config import StoppingConfig, load_config
+from ripu_ray.config.registry import STOPPING_RULES
+from ripu_ray.errors import ConfigError, RunFolderError
+from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import Ending, RunFolder
+from ripu_ray.simulation.stopping import make_rule, stopping_rule
+from tests.conftest import TINY
+from tests.running import committed, execute_trial, ignore, run_all
+from tests.tracking.records import RECORD
+
+FOUR_ROUNDS = (*TINY, "cluster.scorers=0", "strategy.rounds=4")
+
+
+def _history(*mious: float) -> list[RoundRecord]:
+    return [replace(RECORD, round=number - 1, miou=miou) for number, miou in enumerate(mious)]
+
+
+@pytest.mark.parametrize(
+    ("mious", "stops"),
+    [
+        ((0.3,), False),
+        ((0.3, 0.3), False),
+        ((0.3, 0.4, 0.41), False),
+        ((0.3, 0.4, 0.404), True),
+        ((0.3, 0.4, 0.2), True),
+    ],
+)
+def test_small_gain_compares_the_last_two_rounds(mious: tuple[float, ...], stops: bool) -> None:
+    rule = make_rule(StoppingConfig(rule="small_gain", min_gain=0.005))
+    assert rule
+    assert (rule.should_stop(_history(*mious)) is not None) == stops
+
+
+def test_a_rule_of_ones_own_ends_a_trial_and_the_marker_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STOPPING_RULES, "_parts", dict(STOPPING_RULES._parts))
+
+    @stopping_rule("after_two")
+    class AfterTwo:
+        def __init__(self, stopping: StoppingConfig) -> None:
+            self._rounds = 2
+
+        def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
+            return "two rounds are enough" if len(history) > self._rounds else None
+
+    run = run_all(tmp_path / "run", load_config(None, (*FOUR_ROUNDS, "stopping.rule=after_two")))
+    ((trial_id, trial),) = run.trials.items()
+    folder = run.trial(trial_id)
+    assert folder.num_committed() == 2
+    assert folder.ending() == Ending(2, "two rounds are enough")
+    assert run.is_finished(trial_id)
+    assert run.startable() == []
+    # The rounds that were run are those of a trial without a rule.
+    whole = run_all(tmp_path / "whole", load_config(None, FOUR_ROUNDS))
+    unstopped = committed(whole)
+    assert all(unstopped[name] == content for name, content in committed(run).items())
+    # A marker that was lost is written again, and the rest stays as it is.
+    before, marker = committed(run), folder.path / "finished.json"
+    content = marker.read_bytes()
+    marker.unlink()
+    assert not run.is_finished(trial_id)
+    reports: list[Progress] = []
+    records = execute_trial(run, trial_id, reports.append)
+    assert (committed(run), marker.read_bytes()) == (before, content)
+    left = records[-1].budget_pixels - records[-1].spent_pixels
+    assert [report.note for report in reports if report.note] == [
+        f"stopped after round 1: two rounds are enough; {left} pixels unspent"
+    ]
+    assert trial.config.strategy.rounds == 4
+    assert left > 0
+
+
+def test_the_marker_is_checked(tmp_path: Path) -> None:
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0")))
+    (trial_id,) = run.trials
+    folder = run.trial(trial_id)
+    assert folder.ending() == Ending(2)
+    # A round that is not committed any more is done again, whatever the marker says.
+    before = committed(run)
+    (folder.stage(1).path / "record.json").unlink()
+    assert not run.is_finished(trial_id)
+    execute_trial(run, trial_id, ignore)
+    assert committed(run) == before
+    marker = folder.path / "finished.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "rounds": 7}))
+    with pytest.raises(RunFolderError, match=r"finished\.json: torn or altered"):
+        RunFolder(run.path).is_finished(trial_id)
+
+
+def test_an_unknown_rule_is_answered_with_all_names() -> None:
+    with pytest.raises(ConfigError, match=r"unknown stopping rule 'never': expected small_gain"):
+        load_config(None, ["stopping.rule=never"])
