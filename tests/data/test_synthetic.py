@@ -25,7 +25,7 @@ def digest(images: SyntheticImages, image_id: str) -> str:
 
 def test_another_process_draws_the_same_pictures() -> None:
     code = (
-        "from tests.data.test_synthetic import digest; from ripu_ray.data.synthetic import SyntheticImages; "
+        "from tests.data.test_synthetic import digest; from ripu_ray.data.synthetic.images import SyntheticImages; "
         "print(digest(SyntheticImages('target', 'val', 5, (96, 128), 3), 'target/val/00004'))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -167,7 +167,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import StoppedError
-from ripu_ray.simulation.protocols import TrainingJob
+from ripu_ray.training.job import TrainingJob
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.training.phase import train
 
