@@ -5,7 +5,7 @@ Shapes: H x W label pixels, n centres.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import Self
 
@@ -39,13 +39,7 @@ class Spent:
     boundary_pixels: int = 0
 
     def __add__(self, other: Self) -> "Spent":
-        return Spent(
-            self.pixels + other.pixels,
-            self.void_pixels + other.void_pixels,
-            self.clipped_pixels + other.clipped_pixels,
-            self.clicks + other.clicks,
-            self.boundary_pixels + other.boundary_pixels,
-        )
+        return Spent(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 def annotation_seconds(cost: CostConfig, spent: Spent) -> float:

@@ -28,10 +28,8 @@ class StopRequest:
         now = time.monotonic()
         if now < _checked_s.get(self.path, -_INTERVAL_S) + _INTERVAL_S:
             return False
-        if made := self.path.exists():
-            _checked_s.pop(self.path, None)
-        else:
-            _checked_s[self.path] = now
+        made = self.path.exists()
+        _checked_s[self.path] = -_INTERVAL_S if made else now
         return made
 
     def make(self) -> None:

@@ -93,13 +93,14 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._config_path, environment_path = self.path / "config.yaml", self.path / "environment.json"
         if not self._config_path.exists():
             raise RunFolderError(f"{path}: not a run folder (it has no config.yaml)")
         if unsafe := find_unsafe_path(self.path, _OWN):
             raise RunFolderError(f"{unsafe}: leads out of the run folder, or is neither a file nor a folder")
         check_yaml(self._config_path)
-        if self._environment_path.exists():
-            read_json(self._environment_path)
+        if environment_path.exists():
+            read_json(environment_path)
 
     @classmethod
     def create(cls, path: Path, config: Config) -> "RunFolder":
@@ -189,14 +190,6 @@ class RunFolder:
         if name in ("", ".", "..") or not is_name or Path(name).name != name:
             raise RunFolderError(f"{self.path / kind}: {name!r} is not the name of a folder in it")
         return self.path / kind / name
-
-    @property
-    def _config_path(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def _environment_path(self) -> Path:
-        return self.path / "environment.json"
 
 
 @dataclass(frozen=True)
