@@ -13,7 +13,7 @@ from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
 from ripu_ray.simulation.protocols import FineTuner, Scorer
 from ripu_ray.tracking.group import TrackerGroup, open_trackers
-from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.heartbeat import Heartbeat
 
 
 def ray_parts(share: int = 1) -> Parts:
@@ -21,17 +21,17 @@ def ray_parts(share: int = 1) -> Parts:
     return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node)
 
 
-def _scorer(share: int, config: Config, trail: Trail, run: RunFolder, name: str, warn: Warn) -> Scorer:
-    scorer: Scorer = LocalScorer(config, trail)
+def _scorer(share: int, config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> Scorer:
+    scorer: Scorer = LocalScorer(config, heartbeat)
     if config.cluster.scorers:
         scorer = RayScorer(config, keep=not config.cluster.train_workers, share=share, warn=warn)
     return CountedScorer(scorer, run.name, name)
 
 
-def _fine_tuner(config: Config, trail: Trail, run: RunFolder, name: str, warn: Warn) -> FineTuner:
+def _fine_tuner(config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> FineTuner:
     if config.cluster.train_workers:
         return RayFineTuner(config, run.path / "ray", warn)
-    return LocalFineTuner(config, trail)
+    return LocalFineTuner(config, heartbeat)
 
 
 def _tracker(run: RunFolder, name: str) -> TrackerGroup:

@@ -29,7 +29,7 @@ from ripu_ray.runs.event_log import Event, Warn, ignore_warning
 from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
 from ripu_ray.training.checkpoint import identify, load_partial
-from ripu_ray.training.heartbeat import Place, Trail, join_places, name_suspects, read_place
+from ripu_ray.training.heartbeat import Heartbeat, Place, join_places, name_suspects, read_place
 from ripu_ray.training.job import OnStep, TrainingJob
 from ripu_ray.training.phase import train
 from ripu_ray.training.workers import worker_rank
@@ -124,7 +124,7 @@ class RayFineTuner:
         with ThreadPoolExecutor(max_workers=1) as thread:
             running = thread.submit(trainer.fit)
             while not wait([running], timeout=POLL_S).done:
-                place = read_place(_trail_path(folder, 0))
+                place = read_place(_heartbeat_path(folder, 0))
                 if place is None:
                     patience.remind()
                 elif place.done > done:
@@ -153,7 +153,7 @@ def _is_death(error: Exception) -> bool:
 
 
 def _places(folder: Path, ranks: Iterable[int]) -> list[Place]:
-    return [place for rank in ranks if (place := read_place(_trail_path(folder, rank)))]
+    return [place for rank in ranks if (place := read_place(_heartbeat_path(folder, rank)))]
 
 
 def _goes_on(job: TrainingJob) -> str:
@@ -161,7 +161,7 @@ def _goes_on(job: TrainingJob) -> str:
     return f"another group goes on after {partial.state.step - job.first_step if partial else 0}"
 
 
-def _trail_path(folder: Path, rank: int) -> Path:
+def _heartbeat_path(folder: Path, rank: int) -> Path:
     return folder / f"rank-{rank}.json"
 
 
@@ -176,10 +176,14 @@ def _work(config: dict[str, Any]) -> None:
     device = str(ray.train.torch.get_device())
     result: dict[str, Any]
     try:
-        with Trail(_trail_path(folder, worker_rank()), this_node()) as trail:
-            domains = trail.watch(open_domains(job.config.data, job.config.opens_source))
+        with Heartbeat(_heartbeat_path(folder, worker_rank()), this_node()) as heartbeat:
+            domains = heartbeat.watch(open_domains(job.config.data, job.config.opens_source))
             losses = train(
-                job, domains, device, trail.count, wrap=lambda step: trail.note_steps(DistributedDataParallel(step))
+                job,
+                domains,
+                device,
+                heartbeat.count,
+                wrap=lambda step: heartbeat.note_steps(DistributedDataParallel(step)),
             )
         result = {"losses": losses}
     except NonFiniteError as error:

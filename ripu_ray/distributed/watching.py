@@ -86,7 +86,7 @@ class DeathWatch(tune.Callback):
         if error is not None and not isinstance(error, RayActorError):
             self._places.pop(name, None)
             return f"the trial failed ({first_line(error)})"
-        place = read_place(self._run.trail(name)) or Place()
+        place = read_place(self._run.heartbeat(name)) or Place()
         self._places.setdefault(name, []).append(place)
         return f"the trial's process on node {place.node} died"
 

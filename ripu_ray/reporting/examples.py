@@ -15,7 +15,7 @@ from ripu_ray.errors import RipuError
 from ripu_ray.reporting.results import find_warmup
 from ripu_ray.reporting.statistics import seeded
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.inspection import Sight, class_colours, look
+from ripu_ray.simulation.inspection import InspectedImage, class_colours, inspect_images
 
 NUM_IMAGES = 2
 NUM_STRATEGIES = 4
@@ -78,33 +78,35 @@ def draw_example(run: RunFolder, trial_id: str, strategy: str, condition: str) -
     trial = run.trials[trial_id]
     try:
         colours = class_colours(trial.config.data)
-        sights = look(trial, run.trial(trial_id), find_warmup(run, trial), NUM_IMAGES)
+        inspected = inspect_images(trial, run.trial(trial_id), find_warmup(run, trial), NUM_IMAGES)
     except RipuError as error:
         return Example(strategy, condition, trial_id, {}, [], str(error))
     table_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
     table_2563[: len(colours)] = list(colours.values())
     legend = {name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()}
-    return Example(strategy, condition, trial_id, legend, [_pictures(sight, table_2563, strategy) for sight in sights])
+    return Example(
+        strategy, condition, trial_id, legend, [_pictures(image, table_2563, strategy) for image in inspected]
+    )
 
 
-def _pictures(sight: Sight, colours_2563: NDArray[np.uint8], strategy: str) -> list[Picture]:
-    height, width = sight.label_HW.shape
-    photo = np.asarray(Image.fromarray(sight.image_HW3).resize((width, height), Image.Resampling.BILINEAR))
-    score = sight.score_HW - sight.score_HW.min()
+def _pictures(image: InspectedImage, colours_2563: NDArray[np.uint8], strategy: str) -> list[Picture]:
+    height, width = image.label_HW.shape
+    photo = np.asarray(Image.fromarray(image.image_HW3).resize((width, height), Image.Resampling.BILINEAR))
+    score = image.score_HW - image.score_HW.min()
     heat = (255 * matplotlib.colormaps["magma"](score / (score.max() or 1))[..., :3]).astype(np.uint8)
     bought = (photo * 0.55).astype(np.uint8)
-    bought[sight.round_HW > 0] = _LATER
-    bought[sight.round_HW == 0] = _FIRST
-    share = f"{100 * float((sight.round_HW >= 0).mean()):.1f} %"
-    before, after = (_wrong(predicted, sight.label_HW) for predicted in (sight.before_HW, sight.after_HW))
-    name = f"image {sight.image_id} of the pool"
+    bought[image.round_HW > 0] = _LATER
+    bought[image.round_HW == 0] = _FIRST
+    share = f"{100 * float((image.round_HW >= 0).mean()):.1f} %"
+    before, after = (_wrong(predicted, image.label_HW) for predicted in (image.before_HW, image.after_HW))
+    name = f"image {image.image_id} of the pool"
     return [
         Picture(_jpeg(photo), "image", f"{name}, as it is"),
-        Picture(_png(colours_2563[sight.label_HW]), "truth", f"True classes of {name}"),
+        Picture(_png(colours_2563[image.label_HW]), "truth", f"True classes of {name}"),
         Picture(_png(heat), "score in round 0", f"Score of {strategy} in {name}, the higher the brighter"),
         Picture(_png(bought), f"bought: {share}", f"Bought in {name}: {share}; red in round 0, yellow later"),
-        Picture(_png(colours_2563[sight.before_HW]), f"before: {before} wrong", f"First prediction of {name}"),
-        Picture(_png(colours_2563[sight.after_HW]), f"after: {after} wrong", f"Last prediction of {name}"),
+        Picture(_png(colours_2563[image.before_HW]), f"before: {before} wrong", f"First prediction of {name}"),
+        Picture(_png(colours_2563[image.after_HW]), f"after: {after} wrong", f"Last prediction of {name}"),
     ]
 
 

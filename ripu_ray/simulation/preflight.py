@@ -1,4 +1,4 @@
-"""What can be known to be wrong before anything starts."""
+"""Validation of data, budgets and weights before the start of a sweep."""
 
 from importlib.util import find_spec
 from math import ceil
@@ -14,12 +14,12 @@ from ripu_ray.runs.grid import Trial
 
 
 def check_trials(trials: tuple[Trial, ...]) -> None:
-    """Check the data of a sweep, and that every trial of it can buy something.
+    """Check the data of a sweep, and that every trial can buy at least one region.
 
     Raises:
-        DataError: names the file that is missing or wrong: images, labels, weights to start from.
-        ConfigError: a window is larger than an image, a budget buys nothing in any image, a confusion matrix does
-            not fit the classes, or nothing can be compiled though `training.compile` asks for it.
+        DataError: images, labels or initial weights are missing or damaged; names the file.
+        ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
+            matrix does not fit the classes, or torch.compile fails with `training.compile`.
     """
     opened: dict[tuple[DatasetSection, bool], Domains] = {}
     for config in (trial.config for trial in trials):
@@ -35,7 +35,7 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
             raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
         if not config.strategy.is_reference:
             _check_purchases(config.strategy, opened[key])
-    # Last, since they load torch: whatever else is wrong has been said by then.
+    # Last, since these checks import torch, which takes seconds.
     for model, key in {(trial.config.model, (trial.config.data, trial.config.opens_source)) for trial in trials}:
         _check_weights(model, opened[key])
     if any(trial.config.training.compile and not trial.config.cluster.gpu for trial in trials):
@@ -52,7 +52,7 @@ def _check_weights(model: ModelConfig, domains: Domains) -> None:
 
 
 def _check_compiler() -> None:
-    """Of this machine; what the GPUs' machines can compile, they find out."""
+    """Check torch.compile on this machine. It is not called for GPU runs, whose workers may be elsewhere."""
     import torch
 
     try:

@@ -49,7 +49,7 @@ def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:
     import wandb
 
     classes = {**dict(enumerate(examples.class_names)), IGNORE_LABEL: "void"}
-    for example in examples.look(round_index):
+    for example in examples.after_round(round_index):
         # Every so many pixels, so that a picture of Cityscapes does not take a megabyte in each round.
         few = (slice(None, None, -(-max(example.label_HW.shape) // _LARGEST_SIDE)),) * 2
         bought_HW, label_HW = example.round_HW[few], example.label_HW[few]

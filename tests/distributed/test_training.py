@@ -21,7 +21,7 @@ from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.runs.record import Losses
 from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.training import heartbeat as trail
+from ripu_ray.training import heartbeat
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 from ripu_ray.training.workers import worker_rank
@@ -98,14 +98,14 @@ def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkey
     job = TrainingJob(config, 0, 4, start=None, output=tmp_path / "w.pt", phase="warm-up")
 
     def patch() -> None:
-        class Mortal(trail.Trail):
+        class Mortal(heartbeat.Heartbeat):
             def count(self, done: int) -> None:
                 super().count(done)
                 if worker_rank() == 1 and done == 3 and not grave.exists():
                     grave.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        training.Trail = Mortal  # type: ignore[attr-defined]
+        training.Heartbeat = Mortal  # type: ignore[attr-defined]
 
     expected = RayFineTuner(config, tmp_path / "ray").fit(replace(job, output=tmp_path / "unbroken.pt"), ignore_steps)
     monkeypatch.setattr(training, "_work", _in_workers(patch))
