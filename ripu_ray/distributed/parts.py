@@ -1,4 +1,4 @@
-"""The parts of a trial on Ray: a pool of scoring actors and a Ray Train job, where the configuration asks for them."""
+"""The parts of a trial on Ray: a pool of scoring actors and a Ray Train job, if they are configured."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from ripu_ray.training.heartbeat import Heartbeat
 
 
 def ray_parts(share: int = 1) -> Parts:
-    """Parts on Ray; what the configuration sets to 0 processes works in the trial's own. `share`: see `RayScorer`."""
+    """Parts on Ray; a part with 0 configured processes runs in the trial's process. `share`: see `RayScorer`."""
     return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node)
 
 

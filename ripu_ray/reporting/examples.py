@@ -1,4 +1,4 @@
-"""Pictures of what strategies saw and bought, as data that a page can hold."""
+"""Pictures of scores, purchases and predictions, as data URIs."""
 
 import base64
 import io
@@ -21,15 +21,15 @@ NUM_IMAGES = 2
 NUM_STRATEGIES = 4
 _LARGEST_WIDTH = 480
 _FIRST, _LATER = (235, 64, 52), (255, 214, 10)
-"""Colours of what was bought in round 0, and in the rounds after it."""
+"""Colours of purchases in round 0, and in later rounds."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """Attributes:
-    uri: the picture itself, `data:image/...`.
-    title: what it is, in a few words.
-    alt: what is to be seen.
+    uri: the picture as `data:image/...`.
+    title: short title.
+    alt: description for screen readers.
     """
 
     uri: str
@@ -40,11 +40,11 @@ class Picture:
 @dataclass(frozen=True)
 class Example:
     """Attributes:
-    strategy, condition: which trials.
-    trial: whose weights and purchases these are.
+    strategy, condition: strategy and condition of the trial.
+    trial: id of the trial with these weights and purchases.
     legend: class -> its colour in CSS.
-    rows: of pictures, one for each image.
-    problem: why there are none.
+    rows: one row of pictures for each image.
+    problem: why there are no pictures, or "".
     """
 
     strategy: str
@@ -56,10 +56,10 @@ class Example:
 
 
 def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
-    """Whose pictures are shown: in the last condition, the first seed of the best strategy, of `random`, and of others.
+    """Choose trials for pictures: in the last condition, the first seed of the best strategy, of `random`, and others.
 
     Args:
-        finished: the outcomes of strategies, without references.
+        finished: result of `outcomes` without references.
     """
     if finished.empty:
         return []
@@ -74,7 +74,7 @@ def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def draw_example(run: RunFolder, trial_id: str, strategy: str, condition: str) -> Example:
-    """The pictures of one trial, or why there are none."""
+    """The pictures of one trial, or the reason why there are none."""
     trial = run.trials[trial_id]
     try:
         colours = class_colours(trial.config.data)
@@ -127,7 +127,7 @@ def _uri(pixels_HW3: NDArray[np.uint8], kind: str, **options: bool | int) -> str
     picture = Image.fromarray(pixels_HW3)
     if picture.width > _LARGEST_WIDTH:
         size = _LARGEST_WIDTH, max(1, round(picture.height * _LARGEST_WIDTH / picture.width))
-        # Box: windows of a few pixels fade, but none vanishes.
+        # BOX keeps windows of a few pixels visible.
         picture = picture.resize(size, Image.Resampling.BOX)
     file = io.BytesIO()
     picture.save(file, format=kind, **options)
