@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.training import compiles, steps_per_second
-from ripu_ray.config import SyntheticData, load_config
+from ripu_ray.config import load_config
 from ripu_ray.data.cityscapes import CLASSES_19, label_ids
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic.images import SyntheticData
 
 ROOT = Path(__file__).parent.parent
 GTAV_SIZE, CITYSCAPES_SIZE = (1914, 1052), (2048, 1024)

@@ -25,8 +25,9 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.scoring_pool import EMPTY, write_weights
-from ripu_ray.config import ClusterConfig, Config, SyntheticData, load_config
+from ripu_ray.config import ClusterConfig, Config, load_config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.distributed import scoring
 from ripu_ray.distributed.cluster import start_ray
 from ripu_ray.distributed.scoring import RayScorer

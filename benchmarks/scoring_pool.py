@@ -19,9 +19,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measure import peak_extra_mb
-from ripu_ray.config import Budget, Config, FolderData, StrategyConfig, SyntheticData
+from ripu_ray.config import Budget, Config, StrategyConfig
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.folder import FolderData
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.distributed.cluster import start_ray
 from ripu_ray.distributed.scoring import RayScorer
 from ripu_ray.models.networks import build_network

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ripu_ray.config import Config, SyntheticData, load_config
+from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.storage.files import replace_json
 from ripu_ray.training import phase as training
 from ripu_ray.training.batches import Batches, drawn_ahead

@@ -1,6 +1,6 @@
 """The configuration: sections, where their values come from, and the types that other modules name."""
 
-from ripu_ray.config.datasets import CityscapesData, Data, FolderData, SyntheticData
+from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Budget, BudgetField, Size, Window
 from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, to_tree, vary
 from ripu_ray.config.sections import (
@@ -30,12 +30,10 @@ __all__ = [
     "Allocation",
     "Budget",
     "BudgetField",
-    "CityscapesData",
     "ClusterConfig",
     "Config",
     "CostConfig",
-    "Data",
-    "FolderData",
+    "DatasetSection",
     "Mode",
     "ModelConfig",
     "NoiseConfig",
@@ -47,7 +45,6 @@ __all__ = [
     "StoppingConfig",
     "StrategyConfig",
     "SweepConfig",
-    "SyntheticData",
     "TrackingConfig",
     "TrainingConfig",
     "WandbMode",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
-from ripu_ray.config.datasets import Data, SyntheticData
+from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Section, Seed
+from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, read_yaml
 from ripu_ray.config.sections import (
     ClusterConfig,
@@ -27,15 +28,30 @@ from ripu_ray.config.sections import (
 from ripu_ray.errors import ConfigError
 
 
-def _default_dataset(data: object) -> object:
-    return {"dataset": "synthetic", **data} if isinstance(data, dict) else data
+def _default_data() -> Any:
+    return DATASETS["synthetic"]()
+
+
+def _data_section(data: object) -> object:
+    """The section of the data set that `dataset` names; without a name, of the embedded task."""
+    if isinstance(data, DatasetSection):
+        return data
+    if not isinstance(data, dict):
+        raise ValueError(f"expected keys and values, found {type(data).__name__}")
+    try:
+        section = DATASETS[data.get("dataset", "synthetic")]
+    except ValueError as error:
+        raise ValueError(f"data.dataset: {error}") from None
+    return section.model_validate(data)
 
 
 class Config(Section):
     """Everything that a run, or a sweep of runs, depends on."""
 
     seed: Seed = 0
-    data: Annotated[Data, Field(discriminator="dataset"), BeforeValidator(_default_dataset)] = SyntheticData()
+    data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
+        default_factory=_default_data
+    )
     model: ModelConfig = Field(default_factory=ModelConfig)  # it looks its name up, so not before this is imported
     training: TrainingConfig = TrainingConfig()
     strategy: StrategyConfig = StrategyConfig()
@@ -185,7 +201,7 @@ def _validate(tree: dict[str, Any], file: Path | None) -> Config:
 
 def _one_line(error: ValidationError, file: Path | None) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "folder", "cityscapes"))
+    place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key"

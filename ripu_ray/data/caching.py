@@ -13,7 +13,8 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from ripu_ray.data.images import FileImageSet
+from ripu_ray.data.images import FileImageSet, ImageSet
+from ripu_ray.data.labels import ClassTable
 from ripu_ray.errors import DataError, StorageError
 from ripu_ray.storage.files import replace_file
 
@@ -73,6 +74,21 @@ class CachedImages:
         origin = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
         key = hashlib.sha256(json.dumps([kind, origin, self._reading]).encode()).hexdigest()
         return self._folder / key[:2] / f"{key[2:]}.npy"
+
+
+def cached(
+    images: FileImageSet,
+    folder: Path | None,
+    reader: str,
+    classes: ClassTable,
+    input_size: tuple[int, int] | None,
+    label_size: tuple[int, int] | None,
+) -> ImageSet:
+    """`images`, read through the cache in `folder`; None: `images`. The other arguments are what entries depend on."""
+    if folder is None:
+        return images
+    reading = {"reader": reader, "classes": classes.names, "input_size": input_size, "label_size": label_size}
+    return CachedImages(images, folder, reading)
 
 
 def _map(entry: Path) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ripu_ray.config import CityscapesData, Data, SyntheticData
+from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import ClassTable
@@ -49,7 +49,7 @@ class SplitReport:
     faults: tuple[str, ...]
 
 
-def check_domains(domains: Domains, data: Data) -> None:
+def check_domains(domains: Domains, data: DatasetSection) -> None:
     """Read every image and label once, so that a fault is found before any actor starts.
 
     Args:
@@ -60,15 +60,15 @@ def check_domains(domains: Domains, data: Data) -> None:
         DataError: one line that names the first file at fault and counts the others: damaged, of another size than
             its partner or than its split's first (batches are stacked), a label id outside the classes.
     """
-    if isinstance(data, SyntheticData):
-        return  # drawn, not read
+    if data.is_drawn:
+        return
     faults = [fault for report in inspect_domains(domains, data) for fault in report.faults]
     if faults:
         raise DataError(counted(faults), faults)
 
 
 def inspect_domains(
-    domains: Domains, data: Data, watch: Watch = lambda name, image_ids, total: image_ids
+    domains: Domains, data: DatasetSection, watch: Watch = lambda name, image_ids, total: image_ids
 ) -> tuple[SplitReport, ...]:
     """Read every image and label of source, pool and validation, in threads.
 
@@ -81,8 +81,7 @@ def inspect_domains(
         A report for each; faults are in it, not raised.
     """
     num_classes = domains.classes.num_classes
-    source_prefix = "data.source_" if isinstance(data, CityscapesData) else "data."
-    splits = (("source", domains.source, source_prefix), ("pool", domains.pool, "data."))
+    splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
     return tuple(
         _with_classes(_inspect(name, images, num_classes, prefix, watch))
         for name, images, prefix in (*splits, ("validation", domains.validation, "data."))

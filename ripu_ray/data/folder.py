@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ripu_ray.config import DatasetSection, Size
+from ripu_ray.config.fields import FilePath, LocalPath
+from ripu_ray.config.registry import DATASETS
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.caching import cached
+from ripu_ray.data.images import ImageSet
+from ripu_ray.data.labels import read_class_table
 from ripu_ray.data.listing import list_files, match_pairs
+from ripu_ray.data.loading import Domains, NoImages
 from ripu_ray.data.pictures import (
     PNG_GREY,
     PNG_PALETTE,
@@ -19,9 +27,47 @@ from ripu_ray.data.pictures import (
     resize_label,
 )
 from ripu_ray.errors import DataError
+from ripu_ray.storage.remote import check_readable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 LABEL_SUFFIXES = (".png",)
+
+
+@DATASETS.register("folder")
+class FolderData(DatasetSection):
+    """Images and labels in `<root>/<domain>/<split>/{images,labels}/` with `<root>/classes.json`."""
+
+    dataset: Literal["folder"] = "folder"
+    root: FilePath
+    source: str = "source"
+    target: str = "target"
+    train_split: str = "train"
+    validation_split: str = "val"
+    input_size: Size | None = None
+    """(height, width) the network sees; images are resized bilinearly. None: as stored."""
+    label_size: Size | None = None
+    """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
+    cache: LocalPath | None = None
+    """Folder for decoded and resized images and labels, on a local disk; many processes may share it. None: decode
+    at every use."""
+
+    def open(self, with_source: bool = True) -> Domains:
+        """See `DatasetSection`. Raises DataError, besides: `classes.json` is missing or wrong."""
+        check_readable(self.root)
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: data.root is not a folder")
+        classes = read_class_table(self.root / "classes.json")
+
+        def images(domain: str, split: str) -> ImageSet:
+            files = FolderImages(self.root, domain, split, classes.num_classes, self.input_size, self.label_size)
+            return cached(files, self.cache, "folder", classes, self.input_size, self.label_size)
+
+        return Domains(
+            classes=classes,
+            source=images(self.source, self.train_split) if with_source else NoImages(),
+            pool=images(self.target, self.train_split),
+            validation=images(self.target, self.validation_split),
+        )
 
 
 class FolderImages:

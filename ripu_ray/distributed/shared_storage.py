@@ -14,7 +14,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ripu_ray.config import Config, Data
+from ripu_ray.config import Config, DatasetSection
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ClusterError, DataError, RunFolderError
 from ripu_ray.runs.run_folder import RunFolder
@@ -88,7 +88,7 @@ def _answers(asked: Sequence[Any]) -> list[Any]:
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _look(marker: Path, data: list[tuple[Data, bool]], weights: list[Path]) -> tuple[bool, str]:
+def _look(marker: Path, data: list[tuple[DatasetSection, bool]], weights: list[Path]) -> tuple[bool, str]:
     """Whether this node sees the marker, and the first fault of the rest, or an empty text."""
     if not marker.exists():
         return False, ""

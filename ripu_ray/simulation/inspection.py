@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ripu_ray.config import Data
+from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Regions
 from ripu_ray.data.loading import open_domains
@@ -107,7 +107,7 @@ def bought_rounds(
     return round_HW
 
 
-def class_shares(data: Data, count: int) -> dict[str, float]:
+def class_shares(data: DatasetSection, count: int) -> dict[str, float]:
     """Share of each class among the labelled pixels of `count` images spread over the pool, by name."""
     domains = open_domains(data, with_source=False)
     labels = map(domains.pool.label, spread_ids(domains.pool.image_ids, count))
@@ -117,7 +117,7 @@ def class_shares(data: Data, count: int) -> dict[str, float]:
     return dict(zip(domains.classes.names, shares.tolist(), strict=True))
 
 
-def class_colours(data: Data) -> dict[str, tuple[int, int, int]]:
+def class_colours(data: DatasetSection) -> dict[str, tuple[int, int, int]]:
     """Red, green and blue of each class, 0..255, by name, in the order of the ids."""
     classes = open_domains(data, with_source=False).classes
     return dict(zip(classes.names, classes.colours, strict=True))

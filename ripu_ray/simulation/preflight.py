@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from math import ceil
 
-from ripu_ray.config import Data, ModelConfig, StrategyConfig
+from ripu_ray.config import DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
@@ -21,7 +21,7 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
         ConfigError: a window is larger than an image, a budget buys nothing in any image, a confusion matrix does
             not fit the classes, or nothing can be compiled though `training.compile` asks for it.
     """
-    opened: dict[tuple[Data, bool], Domains] = {}
+    opened: dict[tuple[DatasetSection, bool], Domains] = {}
     for config in (trial.config for trial in trials):
         key = config.data, config.opens_source
         if key not in opened:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ripu_ray.config import Budget, Config, dump_config, load_config
+from ripu_ray.data.cityscapes import CityscapesData
 from ripu_ray.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -127,5 +128,5 @@ def test_the_paper_s_recipe_is_in_its_configurations(source: str) -> None:
     assert (training.source_batch, training.target_batch, training.source_sampling) == (2, 2, "rarity")
     assert (training.consistency_weight, training.negative_weight, training.negative_threshold) == (0.1, 1.0, 0.05)
     assert (config.strategy.windows.region, config.strategy.windows.pixel) == (3, 65)
-    assert config.data.dataset == "cityscapes"
+    assert isinstance(config.data, CityscapesData)
     assert (config.data.source_input_size, config.data.input_size) == ((720, 1280), (640, 1280))

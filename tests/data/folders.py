@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ripu_ray.config import FolderData
+from ripu_ray.data.folder import FolderData
 
 HEIGHT, WIDTH = 12, 20
 NUM_CLASSES = 3

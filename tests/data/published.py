@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ripu_ray.config import CityscapesData
+from ripu_ray.data.cityscapes import CityscapesData
 
 HEIGHT, WIDTH = 10, 14
 GTAV_NAMES = ("00001", "00002", "00010")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ripu_ray.config import FolderData
+from ripu_ray.data.folder import FolderData
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ripu_ray.config import SyntheticData
 from ripu_ray.data.checking import draw_overlays, inspect_domains
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import DataError
 from tests.data import published
 from tests.data.folders import HEIGHT, WIDTH, write_data_set

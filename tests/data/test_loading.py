@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ripu_ray.config import FolderData, SyntheticData
 from ripu_ray.data.checking import check_domains
+from ripu_ray.data.folder import FolderData
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import DataError
 from tests.data.folders import HEIGHT, WIDTH, scene, write_data_set
 

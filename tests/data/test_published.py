@@ -9,13 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ripu_ray.config import CityscapesData
 from ripu_ray.data.checking import check_domains
-from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19, open_cityscapes
-from ripu_ray.data.gtav import open_gtav
+from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19, CityscapesData, open_cityscapes, open_gtav, open_synthia
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
-from ripu_ray.data.synthia import open_synthia
 from ripu_ray.errors import DataError
 from tests.data import published
 from tests.data.published import HEIGHT, WIDTH

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ripu_ray.config import FolderData
 from ripu_ray.data.checking import check_domains
+from ripu_ray.data.folder import FolderData
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, InputError
 from ripu_ray.storage.remote import locate

@@ -7,9 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from ripu_ray.config import SyntheticData
 from ripu_ray.data.loading import Domains, open_domains
-from ripu_ray.data.synthetic.images import SyntheticImages
+from ripu_ray.data.synthetic.images import SyntheticData, SyntheticImages
 from ripu_ray.data.synthetic.palettes import shifted
 from ripu_ray.data.synthetic.scenes import CLASSES, PERSON, POLE, SIGN
 

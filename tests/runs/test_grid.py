@@ -3,6 +3,7 @@
 import pytest
 
 from ripu_ray.config import Config, load_config
+from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand, schedule_steps, warmup_key
 
@@ -35,7 +36,8 @@ def test_any_other_setting_can_be_a_dimension() -> None:
     assert trials[-1].trial_id == "region-w3-ripu-b2.2-shift=1.5-source_free=true-s1"
     assert len({trial.arm for trial in trials}) == 4
     last = trials[-1].config
-    assert (last.data.shift, last.training.source_free) == (1.5, True)  # type: ignore[union-attr]
+    assert last.data == SyntheticData(shift=1.5)
+    assert last.training.source_free
     assert len({warmup_key(trial.config) for trial in trials}) == 2 * 2  # shift and seed; source-free trials share
 
 

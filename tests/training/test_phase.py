@@ -58,7 +58,7 @@ def test_one_step_is_the_paper_s(tmp_path: Path, name: str) -> None:
 
     source_ids = draw_ids(domains.source.image_ids, tiny.seed, "source", 3 * training.source_batch, 4)
     target_ids = draw_ids(domains.pool.image_ids, tiny.seed, "target", 0, 4)
-    size = tiny.data.size if tiny.data.dataset == "synthetic" else (0, 0)
+    size = domains.pool.label_size(target_ids[0])
     source = torch.stack([network.to_input(domains.source.image(image_id)) for image_id in source_ids]).to(dtype)
     target = torch.stack([network.to_input(domains.pool.image(image_id)) for image_id in target_ids]).to(dtype)
     source_label = torch.from_numpy(np.stack([domains.source.label(image_id) for image_id in source_ids])).long()

@@ -1,20 +1,49 @@
 """The embedded task: a "rendered" source and a "photographed" target, drawn from a seed and held in memory."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ripu_ray.config import DatasetSection, Size
+from ripu_ray.config.fields import Count, Number, Seed
+from ripu_ray.config.registry import DATASETS
+from ripu_ray.data.loading import Domains, NoImages
 from ripu_ray.data.synthetic.appearance import render
 from ripu_ray.data.synthetic.palettes import Domain, shifted
 from ripu_ray.data.synthetic.scenes import CLASSES
 from ripu_ray.data.synthetic.streets import draw_scene
 
-__all__ = ["CLASSES", "SyntheticImages"]
-
 Split = Literal["train", "val"]
 _SPLIT_CODES = {"train": 0, "val": 1}
 _DOMAIN_CODES = {"source": 0, "target": 1}
+
+
+@DATASETS.register("synthetic")
+class SyntheticData(DatasetSection):
+    """The embedded task: street-like scenes drawn from a seed, nothing to download."""
+
+    is_drawn: ClassVar[bool] = True
+
+    dataset: Literal["synthetic"] = "synthetic"
+    num_source: Count = 80
+    num_pool: Count = 40
+    num_validation: Count = 24
+    size: Size = (96, 128)
+    seed: Seed = 0
+    shift: Annotated[float, Number] = Field(1.0, ge=0, le=3)
+    """Distance of the target from the source: 0 none, 1 the documented task, 2 barely related; at most 3."""
+
+    def open(self, with_source: bool = True) -> Domains:
+        """See `DatasetSection`."""
+        source = SyntheticImages("source", "train", self.num_source, self.size, self.seed)
+        return Domains(
+            classes=CLASSES,
+            source=source if with_source else NoImages(),
+            pool=SyntheticImages("target", "train", self.num_pool, self.size, self.seed, self.shift),
+            validation=SyntheticImages("target", "val", self.num_validation, self.size, self.seed, self.shift),
+        )
 
 
 class SyntheticImages:

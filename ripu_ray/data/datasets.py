@@ -1,0 +1,7 @@
+"""The data sets of this package: importing their modules registers them."""
+
+from ripu_ray.data.cityscapes import CityscapesData
+from ripu_ray.data.folder import FolderData
+from ripu_ray.data.synthetic.images import SyntheticData
+
+__all__ = ["CityscapesData", "FolderData", "SyntheticData"]
