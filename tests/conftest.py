@@ -13,6 +13,7 @@ os.environ.pop("WANDB_API_KEY", None)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from ripu_ray.config import ClusterConfig, Config, load_config
+from ripu_ray.errors import ClusterError
 
 TINY = (
     "data.num_source=6",
@@ -29,10 +30,15 @@ TINY = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Send all tests of one Ray, and else all tests of one file, to one worker of pytest-xdist."""
+    """Group tests for pytest-xdist: one worker gets all tests that share a Ray, and first; else a group is a file."""
+
+    def uses_ray(item: pytest.Item) -> bool:
+        return "ray_cpus" in getattr(item, "fixturenames", ())
+
+    items.sort(key=lambda item: not uses_ray(item))
     for item in items:
-        uses_ray = "ray_cpus" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else item.nodeid.partition("::")[0]))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("ray" if uses_ray(item) else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture
@@ -48,7 +54,15 @@ def ray_cpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
     from ripu_ray.distributed.cluster import start_ray
 
-    start_ray(ClusterConfig(cpus=4))
+    for attempts_left in reversed(range(5)):
+        try:
+            start_ray(ClusterConfig(cpus=4))
+            break
+        except ClusterError:
+            # Ray gives itself 30 s, which is too short on a machine with much else to do.
+            ray.shutdown()
+            if not attempts_left:
+                raise
     yield 4
     ray.shutdown()
 

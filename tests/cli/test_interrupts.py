@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 from benchmarks.processes import ProcessTree
 from ripu_ray.config import Config
@@ -51,7 +53,9 @@ def _job(run: RunFolder, config: Config, num_steps: int, output: Path) -> Traini
     return TrainingJob(config, 3, num_steps, start, output, "round 0", ledger.annotated(), sha256)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, code: int) -> None:
     with _start(tmp_path, ALONE) as tree:
         assert tree.wait_until(lambda: _partials(tmp_path))
@@ -77,6 +81,7 @@ def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, cod
     assert all(torch.equal(tensor, partial.state.network[name]) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_a_signal_while_ray_starts_is_ours(tmp_path: Path) -> None:
     with _start(tmp_path, (*ENDLESS, "cluster.scorers=1")) as tree:
         assert tree.wait_until(lambda: "starting Ray" in tree.out)
@@ -100,15 +105,19 @@ def test_a_second_signal_stops_now(tmp_path: Path) -> None:
         assert not tree.members()
 
 
-def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with _start(tmp_path, ALONE) as first:
         assert first.wait_until(lambda: _partials(tmp_path))
         flags = [flag for setting in ALONE for flag in ("--set", setting)]
-        with ProcessTree(["run", *flags, "--name", "x"], tmp_path, "second") as second:
-            assert second.process.wait() == 2
-            owner = f"process {first.process.pid} on {socket.gethostname()}"
-            assert second.err.startswith(f"ripu: runs/x: in use by {owner}, since ")
-            assert second.err.count("\n") == 1
+        # The second process is this one.
+        second = CliRunner().invoke(app, ["run", *flags, "--name", "x"])
+        assert second.exit_code == 2
+        owner = f"process {first.process.pid} on {socket.gethostname()}"
+        assert second.stderr.startswith(f"ripu: runs/x: in use by {owner}, since ")
+        assert second.stderr.count("\n") == 1
         before = {path: path.stat().st_ino for path in (tmp_path / "runs/x").rglob("*.parquet")}
         first.kill()
     assert json.loads((tmp_path / "runs/x/lock.json").read_text())["pid"] == first.process.pid
