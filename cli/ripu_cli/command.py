@@ -10,9 +10,10 @@ from ripu_cli.jobs import is_job_server
 from ripu_ray.config import Config, dump_config, vary
 from ripu_ray.distributed.capacity import check_capacity, describe_need, local_cpus
 from ripu_ray.errors import ConfigError
+from ripu_ray.runs.event_log import EventLog
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.lock import lock_run
-from ripu_ray.simulation.preflight import check_trials
+from ripu_ray.simulation.preflight import check_trials, describe_weights
 from ripu_ray.storage.remote import check_readable, check_writable
 from ripu_ray.tracking.mode import Decision, check_key, current, decide
 
@@ -86,6 +87,8 @@ def _execute(config: Config, folder: Path) -> bool:
     _print_offline(decision)
     needs_ray = len(run.trials) > 1 or config.cluster.scorers or config.cluster.train_workers
     with show_progress(run) as on_progress:
+        for line in describe_weights(expand(config)):
+            EventLog(run.path, "", on_progress).warn(line)
         if needs_ray:
             from ripu_ray.distributed.sweeping import run_sweep
 

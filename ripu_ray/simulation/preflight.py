@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from math import ceil
 
 from ripu_ray.config import DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config.registry import NETWORKS
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
@@ -42,8 +43,20 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
         _check_compiler()
 
 
+def describe_weights(trials: tuple[Trial, ...]) -> list[str]:
+    """For each network that can start from packaged ImageNet weights, a line that says whether it does."""
+    models = dict.fromkeys(trial.config.model for trial in trials if not trial.config.model.init_from)
+    packages = {model: NETWORKS[model.name].package for model in models}
+    return [
+        f"{model.name} starts from "
+        + (f"the ImageNet weights of {package}" if model.pretrained == "imagenet" else "random weights")
+        for model, package in packages.items()
+        if package
+    ]
+
+
 def _check_weights(model: ModelConfig, domains: Domains) -> None:
-    if not model.init_from and not model.backbone_weights:
+    if not (model.init_from or model.backbone_weights or model.pretrained == "imagenet"):
         return
     from ripu_ray.models.networks import build_network
     from ripu_ray.models.pretrained import load_pretrained
