@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, mo
 
 from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Section, Seed
+from ripu_ray.config.paths import anchor, copy_paths
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, read_yaml
 from ripu_ray.config.sections import (
@@ -107,7 +108,10 @@ Overrides = Mapping[str, Any]
 
 
 def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: Overrides | None = None) -> Config:
-    """Read and check a configuration.
+    """Read and check a configuration, and make its paths absolute.
+
+    A relative path starts from the folder of `file` where it stands in `file`, and from the working directory where it
+    is given by `settings` or `flags`. `~` and `$VARIABLE` are expanded; URLs stay as they are.
 
     Args:
         file: YAML file of (part of) a `Config`; None for the defaults.
@@ -121,6 +125,7 @@ def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: O
         ConfigError: one line that names the file or key and what was expected.
     """
     tree: dict[str, Any] = _read_yaml(file) if file else {}
+    typed = []
     for setting in settings:
         key, sign, text = setting.partition("=")
         if not sign or not key.strip():
@@ -130,15 +135,46 @@ def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: O
         except ValueError as error:
             raise ConfigError(f"--set {setting}: {text!r} is not a YAML value ({error})") from None
         _put(tree, key.strip(), value, origin=f"--set {setting}")
+        typed.append(key.strip())
     for key, value in (flags or {}).items():
         if value is not None:
             _put(tree, key, value, origin=key)
+            typed.append(key)
     if place := find_credentials(tree):
         raise ConfigError(
             f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
             "fetch what it names yourself, and name the file"
         )
-    return _validate(tree, file)
+
+    def folder_of(place: str) -> Path:
+        # What comes through a pipe has no folder of its own.
+        if not file or file.is_relative_to("/dev") or any(f"{place}.".startswith(f"{key}.") for key in typed):
+            return Path.cwd()
+        return file.parent
+
+    config: Config = anchor(_validate(tree, file), folder_of)
+    return _anchor_varied(config, folder_of("sweep.vary"))
+
+
+def _anchor_varied(config: Config, folder: Path) -> Config:
+    """The configuration with absolute paths among the values of `sweep.vary`."""
+    varied = config.sweep.vary
+    if not varied:
+        return config
+    anchored = {}
+    for key, values in varied.items():
+        anchored[key] = list(values)
+        for index, value in enumerate(values):
+            try:
+                # Other keys need a value, too: some settings are right only together.
+                part = vary(config, {name: listed[0] for name, listed in varied.items()} | {key: value})
+                for name in key.split("."):
+                    part = getattr(part, name)
+            except (ConfigError, AttributeError):
+                continue  # `expand` says what is wrong with it
+            anchored[key][index] = copy_paths(value, anchor(part, lambda place: folder))
+    sweep = config.sweep.model_copy(update={"vary": {key: tuple(values) for key, values in anchored.items()}})
+    return config.model_copy(update={"sweep": sweep})
 
 
 def vary(config: Config, values: Overrides) -> Config:

@@ -4,9 +4,11 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ripu_ray.config import REFERENCES, Config, StrategyConfig, SweepConfig, Windows, to_tree, vary
@@ -77,9 +79,10 @@ def expand(config: Config) -> tuple[Trial, ...]:
         if single.strategy.is_reference:
             single = as_reference(single, schedule_steps(single))
             kept = {key: value for key, value in varied.items() if _matters(key, single.strategy)}
-            parts = [str(acquisition), *_name(kept)]
+            parts = [str(acquisition), *_name(kept, sweep)]
         else:
-            parts = [f"{mode}-w{chosen.window}-{acquisition}-b{budget}", *_modifiers(single.strategy), *_name(varied)]
+            bought = f"{mode}-w{chosen.window}-{acquisition}-b{budget}"
+            parts = [bought, *_modifiers(single.strategy), *_name(varied, sweep)]
         trial = Trial("-".join(parts), single)
         # The combinations of one reference are the same trial.
         if trials.setdefault(trial.trial_id, trial).config != single and not single.strategy.is_reference:
@@ -104,13 +107,22 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
     return shape + pool + power + (["balanced"] if strategy.balanced else [])
 
 
-def _name(varied: Mapping[str, object]) -> list[str]:
+def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:
     """A part of the trial's id for each other varied setting, valid in a file name."""
     varied = {key: value for key, value in varied.items() if key not in _MODIFIERS}
     short = {key: key.rpartition(".")[2] for key in varied}
     if len(set(short.values())) < len(short):
         short = {key: key for key in varied}
-    return [f"{short[key]}={re.sub(r'[^A-Za-z0-9.+]', '_', json.dumps(value))}" for key, value in varied.items()]
+    shown = {key: _without_folder(value, sweep.vary[key]) for key, value in varied.items()}
+    return [f"{short[key]}={re.sub(r'[^A-Za-z0-9.+]', '_', json.dumps(value))}" for key, value in shown.items()]
+
+
+def _without_folder(value: object, values: Sequence[object]) -> object:
+    """An absolute path without the folder that all absolute paths of `values` share; anything else as it is."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        return value
+    folders = [Path(path).parent for path in values if isinstance(path, str) and path.startswith("/")]
+    return os.path.relpath(value, os.path.commonpath(folders))
 
 
 def _check_keys(sweep: SweepConfig) -> None:

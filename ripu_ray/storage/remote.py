@@ -21,6 +21,8 @@ from urllib.parse import unquote, urlsplit
 from ripu_ray.errors import InputError, RemoteError
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
+"""What `os.path.expandvars` looks for."""
 _CHECK_TIMEOUT_S = 20.0
 _NOTHING = "there is no object of this name"
 
@@ -159,14 +161,23 @@ class RemotePath(PosixPath):
 
 
 def locate(text: str) -> Path:
-    """Convert a text such as `runs`, `file:///data` or `s3://bucket/runs` to a path, without any access to it.
+    """Convert a text such as `runs`, `~/data`, `$DATA/city` or `s3://bucket/runs` to a path, without any access to it.
+
+    `~` and `$VARIABLE` are expanded.
 
     Raises:
-        InputError: a URL without bucket, with a user or password, or with a scheme that is not supported.
+        InputError: a variable that is not set, or an unknown user; a URL without bucket, with a user or password, or
+            with a scheme that is not supported.
     """
+    text = os.path.expandvars(text)
+    if variable := _VARIABLE.search(text):
+        raise InputError(f"{text}: the environment variable {variable.group()} is not set")
     match = _URL.match(text)
     if not match:
-        return Path(text)
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:
+            raise InputError(f"{text}: {text.partition('/')[0]} is no user of this machine") from None
     parts = urlsplit(text)
     if parts.username is not None or parts.password is not None:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

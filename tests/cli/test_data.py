@@ -31,8 +31,8 @@ def test_a_good_and_a_bad_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.exit_code == 2
     assert "faults    2" in done.stdout
     assert done.stderr.splitlines() == [
-        "ripu: data/dusk/train/labels/b.png: label id 77 is outside the classes 0..2 and 255",
-        "ripu: data/dusk/val/images/a.png: not a JPEG or PNG image",
+        f"ripu: {tmp_path}/data/dusk/train/labels/b.png: label id 77 is outside the classes 0..2 and 255",
+        f"ripu: {tmp_path}/data/dusk/val/images/a.png: not a JPEG or PNG image",
     ]
 
     (tmp_path / "data/dusk/val/labels/b.png").unlink()
@@ -40,6 +40,6 @@ def test_a_good_and_a_bad_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     done = _check()
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "ripu: data/dusk/val/images/b.png: has no label",
-        "ripu: data/dusk/val/images/c.png: has no label",
+        f"ripu: {tmp_path}/data/dusk/val/images/b.png: has no label",
+        f"ripu: {tmp_path}/data/dusk/val/images/c.png: has no label",
     ]

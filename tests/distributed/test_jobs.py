@@ -155,7 +155,7 @@ def test_a_job_ends_with_its_own_exit_code(head: Head) -> None:
     lost = ["--set", "data.dataset=folder", "--set", "data.root=nowhere", "--wandb", "online", "--name", "lost"]
     refused = head.ripu("run", *TINY_FLAGS[10:], *lost, WANDB_API_KEY=KEY)
     assert refused.returncode == 2
-    assert "ripu: nowhere: data.root is not a folder" in refused.stdout
+    assert f"ripu: {head.laptop}/nowhere: data.root is not a folder" in refused.stdout
     assert "WANDB_API_KEY travels" in refused.stderr
     assert "job lost failed: exit code 2" in refused.stderr
     assert KEY not in refused.stdout + refused.stderr
