@@ -26,7 +26,7 @@ LITE0 = "model.name=efficientnet_lite0"
 @pytest.fixture
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No package with weights is found."""
-    for module in ("ripu_ray.config.sections", "ripu_ray.models.pretrained"):
+    for module in ("ripu_ray.config.model", "ripu_ray.models.pretrained"):
         monkeypatch.setattr(f"{module}.find_spec", lambda name: None)
 
 
