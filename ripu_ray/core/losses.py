@@ -77,6 +77,14 @@ def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl
     return LossTerm(total, boundary_BHW.sum())
 
 
+def plain_consistency(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
+    """The definition of the mean of `consistency` ("l1"), by dense convolutions and autograd; NaN without a term."""
+    p_BCHW = torch.softmax(logits_BCHW, dim=1)
+    ninth = torch.full((p_BCHW.shape[1], 1, 3, 3), 1 / 9, dtype=p_BCHW.dtype)
+    mean_BCHW = F.conv2d(F.pad(p_BCHW, (1, 1, 1, 1), mode="replicate"), ninth, groups=len(ninth))
+    return (p_BCHW - mean_BCHW).abs().sum(dim=1)[plain_boundary(labels_BHW)].mean()
+
+
 def boundary(labels_BHW: Tensor) -> Tensor:
     """Class boundaries: pixels that are not void and whose 8-neighbour Laplacian of the zero-padded label map is not 0.
 
@@ -89,6 +97,14 @@ def boundary(labels_BHW: Tensor) -> Tensor:
     labels_BHW = labels_BHW.short()
     around_BHW = sliding(sliding(F.pad(labels_BHW, (1, 1, 1, 1)), 1, 3, torch.add), 2, 3, torch.add)
     return (around_BHW != 9 * labels_BHW) & (labels_BHW != IGNORE_LABEL)
+
+
+def plain_boundary(labels_BHW: Tensor) -> Tensor:
+    """The definition of `boundary`, by a convolution."""
+    kernel = torch.full((1, 1, 3, 3), -1.0)
+    kernel[0, 0, 1, 1] = 8.0
+    laplacian_BHW = F.conv2d(labels_BHW[:, None].float(), kernel, padding=1)[:, 0]
+    return (laplacian_BHW != 0) & (labels_BHW != IGNORE_LABEL)
 
 
 def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
@@ -105,6 +121,12 @@ def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
     """
     total, count = _NegativeLearning.apply(logits_BCHW, threshold)  # type: ignore[no-untyped-call]
     return LossTerm(total, count)
+
+
+def plain_negative_learning(logits_BCHW: Tensor, threshold: float) -> Tensor:
+    """The definition of the mean of `negative_learning`, by autograd; NaN without a term."""
+    p_BCHW = torch.softmax(logits_BCHW, dim=1)
+    return -torch.log(1 - p_BCHW[p_BCHW.detach() < threshold] + EPSILON).mean()
 
 
 def _with_neighbours(boundary_BHW: Tensor) -> tuple[Tensor, Tensor]:

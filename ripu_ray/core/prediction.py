@@ -49,6 +49,12 @@ class PixelMaps:
         return best_2HW
 
 
+def plain_pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The definition of `pixel_maps`, on the whole image at once: predicted class and entropy, (H, W) each."""
+    p_CHW = F.interpolate(logits_CHW[None], size=size, mode="bilinear", align_corners=True)[0].softmax(dim=0)
+    return p_CHW.argmax(dim=0), torch.sum(-p_CHW * torch.log(p_CHW + EPSILON), dim=0)
+
+
 @torch.no_grad()
 def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
     """Predicted class and entropy at label resolution, from logits at network resolution.
