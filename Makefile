@@ -1,17 +1,21 @@
 # `make demo` shows what ripu does; `make test` checks everything that is quick. Both set up their own environment.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes; one of them gets all tests that share a Ray, and the tests of a file stay together: tests/conftest.py.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-all test-cluster fuzz lint clean
+.PHONY: demo test test-slow test-all test-cluster fuzz lint clean
 
 demo: .venv/installed
 	$(BIN)/ripu sweep --budgets 2.2,5 --mode region
 
 test: lint
-	$(BIN)/pytest -m "not slow and not cluster"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not cluster"
 
-test-all: lint
-	$(BIN)/pytest
+test-slow: .venv/installed-dev
+	$(BIN)/pytest $(PARALLEL) -m "slow and not cluster"
+
+test-all: test test-slow test-cluster
 
 test-cluster: .venv/installed-dev
 	$(BIN)/pytest -m cluster

@@ -17,9 +17,14 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import reference
 from benchmarks.measure import correlated_logits, interleaved
-from ripu_ray.core.losses import consistency, negative_learning
+from ripu_ray.core.losses import (
+    consistency,
+    negative_learning,
+    plain_boundary,
+    plain_consistency,
+    plain_negative_learning,
+)
 
 NUM_CLASSES, SIZE, THRESHOLD = 19, (640, 1280), 0.05
 
@@ -40,16 +45,16 @@ def main() -> None:
     labels_BHW = torch.stack([correlated_logits(NUM_CLASSES, SIZE, seed).argmax(dim=0) for seed in (2, 3)]).byte()
     losses: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
         "negative_learning": (
-            lambda logits: reference.negative_learning(logits, THRESHOLD),
+            lambda logits: plain_negative_learning(logits, THRESHOLD),
             lambda logits: negative_learning(logits, THRESHOLD).mean(),
         ),
         "consistency": (
-            lambda logits: reference.consistency(logits, labels_BHW),
+            lambda logits: plain_consistency(logits, labels_BHW),
             lambda logits: consistency(logits, labels_BHW).mean(),
         ),
     }
     figures = {}
-    print(f"{float(reference.boundary(labels_BHW).float().mean()):.1%} boundary")
+    print(f"{float(plain_boundary(labels_BHW).float().mean()):.1%} boundary")
     for name, (plain, product) in losses.items():
         (value, gradient), (expected, expected_gradient) = (
             both_ways(product, logits_BCHW),

@@ -1,8 +1,9 @@
-"""The plain transcription of the paper that the product is measured against: slow, obvious, and nobody's dependency.
+"""The plain transcription of the paper that the product is measured against: slow and obvious.
 
 Dense one-hot planes, all-ones depthwise convolutions, one full-map maximum per purchase. The tests use it as their
-oracle, so it must pass the golden cases itself; it shares no line with `ripu_ray.core`.
-Shapes: B batch, C classes, H x W label pixels.
+oracle, so it must pass the golden cases itself; it shares no line with `ripu_ray.core`, whose
+modules hold the plain formulas of losses and pixel maps.
+Shapes: C classes, H x W label pixels.
 """
 
 import math
@@ -11,8 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-IGNORE = 255
 
 
 def window_sum(planes_CHW: Tensor, radius: int) -> Tensor:
@@ -56,29 +55,3 @@ def greedy(score_HW: Tensor, excluded_HW: Tensor, count: int, suppression_radius
         top, left = max(row - suppression_radius, 0), max(col - suppression_radius, 0)
         score_HW[top : row + suppression_radius + 1, left : col + suppression_radius + 1] = -math.inf
     return np.array(centres, dtype=np.int32).reshape(-1, 2)
-
-
-def negative_learning(logits_BCHW: Tensor, threshold: float) -> Tensor:
-    """Scalar: mean of -log(1 - p + 1e-6) over the (pixel, class) pairs with p below the threshold."""
-    probabilities_BCHW = torch.softmax(logits_BCHW, dim=1)
-    unlikely = probabilities_BCHW.detach() < threshold
-    return -torch.log(1 - probabilities_BCHW[unlikely] + 1e-6).mean()
-
-
-def boundary(labels_BHW: Tensor) -> Tensor:
-    """(B, H, W) -> bool: the 8-neighbour Laplacian (zero padded) of the label map is not 0, and the label not void."""
-    kernel = torch.full((1, 1, 3, 3), -1.0)
-    kernel[0, 0, 1, 1] = 8.0
-    laplacian_BHW = F.conv2d(labels_BHW[:, None].float(), kernel, padding=1)[:, 0]
-    return (laplacian_BHW != 0) & (labels_BHW != IGNORE)
-
-
-def consistency(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
-    """Scalar: mean over boundary pixels of sum_c |p_c - mean of p_c over the 3x3 neighbourhood, replicate padding|."""
-    probabilities_BCHW = torch.softmax(logits_BCHW, dim=1)
-    channels = logits_BCHW.shape[1]
-    ninth = torch.full((channels, 1, 3, 3), 1 / 9, dtype=logits_BCHW.dtype)
-    padded = F.pad(probabilities_BCHW, (1, 1, 1, 1), mode="replicate")
-    mean_BCHW = F.conv2d(padded, ninth, groups=channels)
-    distance_BHW = (probabilities_BCHW - mean_BCHW).abs().sum(dim=1)
-    return distance_BHW[boundary(labels_BHW)].mean()

@@ -1,4 +1,4 @@
-"""What tests share: a task so small that a trial takes a second, and one real Ray for all of them."""
+"""Fixtures for all tests: a task so small that a trial takes a second, and one Ray for all tests that need one."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,11 @@ import pytest
 # Before anything imports Ray: no token file in the home folder, no start of W&B's cloud.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.pop("WANDB_API_KEY", None)
+# Several processes share the cores: one thread each, as `cluster.threads` has it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from ripu_ray.config import ClusterConfig, Config, load_config
+from ripu_ray.errors import ClusterError
 
 TINY = (
     "data.num_source=6",
@@ -26,6 +29,18 @@ TINY = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for pytest-xdist: one worker gets all tests that share a Ray, and first; else a group is a file."""
+
+    def uses_ray(item: pytest.Item) -> bool:
+        return "ray_cpus" in getattr(item, "fixturenames", ())
+
+    items.sort(key=lambda item: not uses_ray(item))
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("ray" if uses_ray(item) else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture
 def tiny() -> Config:
     """A trial on 5 images of 32x48, two rounds, no W&B, everything in this process."""
@@ -39,7 +54,15 @@ def ray_cpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
     from ripu_ray.distributed.cluster import start_ray
 
-    start_ray(ClusterConfig(cpus=4))
+    for attempts_left in reversed(range(5)):
+        try:
+            start_ray(ClusterConfig(cpus=4))
+            break
+        except ClusterError:
+            # Ray gives itself 30 s, which is too short on a machine with much else to do.
+            ray.shutdown()
+            if not attempts_left:
+                raise
     yield 4
     ray.shutdown()
 

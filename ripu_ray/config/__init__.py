@@ -3,6 +3,7 @@
 from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Budget, BudgetField, Size, Window
 from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, to_tree, vary
+from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.sections import (
     REFERENCES,
     AcquisitionName,
@@ -10,7 +11,6 @@ from ripu_ray.config.sections import (
     ClusterConfig,
     CostConfig,
     Mode,
-    ModelConfig,
     NoiseConfig,
     OracleConfig,
     Reference,

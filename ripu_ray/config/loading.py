@@ -13,12 +13,12 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, mo
 
 from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Section, Seed
+from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.paths import anchor, copy_paths
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, read_yaml
 from ripu_ray.config.sections import (
     ClusterConfig,
-    ModelConfig,
     OracleConfig,
     StoppingConfig,
     StrategyConfig,

@@ -20,18 +20,16 @@ from ripu_ray.config.fields import (
     BudgetField,
     Chance,
     Count,
-    FilePath,
     Number,
     NumScorers,
     Section,
     Seed,
     Steps,
-    Url,
     WandbName,
     Weight,
     Window,
 )
-from ripu_ray.config.registry import ACQUISITIONS, NETWORKS, STOPPING_RULES
+from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
 from ripu_ray.config.safe_yaml import read_yaml
 
 Mode = Literal["region", "pixel"]
@@ -72,28 +70,6 @@ def _varied(value: object) -> object:
 
 
 Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
-
-
-class ModelConfig(Section):
-    """The network."""
-
-    name: Annotated[str, AfterValidator(NETWORKS.check)] = "compact"
-    width: Annotated[int, Number] = Field(32, ge=8, le=1024, multiple_of=8)
-    """Channels of `compact`; the others' are given."""
-    backbone_weights: Url | FilePath | None = Field(None, union_mode="left_to_right")
-    """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`: a file, or
-    where to fetch it."""
-    init_from: FilePath | None = None
-    """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
-
-    @model_validator(mode="after")
-    def _weights_have_a_use(self) -> Self:
-        takers = [name for name in NETWORKS.names() if "backbone_weights" in NETWORKS[name].takes]
-        if self.backbone_weights and self.name not in takers:
-            raise ValueError(f"backbone_weights: `{self.name}` has no ResNet-101; choose name {' or '.join(takers)}")
-        if self.backbone_weights and self.init_from:
-            raise ValueError("backbone_weights and init_from: init_from replaces every weight; name one of them")
-        return self
 
 
 class TrainingConfig(Section):

@@ -1,4 +1,4 @@
-"""The program as its users meet it: a process, its output, its exit code."""
+"""Commands with their output and exit codes: in a process where that matters, in this one elsewhere."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import torch
 import yaml
 from PIL import Image
 from ripu_cli.main import app
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from ripu_ray.config import load_config
 from ripu_ray.runs.run_folder import RunFolder
@@ -25,6 +25,7 @@ from tests.conftest import TINY
 
 RIPU = str(Path(sys.executable).with_name("ripu"))
 TINY_FLAGS = [flag for setting in TINY for flag in ("--set", setting)]
+ONE = ["--set", "cluster.scorers=0", "--budget", "4", "--name", "one"]
 
 
 def _ripu(cwd: Path, *arguments: str, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
@@ -34,6 +35,26 @@ def _ripu(cwd: Path, *arguments: str, timeout_s: float = 200) -> subprocess.Comp
     )
 
 
+def _here(cwd: Path, *arguments: str) -> Result:
+    """The same in this process, on the tests' Ray if there is one. An error that is not expected is raised."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        done = CliRunner(env={"COLUMNS": "200", "HOME": str(cwd)}).invoke(app, arguments)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a process has run one trial without Ray: runs/one; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = _ripu(folder, "run", *TINY_FLAGS, *ONE)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+@pytest.mark.usefixtures("ray_cpus")
 def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     # Later settings win: W&B as users have it.
     flags = ["--budgets", "5,9px", "--mode", "region", "--name", "first", "--wandb", "offline"]
@@ -64,8 +85,8 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "Traceback" not in done.stdout
 
-    again = _ripu(tmp_path, "sweep", *TINY_FLAGS, *flags)
-    assert again.returncode == 0
+    again = _here(tmp_path, "sweep", *TINY_FLAGS, *flags)
+    assert again.exit_code == 0
     pd.testing.assert_frame_equal(pd.read_csv(run / "results.csv"), results)
 
 
@@ -83,40 +104,35 @@ def test_the_readme_s_command_learns_the_embedded_task(tmp_path: Path) -> None:
     assert large["miou"].iloc[-1] > small["miou"].iloc[-1]
 
 
-def test_run_needs_no_ray(tmp_path: Path) -> None:
-    done = _ripu(tmp_path, "run", *TINY_FLAGS, "--set", "cluster.scorers=0", "--budget", "4", "--name", "one")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [path.name for path in (tmp_path / "runs/one/trials").iterdir()] == ["region-w3-ripu-b4-s0"]
-    assert not (tmp_path / "runs/one/ray").exists()
+def test_run_needs_no_ray(finished: Path) -> None:
+    assert [path.name for path in (finished / "runs/one/trials").iterdir()] == ["region-w3-ripu-b4-s0"]
+    assert not (finished / "runs/one/ray").exists()
 
 
-def test_resume_needs_the_folder_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = ["--set", "cluster.scorers=0", "--budget", "4", "--name", "one"]
-    assert _ripu(tmp_path, "run", *TINY_FLAGS, *one).returncode == 0
-    run = tmp_path / "runs/one"
+def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished / "runs/one", tmp_path / "runs/one")
     before = pd.read_csv(run / "results.csv")
     (run / "results.csv").unlink()
     (run / "trials/region-w3-ripu-b4-s0/round_01/record.json").unlink()
-    done = _ripu(tmp_path, "sweep", "--resume", "runs/one")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = _here(tmp_path, "sweep", "--resume", "runs/one")
+    assert (done.exit_code, done.stderr) == (0, "")
     after = pd.read_csv(run / "results.csv")
     times = before.filter(like="seconds_").columns
     pd.testing.assert_frame_equal(after.drop(columns=times), before.drop(columns=times))
 
-    monkeypatch.chdir(tmp_path)
     for arguments, says in (
         (["runs/one", "--budgets", "4", "--name", "one"], "its config.yaml; leave out --budgets, --name"),
         (["runs/two"], "runs/two: not a run folder"),
     ):
-        refused = CliRunner().invoke(app, ["sweep", "--resume", *arguments])
+        refused = _here(tmp_path, "sweep", "--resume", *arguments)
         assert refused.exit_code == 2
         assert says in refused.stderr
         assert refused.stderr.count("\n") == 1
 
 
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
-    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
-    assert done.returncode == 0
+    done = _here(tmp_path, "sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
+    assert done.exit_code == 0
     document, _, rest = done.stdout.partition("\n\n")
     assert yaml.safe_load(document)["sweep"] == {
         "budgets": ["4", "5"],
@@ -141,8 +157,8 @@ def test_gpus_are_asked_for_before_anybody_knows_how_many_there_are() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
-    refused = _ripu(tmp_path, "run", *TINY_FLAGS, "--set=cluster.gpu=true", "--set=cluster.scorers=0")
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    refused = _here(tmp_path, "run", *TINY_FLAGS, "--set=cluster.gpu=true", "--set=cluster.scorers=0")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert re.match(r"ripu: cluster\.gpu: torch .* finds no GPU on this machine", refused.stderr)
 
 
@@ -262,13 +278,12 @@ def test_a_mistyped_flag_is_a_usage_error(arguments: list[str], tmp_path: Path) 
     assert arguments[-1] in done.stderr
 
 
-def test_an_output_folder_of_another_sweep_is_refused(tmp_path: Path) -> None:
-    flags = [*TINY_FLAGS, "--set", "cluster.scorers=0", "--name", "mine"]
-    assert _ripu(tmp_path, "run", *flags, "--set", "strategy.rounds=1").returncode == 0
+def test_an_output_folder_of_another_sweep_is_refused(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "runs/one", tmp_path / "runs/one")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = _ripu(tmp_path, "run", *flags)
-    assert done.returncode == 2
-    assert done.stderr == "ripu: runs/mine: holds another sweep; choose another --name or --output\n"
+    done = _here(tmp_path, "run", *TINY_FLAGS, *ONE, "--set", "strategy.rounds=1")
+    assert done.exit_code == 2
+    assert done.stderr == "ripu: runs/one: holds another sweep; choose another --name or --output\n"
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -289,7 +304,7 @@ def test_where_one_warmup_meets_a_nan_the_other_trials_go_on(tmp_path: Path) -> 
 
 def test_a_trial_that_fails_is_a_table_and_exit_code_1(tmp_path: Path) -> None:
     flags = [*TINY_FLAGS, "--set", "cluster.scorers=0", "--set", "training.learning_rate=1e30"]
-    done = _ripu(tmp_path, "run", *flags)
-    assert done.returncode == 1
+    done = _here(tmp_path, "run", *flags)
+    assert done.exit_code == 1
     assert "warm-up, step" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

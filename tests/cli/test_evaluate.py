@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.models.networks import build_network
@@ -22,7 +25,7 @@ def _evaluate(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_figures_of_16_and_13_classes_and_pictures(tmp_path: Path) -> None:
+def test_figures_of_16_and_13_classes_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = published.write_pair(tmp_path, "synthia")
     torch.save({"network": build_network(ModelConfig(width=8), 16, seed=0).state_dict()}, tmp_path / "w.pt")
     # The source is neither needed nor looked for.
@@ -40,6 +43,7 @@ def test_figures_of_16_and_13_classes_and_pictures(tmp_path: Path) -> None:
     for words in ("traffic light", "%, 16 classes", "%, 13 classes", "accuracy", "pictures"):
         assert words in done.stdout
     assert (tmp_path / "pictures/val/lindau/lindau_000000_000019.png").exists()
-    refused = _evaluate(tmp_path, "--checkpoint", "w.pt", "--set", "model.width=8")
-    assert refused.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["evaluate", "--checkpoint", "w.pt", "--set", "model.width=8"])
+    assert refused.exit_code == 2
     assert refused.stderr == "ripu: w.pt: the checkpoint has 16 classes, the data 10\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 from benchmarks.processes import ProcessTree
 from ripu_ray.config import Config
@@ -23,8 +25,8 @@ from tests.running import ignore_steps
 ENDLESS = (*TINY, "training.round_steps=1000000", "training.checkpoint_every=1")
 """Nothing but a signal ends it; a step takes milliseconds."""
 ALONE = (*ENDLESS, "cluster.scorers=0")
-STOPPING = "ripu: stopping after the step at hand; once more stops now"
-GOES_ON = "`ripu sweep --resume runs/x` goes on where it stopped"
+STOPPING = "ripu: stopping after the current step; interrupt again to stop now"
+RESUME = "`ripu sweep --resume runs/x` resumes it"
 
 
 def _start(folder: Path, settings: tuple[str, ...], *arguments: str) -> ProcessTree:
@@ -51,13 +53,15 @@ def _job(run: RunFolder, config: Config, num_steps: int, output: Path) -> Traini
     return TrainingJob(config, 3, num_steps, start, output, "round 0", ledger.annotated(), sha256)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, code: int) -> None:
     with _start(tmp_path, ALONE) as tree:
         assert tree.wait_until(lambda: _partials(tmp_path))
         tree.interrupt(number)
         assert tree.process.wait() == code
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {RESUME}"]
         assert not tree.members()
     run = RunFolder(tmp_path / "runs/x")
     assert not [path.name for path in run.path.iterdir() if path.name in ("stop", "lock.json")]
@@ -77,6 +81,7 @@ def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, cod
     assert all(torch.equal(tensor, partial.state.network[name]) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_a_signal_while_ray_starts_is_ours(tmp_path: Path) -> None:
     with _start(tmp_path, (*ENDLESS, "cluster.scorers=1")) as tree:
         assert tree.wait_until(lambda: "starting Ray" in tree.out)
@@ -84,7 +89,7 @@ def test_a_signal_while_ray_starts_is_ours(tmp_path: Path) -> None:
         assert tree.wait_until(lambda: any(map(_is_gcs_server, tree.members())))
         tree.process.send_signal(signal.SIGTERM)
         assert tree.process.wait() == 143
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {RESUME}"]
 
 
 def test_a_second_signal_stops_now(tmp_path: Path) -> None:
@@ -96,19 +101,23 @@ def test_a_second_signal_stops_now(tmp_path: Path) -> None:
         assert tree.wait_until(lambda: STOPPING in tree.err)
         tree.interrupt()
         assert tree.process.wait() == 130
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped now; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped now; {RESUME}"]
         assert not tree.members()
 
 
-def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with _start(tmp_path, ALONE) as first:
         assert first.wait_until(lambda: _partials(tmp_path))
         flags = [flag for setting in ALONE for flag in ("--set", setting)]
-        with ProcessTree(["run", *flags, "--name", "x"], tmp_path, "second") as second:
-            assert second.process.wait() == 2
-            owner = f"process {first.process.pid} on {socket.gethostname()}"
-            assert second.err.startswith(f"ripu: runs/x: in use by {owner}, since ")
-            assert second.err.count("\n") == 1
+        # The second process is this one.
+        second = CliRunner().invoke(app, ["run", *flags, "--name", "x"])
+        assert second.exit_code == 2
+        owner = f"process {first.process.pid} on {socket.gethostname()}"
+        assert second.stderr.startswith(f"ripu: runs/x: in use by {owner}, since ")
+        assert second.stderr.count("\n") == 1
         before = {path: path.stat().st_ino for path in (tmp_path / "runs/x").rglob("*.parquet")}
         first.kill()
     assert json.loads((tmp_path / "runs/x/lock.json").read_text())["pid"] == first.process.pid
@@ -119,8 +128,8 @@ def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(tmp_pa
         assert third.process.wait() == 130
         lines = third.err.splitlines()
         assert lines[0].startswith(f"ripu: runs/x: taken over from {owner}, since ")
-        assert lines[0].endswith(", which is gone")
-        assert lines[1:] == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert lines[0].endswith(", which has ended")
+        assert lines[1:] == [STOPPING, f"ripu: stopped; {RESUME}"]
     assert {path: path.stat().st_ino for path in (tmp_path / "runs/x").rglob("*.parquet")} == before
 
 
@@ -135,7 +144,7 @@ def test_signals_reach_trials_on_ray(tmp_path: Path, twice: bool) -> None:
             assert tree.wait_until(lambda: STOPPING in tree.err)
             tree.interrupt()
         assert tree.process.wait() == 130
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped{' now' * twice}; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped{' now' * twice}; {RESUME}"]
         # Ray's own processes end with their parent, and need a moment for it.
         tree.wait_until_gone(150)
     (partial,) = _partials(tmp_path)

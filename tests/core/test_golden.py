@@ -11,7 +11,14 @@ from torch import Tensor
 from benchmarks import reference
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import cover, purchase_radius, suppression_radius
-from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
+from ripu_ray.core.losses import (
+    LossTerm,
+    consistency,
+    cross_entropy,
+    negative_learning,
+    plain_consistency,
+    plain_negative_learning,
+)
 from ripu_ray.core.prediction import pixel_maps
 from ripu_ray.core.selection import select
 from ripu_ray.core.windows import region_impurity
@@ -77,8 +84,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], LossTerm]] = {
     "negative_learning": lambda logits, labels: negative_learning(logits, 0.05),
 }
 PLAIN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "consistency_l1": reference.consistency,
-    "negative_learning": lambda logits, labels: reference.negative_learning(logits, 0.05),
+    "consistency_l1": plain_consistency,
+    "negative_learning": lambda logits, labels: plain_negative_learning(logits, 0.05),
 }
 
 

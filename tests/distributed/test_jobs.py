@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 import ray
+from ripu_cli.main import app
+from typer.testing import CliRunner, Result
 
 from ripu_ray.config import load_config
 from ripu_ray.runs.run_folder import RunFolder
@@ -184,7 +186,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     _, words = watcher.communicate()
     assert watcher.returncode == 130
     there = f"endless --address {head.address}"
-    assert words == f"ripu: the job goes on; come back: ripu attach {there}; stop it: ripu stop {there}\n"
+    assert words == f"ripu: the job continues; follow it: ripu attach {there}; stop it: ripu stop {there}\n"
 
     listed = head.ripu("jobs")
     (line,) = (line for line in listed.stdout.splitlines() if "--name=endless" in line)
@@ -192,14 +194,14 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     other = head.ripu(*ENDLESS, "--budget", "7")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
-    assert "job endless is at work with other settings" in other.stderr
+    assert "job endless is running with other settings" in other.stderr
 
     # The same command finds the job, and hears of its end.
     with subprocess.Popen(
         head.command(*ENDLESS), cwd=head.laptop, env=head.environment(), stdout=subprocess.PIPE, text=True
     ) as again:
         assert again.stdout
-        assert again.stdout.readline() == "job endless: is at work already\n"
+        assert again.stdout.readline() == "job endless: is running already\n"
         assert head.ripu("stop", "endless").stdout == "job endless: is being stopped\n"
         assert again.wait() == 1
     ended = head.ripu("attach", "endless")
@@ -207,7 +209,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     assert ended.stdout.startswith("1 trials, 1 warm-ups; starting Ray\n")
     assert ended.stderr.startswith("ripu: job endless stopped: ")
     assert head.ripu("logs", "endless").stdout == ended.stdout
-    assert head.ripu("stop", "endless").stdout == "job endless: was not at work\n"
+    assert head.ripu("stop", "endless").stdout == "job endless: was not running\n"
     unknown = head.ripu("logs", "no-such-job")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert "no job no-such-job" in unknown.stderr
@@ -217,7 +219,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"RAY_AUTH_TOKEN": OTHER_TOKEN}, "the cluster refuses this token; look at RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_TOKEN": OTHER_TOKEN}, "the cluster refuses this token; check RAY_AUTH_MODE=token"),
         ({"RAY_AUTH_MODE": "disabled"}, "the cluster wants a token; set RAY_AUTH_MODE=token"),
     ],
 )
@@ -262,6 +264,14 @@ class _OtherCluster(BaseHTTPRequestHandler):
         """Be silent."""
 
 
+def _here(address: str, *arguments: str) -> Result:
+    """A command that goes to an address, in this process. An error that is not expected is raised."""
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, "--address", address])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
 @pytest.mark.parametrize(
     ("versions", "says"),
     [
@@ -269,39 +279,55 @@ class _OtherCluster(BaseHTTPRequestHandler):
         ((ray.__version__, "3.8.2"), f"the cluster runs Ray {ray.__version__} on Python 3.8.2"),
     ],
 )
-def test_another_ray_or_python_is_one_line(versions: tuple[str, str], says: str, tmp_path: Path) -> None:
+def test_another_ray_or_python_is_one_line(
+    versions: tuple[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     server = HTTPServer(("127.0.0.1", 0), type("_", (_OtherCluster,), {"versions": versions}))
     threading.Thread(target=server.serve_forever).start()
     try:
-        done = Head(f"http://127.0.0.1:{server.server_port}", tmp_path, tmp_path).ripu(*ALONE)
+        done = _here(f"http://127.0.0.1:{server.server_port}", *ALONE)
     finally:
         server.shutdown()
         server.server_close()
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert says in done.stderr
 
 
-@pytest.mark.parametrize(("scheme", "silent"), [("http://", True), ("http://", False), ("", False), ("ray://", False)])
-def test_a_head_that_is_not_there_is_one_line(scheme: str, silent: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_job_server_that_is_not_there_is_one_line(
+    silent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        address = f"{scheme}127.0.0.1:{listening.getsockname()[1]}"
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         if not silent:
             listening.close()
-        done = Head(address, tmp_path, tmp_path).ripu("run", *TINY_FLAGS)
+        done = _here(address, "run", *TINY_FLAGS)
+    # A job is refused before anything is printed.
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"ripu: no Ray at {address}: ")
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_head_that_is_not_there_is_one_line(scheme: str, tmp_path: Path) -> None:
+    address = f"{scheme}127.0.0.1:{_free_ports(1)[0]}"
+    done = Head(address, tmp_path, tmp_path).ripu("run", *TINY_FLAGS)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith(f"ripu: no Ray at {address}: ")
-    # A job is refused before a word is said; a driver has begun.
-    assert (done.stdout == "") == (scheme == "http://")
+    # The driver has begun by then.
+    assert done.stdout != ""
 
 
-def test_the_driver_is_refused_what_only_a_job_server_does(tmp_path: Path) -> None:
-    done = Head("auto", tmp_path, tmp_path).ripu("jobs")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+def test_the_driver_is_refused_what_only_a_job_server_does() -> None:
+    done = _here("auto", "jobs")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "--address auto: expected the cluster's job server" in done.stderr
 
 
-def test_a_dry_run_for_a_cluster_looks_for_no_data_here(tmp_path: Path) -> None:
+def test_a_dry_run_for_a_cluster_looks_for_no_data_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     flags = ["--set", "data.dataset=folder", "--set", "data.root=/only/there", "--dry-run"]
-    done = Head("http://nobody.invalid:8265", tmp_path, tmp_path).ripu("sweep", *flags)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = _here("http://nobody.invalid:8265", "sweep", *flags)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert "1 trials, 5 rounds" in done.stdout

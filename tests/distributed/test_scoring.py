@@ -64,15 +64,16 @@ def closing() -> Iterator[list[RayScorer]]:
         scorer.close()
 
 
-def test_one_or_three_actors_or_none_buy_the_same(weights: Path, tmp_path: Path, closing: list[RayScorer]) -> None:
+@pytest.mark.parametrize("number", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, "auto"))])
+def test_any_number_of_actors_or_none_buy_the_same(
+    number: int | str, weights: Path, tmp_path: Path, closing: list[RayScorer]
+) -> None:
     local = LocalScorer(_config(0))
     expected = _purchase(local, _config(0), weights, tmp_path / "local")
-    for number in (1, 3, "auto"):
-        config = _config(number)
-        closing.append(scorer := RayScorer(config, keep=True, share=2))
-        assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
-        assert np.array_equal(scorer.evaluate(weights).confusion_CC, local.evaluate(weights).confusion_CC)
-        scorer.close()
+    config = _config(number)
+    closing.append(scorer := RayScorer(config, keep=True, share=2))
+    assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
+    assert np.array_equal(scorer.evaluate(weights).confusion_CC, local.evaluate(weights).confusion_CC)
 
 
 @pytest.mark.slow
@@ -124,8 +125,8 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     assert _purchase(scorer, config, weights, tmp_path / "ray") == expected
     assert len(list(graves.iterdir())) == 2
     # One line for each of them, and not one for each batch that it had.
-    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images are asked again; another one is started"
-    died = [line for line in said if "wait since" not in line]
+    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images are scored again; another one is started"
+    died = [line for line in said if "have waited for" not in line]
     assert len(died) == 2
     assert all(re.match(says, line) for line in died)
 
@@ -133,12 +134,12 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
 def test_an_image_that_kills_its_actors_is_given_up_by_name(
     weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = _config(1, "cluster.max_failures=2")
+    config = _config(1, "cluster.max_failures=1")
     monkeypatch.setattr(scoring, "ScoringActor", _Poisoned)
     closing.append(scorer := RayScorer(config, keep=True))
-    with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 3 times; given up"):
+    with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 2 times; given up"):
         _purchase(scorer, config, weights, tmp_path)
-    with pytest.raises(ClusterError, match=r"image .*val/00001: its scoring actor died 3 times; given up"):
+    with pytest.raises(ClusterError, match=r"image .*val/00001: its scoring actor died 2 times; given up"):
         scorer.evaluate(weights)
 
 
@@ -192,7 +193,7 @@ def test_scorers_that_cannot_start_say_what_they_ask(weights: Path, monkeypatch:
     finally:
         ray.kill(greedy)
     (line,) = said
-    assert re.fullmatch(rf"3 scorers, each of 1 CPU, wait since \d+ s; {there_is}", line)
+    assert re.fullmatch(rf"3 scorers, each of 1 CPU, have waited for \d+ s; {there_is}", line)
 
 
 def test_scorers_that_never_fit_are_left_out_with_a_word(
@@ -205,8 +206,8 @@ def test_scorers_that_never_fit_are_left_out_with_a_word(
         scorer.acquire()
         assert len(scorer._pool._nodes) == 2
         scorer.release()
-    assert [line for line in said if "wait since" not in line] == [
-        "3 scorers are asked for, the nodes that are left can hold 2: it goes on with them"
+    assert [line for line in said if "have waited for" not in line] == [
+        "3 scorers are requested, the remaining nodes can hold 2: the trial continues with them"
     ]
 
 

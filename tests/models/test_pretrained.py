@@ -1,5 +1,6 @@
 """Weights from elsewhere: published checkpoints, ours, ImageNet's, and files that do not fit."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,22 @@ def network() -> Network:
     return build_network(V2, 16, seed=0)
 
 
-def published(network: Network, prefix: str = "") -> dict[str, Any]:
-    """What the reference implementation saves, filled by the golden recipe."""
+@cache
+def filled(network: Network) -> dict[str, dict[str, Tensor]]:
+    """The two parts of a network by the names of the reference implementation, filled by the golden recipe."""
     state = network.state_dict()
     parts = {"feature_extractor": "feature_extractor.", "classifier": "head."}
-    payload: dict[str, Any] = {
+    return {
         part: fill({name.removeprefix(ours): value for name, value in state.items() if name.startswith(ours)})
         for part, ours in parts.items()
     }
-    for part, tensors in payload.items():
-        payload[part] = {prefix + name: value for name, value in tensors.items()}
+
+
+def published(network: Network, prefix: str = "") -> dict[str, Any]:
+    """What the reference implementation saves; its dictionaries may be changed."""
+    payload: dict[str, Any] = {
+        part: {prefix + name: value for name, value in tensors.items()} for part, tensors in filled(network).items()
+    }
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
     return payload | {"iteration": 40000, "optimizer_fea": optimiser.state_dict(), "optimizer_cls": None}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ripu_ray.config import Config, load_config
+from ripu_ray.config import Config, load_config, vary
 from ripu_ray.core.budget import annotate
 from ripu_ray.core.geometry import cover
 from ripu_ray.data.loading import open_domains
@@ -201,16 +201,21 @@ def test_weights_that_blow_up_stop_the_trial_and_say_where(tmp_path: Path) -> No
         run_all(tmp_path / "run", load_config(None, settings))
 
 
-@pytest.mark.parametrize("modifier", ["power=1", "balanced=true", "allocation=pool"])
-@pytest.mark.parametrize("mode", ["region", "pixel"])
-def test_modifiers_compose_and_spend_as_much(tmp_path: Path, modifier: str, mode: str) -> None:
+@pytest.fixture(scope="module", params=["region", "pixel"])
+def unmodified(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Two acquisition functions in one mode."""
     quick = (*TINY, "cluster.scorers=0", "training.warmup_steps=0", "training.round_steps=1")
-    settings = (*quick, f"strategy.mode={mode}", "strategy.windows.pixel=3")
+    settings = (*quick, f"strategy.mode={request.param}", "strategy.windows.pixel=3")
     flags = {"sweep.acquisitions": ["ripu", "random"]}
-    runs = [
-        run_all(tmp_path / name, load_config(None, (*settings, *more), flags))
-        for name, more in (("plain", ()), ("modified", (f"strategy.{modifier}",)))
-    ]
+    return run_all(tmp_path_factory.mktemp("unmodified") / request.param, load_config(None, settings, flags))
+
+
+@pytest.mark.parametrize(("modifier", "value"), [("power", 1), ("balanced", True), ("allocation", "pool")])
+def test_modifiers_compose_and_spend_as_much(
+    unmodified: RunFolder, tmp_path: Path, modifier: str, value: object
+) -> None:
+    mode = unmodified.config.strategy.mode
+    runs = [unmodified, run_all(tmp_path / "modified", vary(unmodified.config, {f"strategy.{modifier}": value}))]
     records = [run.trial(trial_id).stage(1).read() for run in runs for trial_id in run.trials]
     budget = 5 * 32 * 48 * 5 // 100
     # Less than a window an image is left over by whatever strategy; in mode pixel nothing.

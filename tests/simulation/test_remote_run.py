@@ -25,7 +25,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return committed(run_all(tmp_path_factory.mktemp("plain") / "run", load_config(None, SETTINGS)))
 
 
-@pytest.mark.parametrize("after", ["purchase.json", pytest.param("weights.pt", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", ["purchase.json", "weights.pt"])
 def test_a_run_that_is_killed_goes_on_from_the_url_alone(
     after: str, bucket: Path, plain: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,9 +69,10 @@ def test_a_key_that_the_store_does_not_know_is_one_line(monkeypatch: pytest.Monk
     assert "testing" not in done.stderr
 
 
-def test_what_was_altered_in_the_bucket_is_named(bucket: Path) -> None:
+def test_a_run_there_leaves_the_same_and_what_was_altered_is_named(bucket: Path, plain: dict[str, bytes]) -> None:
     config = load_config(None, SETTINGS)
     run = run_all(bucket / "run", config)
+    assert committed(run) == plain
     (trial_id,) = run.trials
     path = run.trial(trial_id).path / "round_00" / "purchase.parquet"
     path.write_bytes(path.read_bytes()[:-1])

@@ -30,7 +30,7 @@ def test_poly_rate_is_the_reference_s(golden: Path) -> None:
     assert poly_rate(1.0, 70_000, 62_500, 0.9) == 0.0
 
 
-@pytest.mark.parametrize("name", ["compact", "deeplabv2", "deeplabv3plus"])
+@pytest.mark.parametrize("name", ["compact", "deeplabv2", pytest.param("deeplabv3plus", marks=pytest.mark.slow)])
 def test_one_step_is_the_paper_s(tmp_path: Path, name: str) -> None:
     """Losses and weights after one step, against a transcription of the paper.
 
