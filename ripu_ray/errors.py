@@ -40,6 +40,11 @@ def in_one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in masked)
 
 
+def first_line(error: BaseException | None) -> str:
+    """The first line of the message of a foreign exception, or the name of its class if there is no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class InputError(RipuError, ValueError):
     """Input that the user can mend."""
 

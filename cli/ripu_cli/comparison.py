@@ -1,18 +1,17 @@
-"""`ripu compare`: where two runs part, as tables or as JSON."""
+"""`ripu compare`: the differences of two runs, as tables or as JSON."""
 
 import json
 from dataclasses import asdict
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from ripu_cli.display import new_table
 from ripu_ray.reporting.comparison import Pair, compare_runs, open_side
 
 
 def compare(first: str, second: str, as_json: bool) -> None:
-    """Compare two runs, or trials named as RUN:TRIAL, and print one line of answer, then the rest."""
+    """Compare two runs, or trials named as RUN:TRIAL; print one line of answer, then tables."""
     found = compare_runs(open_side(first), open_side(second))
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))
@@ -20,7 +19,7 @@ def compare(first: str, second: str, as_json: bool) -> None:
     typer.echo(found.answer)
     console = Console(highlight=False, soft_wrap=True)
     if found.settings:
-        table = _table("setting", "A", "B")
+        table = new_table("setting", "A", "B")
         for key, values in found.settings.items():
             table.add_row(key, *(json.dumps(value) for value in values))
         console.print(table)
@@ -36,7 +35,7 @@ def _print_pair(console: Console, pair: Pair, with_classes: bool) -> None:
     if pair.problem:
         typer.echo(f"purchases cannot be compared: {pair.problem}")
     by_round = {overlap.round: overlap for overlap in pair.overlaps}
-    table = _table("round", "mIoU A", "mIoU B", "B - A", "bought in common %", "IoU of all bought %", "least in")
+    table = new_table("round", "mIoU A", "mIoU B", "B - A", "bought in common %", "IoU of all bought %", "least in")
     for number, (one, other) in pair.miou.items():
         overlap = by_round.get(number)
         shares = [f"{100 * share:.1f}" for share in (overlap.common_share, overlap.iou)] if overlap else ["", ""]
@@ -47,14 +46,7 @@ def _print_pair(console: Console, pair: Pair, with_classes: bool) -> None:
     console.print(table)
     changed = {name: values for name, values in pair.iou.items() if values[0] != values[1]}
     if with_classes and changed:
-        table = _table("class", "IoU A", "IoU B")
+        table = new_table("class", "IoU A", "IoU B")
         for name, values in changed.items():
             table.add_row(name, *("-" if value is None else f"{100 * value:.2f}" for value in values))
         console.print(table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

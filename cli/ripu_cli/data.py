@@ -1,4 +1,4 @@
-"""`ripu data check`: what a data set holds, and what is wrong with it."""
+"""`ripu data check`: the contents of a data set, and its faults."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,9 +7,9 @@ import typer
 from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from ripu_cli.display import track_images
 from ripu_ray.config import Config
 from ripu_ray.data.checking import SplitReport, draw_overlays, inspect_domains
 from ripu_ray.data.labels import ClassTable
@@ -19,12 +19,12 @@ from ripu_ray.storage.files import replace_file
 
 
 def check(config: Config, overlays: Path) -> list[str]:
-    """Read everything, print tables, write the picture. Returns the faults, one line each."""
+    """Read all files, print tables and write the overlay picture. Returns the faults, one line each."""
     try:
         domains = open_domains(config.data, config.opens_source)
     except DataError as error:
         return list(error.faults)
-    reports = inspect_domains(domains, config.data, _watch)
+    reports = inspect_domains(domains, config.data, track_images)
     _print_sizes(reports)
     _print_classes(reports, domains.classes)
     faults = [fault for report in reports for fault in report.faults]
@@ -55,7 +55,7 @@ def _print_sizes(reports: Iterable[SplitReport]) -> None:
 
 
 def _print_classes(reports: tuple[SplitReport, ...], classes: ClassTable) -> None:
-    """Share of the labelled pixels, and of the images that have the class, by split."""
+    """Print the share of labelled pixels, and of images with the class, by split."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("class")
     for report in reports:
@@ -69,8 +69,3 @@ def _print_classes(reports: tuple[SplitReport, ...], classes: ClassTable) -> Non
             cells.append(f"{100 * report.images_C[class_id] / images:.1f}" if images else "-")
         table.add_row(name, *cells)
     Console(highlight=False).print(table)
-
-
-def _watch(name: str, image_ids: Iterable[str], total: int) -> Iterable[str]:
-    console = Console(stderr=True)
-    return track(image_ids, name, total=total, console=console, transient=True, disable=not console.is_terminal)

@@ -1,19 +1,43 @@
-"""Progress of a sweep: a live table on a terminal, a line for each round elsewhere."""
+"""What the commands share on the console: tables, and progress as bars on a terminal or lines elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, track
+from rich.table import Table
 
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.event_log import Progress as Report
 from ripu_ray.runs.run_folder import RunFolder
 
 
+def new_table(*columns: str) -> Table:
+    """An empty table whose long cells are folded."""
+    table = Table(box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def wide_console() -> Console:
+    """A console for tables, with 200 columns if it is not a terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    return console
+
+
+def track_images(name: str, image_ids: Iterable[str], total: int | None = None) -> Iterable[str]:
+    """Iterate with a progress bar on stderr if it is a terminal."""
+    console = Console(stderr=True)
+    return track(image_ids, name, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
 @contextmanager
 def show_progress(run: RunFolder) -> Iterator[OnProgress]:
-    """Yield what `run_sweep` is to call with each report."""
+    """Yield the function that `run_sweep` calls with each report."""
     console = Console()
     if not console.is_terminal:
         yield _Lines(run, console)
@@ -30,7 +54,7 @@ def show_progress(run: RunFolder) -> Iterator[OnProgress]:
 
 
 class _Bars:
-    """One bar for the sweep and one for each warm-up or trial at work, in steps."""
+    """One bar for the sweep, and one in steps for each running warm-up or trial."""
 
     def __init__(self, run: RunFolder, bars: Progress) -> None:
         self._run, self._bars = run, bars
@@ -74,7 +98,7 @@ def _title(run: RunFolder, name: str) -> str:
 
 
 def _note(run: RunFolder, report: Report) -> str:
-    """The line of a report, and where it comes from, if that is not the sweep itself."""
+    """The note of a report, with the trial and its state unless it concerns the whole sweep."""
     if not report.trial_id:
         return report.note
     return f"{_title(run, report.trial_id)}, {_state(run, report)}: {report.note}"

@@ -1,22 +1,22 @@
-"""`ripu evaluate`: one checkpoint's figures as a table."""
+"""`ripu evaluate`: the metrics of one checkpoint as a table."""
 
-from collections.abc import Iterable
+from functools import partial
 from math import isnan
 from pathlib import Path
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from ripu_cli.display import track_images
 from ripu_ray.config import Config
 from ripu_ray.simulation.evaluation import evaluate_checkpoint
 
 
 def evaluate(config: Config, checkpoint: Path, flip: bool, predictions: Path | None) -> None:
-    """Evaluate a checkpoint on the validation split and print its figures, in per cent."""
-    result = evaluate_checkpoint(config, checkpoint, flip, predictions, _watch)
+    """Evaluate a checkpoint on the validation split and print its metrics in per cent."""
+    result = evaluate_checkpoint(config, checkpoint, flip, predictions, partial(track_images, "evaluating"))
     table = Table(box=SIMPLE_HEAD)
     table.add_column("class")
     table.add_column("IoU %", justify="right")
@@ -29,8 +29,3 @@ def evaluate(config: Config, checkpoint: Path, flip: bool, predictions: Path | N
     typer.echo(f"accuracy  {100 * result.accuracy:.2f} %")
     if predictions is not None:
         typer.echo(f"pictures  {predictions}")
-
-
-def _watch(image_ids: Iterable[str]) -> Iterable[str]:
-    console = Console(stderr=True)
-    return track(image_ids, "evaluating", console=console, transient=True, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM. Once: the run stops where nothing is lost, and says how it goes on. Twice: it stops now."""
+"""Ctrl-C and SIGTERM. The first stops the run after the current step; the second stops it immediately."""
 
 import os
 import signal
@@ -17,30 +17,30 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_on_signals(folder: Path) -> Iterator[None]:
-    """Hand signals on to everybody who works on a run, until the block ends.
+    """Turn signals into a stop request to all processes of a run, until the block ends.
 
     Args:
-        folder: of the run, which this process holds.
+        folder: run folder whose lock this process holds.
 
     Raises:
-        typer.Exit: with 128 plus the signal's number, if there was one; with 130 if somebody else asked to stop.
+        typer.Exit: with 128 plus the signal's number; with 130 if another process requested the stop.
     """
     stop, received = StopRequest(folder / STOP), list[int]()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if received or not _ask(stop):
-            # Nothing is unwound, which could take long: what matters is on disk, and Ray ends with its parent.
-            _say(f"ripu: stopped now; {_how_to_go_on(folder)}")
+        if received or not _request(stop):
+            # No cleanup, which could take long: all state is on disk, and Ray ends with its parent.
+            _write(f"ripu: stopped now; {_how_to_resume(folder)}")
             os._exit(128 + number)
         received.append(number)
-        _say("ripu: stopping after the step at hand; once more stops now")
+        _write("ripu: stopping after the current step; interrupt again to stop now")
 
     stop.withdraw()
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     except StoppedError:
-        typer.echo(f"ripu: stopped; {_how_to_go_on(folder)}", err=True)
+        typer.echo(f"ripu: stopped; {_how_to_resume(folder)}", err=True)
         raise typer.Exit(128 + (received or SIGNALS)[0]) from None
     finally:
         stop.withdraw()
@@ -51,19 +51,19 @@ def stop_on_signals(folder: Path) -> Iterator[None]:
         raise typer.Exit(128 + received[0])
 
 
-def _ask(stop: StopRequest) -> bool:
+def _request(stop: StopRequest) -> bool:
     try:
         stop.make()
     except (OSError, StorageError):
-        return False  # the disk is full, say
+        return False  # such as a full disk
     return True
 
 
-def _how_to_go_on(folder: Path) -> str:
-    return f"`ripu sweep --resume {folder}` goes on where it stopped"
+def _how_to_resume(folder: Path) -> str:
+    return f"`ripu sweep --resume {folder}` resumes it"
 
 
-def _say(text: str) -> None:
-    # Past Python's buffers, which the signal may have come in the middle of; with the cursor, which bars hide.
+def _write(text: str) -> None:
+    # Without Python's buffers, which the signal may have interrupted. Shows the cursor, which progress bars hide.
     shown = "\033[?25h" if os.isatty(2) else ""
     os.write(2, f"{shown}{text}\n".encode())

@@ -1,4 +1,4 @@
-"""`ripu sweep --address http://HEAD:8265`, and `ripu jobs`, `attach`, `logs` and `stop`: work that runs elsewhere."""
+"""`ripu sweep --address http://HEAD:8265`, and `ripu jobs`, `attach`, `logs` and `stop`: jobs on a cluster."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ JobArgument = Annotated[str, typer.Argument(help="Id of the job, which `ripu job
 
 
 def is_job_server(address: str | None) -> bool:
-    """Whether work for this address is submitted; for any other address the driver runs here."""
+    """Whether this address is a job server; for other addresses the driver runs in this process."""
     return address is not None and address.startswith(("http://", "https://"))
 
 
@@ -31,14 +31,14 @@ def submit(config: "Config", folder: Path) -> int:
     expand(config)
     key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None
     if key:
-        typer.echo("ripu: WANDB_API_KEY travels in the job's runtime environment: docs/security.md", err=True)
+        typer.echo("ripu: WANDB_API_KEY is sent in the job's runtime environment: docs/security.md", err=True)
     return _submit(
         str(config.cluster.address), folder, entrypoint(config, folder), {"WANDB_API_KEY": key} if key else {}
     )
 
 
 def submit_resume(address: str, folder: Path) -> int:
-    """Go on with a run folder of the cluster as a job, and follow it. Returns its exit code."""
+    """Resume a run folder on the cluster as a job, and follow it. Returns its exit code."""
     from ripu_ray.distributed.jobs import resuming_entrypoint
 
     return _submit(address, folder, resuming_entrypoint(folder), {})
@@ -47,9 +47,9 @@ def submit_resume(address: str, folder: Path) -> int:
 def jobs(address: AddressOption) -> None:
     """List the jobs of a cluster."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
+    from ripu_cli.display import wide_console
     from ripu_ray.distributed.jobs import JobServer, exit_code
 
     table = Table("job", "status", "started", "minutes", "exit code", "command", box=SIMPLE_HEAD)
@@ -60,21 +60,18 @@ def jobs(address: AddressOption) -> None:
         command = job.entrypoint.partition("\n")[0].partition(" <<")[0]
         code = str(exit_code(job)) if ended else ""
         table.add_row(job.submission_id, job.status.lower(), f"{start:%Y-%m-%d %H:%M}", f"{minutes:.1f}", code, command)
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    wide_console().print(table)
 
 
 def attach(job: JobArgument, address: AddressOption) -> None:
-    """Follow a job's log until it ends; ends with the job's exit code."""
+    """Follow a job's log until it ends, and exit with the job's exit code."""
     from ripu_ray.distributed.jobs import JobServer
 
     raise typer.Exit(_follow(JobServer(address), job))
 
 
 def logs(job: JobArgument, address: AddressOption) -> None:
-    """Print what a job has printed so far."""
+    """Print the output of a job so far."""
     from ripu_ray.distributed.jobs import JobServer
 
     server = JobServer(address)
@@ -82,10 +79,10 @@ def logs(job: JobArgument, address: AddressOption) -> None:
 
 
 def stop(job: JobArgument, address: AddressOption) -> None:
-    """Stop a job; the same command as before, or `--resume`, goes on later."""
+    """Stop a job; `--resume` or the same command resumes it later."""
     from ripu_ray.distributed.jobs import JobServer
 
-    typer.echo(f"job {job}: {'is being stopped' if JobServer(address).stop(job) else 'was not at work'}")
+    typer.echo(f"job {job}: {'is being stopped' if JobServer(address).stop(job) else 'was not running'}")
 
 
 def _submit(address: str, folder: Path, entrypoint: str, secrets: dict[str, str]) -> int:
@@ -93,7 +90,7 @@ def _submit(address: str, folder: Path, entrypoint: str, secrets: dict[str, str]
 
     server = JobServer(address)
     job_id, is_new = server.submit(folder.name, entrypoint, secrets)
-    typer.echo(f"job {job_id}: {'submitted' if is_new else 'is at work already'}")
+    typer.echo(f"job {job_id}: {'submitted' if is_new else 'is running already'}")
     return _follow(server, job_id)
 
 
@@ -104,7 +101,7 @@ def _follow(server: "JobServer", job_id: str) -> int:
     try:
         job = server.follow(job_id, _write)
     except KeyboardInterrupt:
-        typer.echo(f"ripu: the job goes on; come back: ripu attach {there}; stop it: ripu stop {there}", err=True)
+        typer.echo(f"ripu: the job continues; follow it: ripu attach {there}; stop it: ripu stop {there}", err=True)
         return 130
     code = exit_code(job)
     if code:

@@ -34,7 +34,7 @@ app.add_typer(data_app, name="data")
 
 
 def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose expected errors are one line and an exit code: 2 for bad input, 1 for other failures."""
+    """Print the expected errors of a command as one line and exit: code 2 for bad input, 1 for other failures."""
 
     @wraps(command)
     def guarded(*values: Any, **options: Any) -> None:
@@ -45,7 +45,7 @@ def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
         except KeyboardInterrupt:
             typer.echo("ripu: interrupted; `ripu sweep --resume FOLDER` resumes a run that had started", err=True)
-            # Ray's own handlers would print for seconds. All state is on disk.
+            # Ray's exit handlers would print for seconds. All state is on disk.
             sys.stdout.flush()
             os._exit(130)
 
@@ -83,7 +83,7 @@ def sweep(
         typer.Option(metavar="KEY=V1,V2", help="Any other setting as a dimension: data.shift=0,1. Repeatable."),
     ] = None,
 ) -> None:
-    """Run a grid: every list is a dimension of it."""
+    """Run a grid: every list is one of its dimensions."""
     flags = {
         "sweep.budgets": _listed(budgets),
         "sweep.modes": _listed(mode),
@@ -172,7 +172,7 @@ def report(
         Path | None, typer.Option(help="The file. Default: report.html in the first folder.", show_default=False)
     ] = None,
 ) -> None:
-    """Write one HTML page that says what a sweep found, or several together."""
+    """Write the results of one or several sweeps as one HTML page."""
     from ripu_cli import command
 
     typer.echo(f"report   {command.report(folders, output)}")
@@ -185,7 +185,7 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Say where two runs part: settings, purchases, mIoU."""
+    """Show the differences of two runs: settings, purchases, mIoU."""
     from ripu_cli.comparison import compare
 
     compare(first, second, as_json)
@@ -195,7 +195,7 @@ def compare(
 @_one_line_errors
 def dashboard(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run: runs/<name>.", show_default=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; ask no server.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; contact no server.")] = False,
 ) -> None:
     """Build a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard]."""
     from ripu_cli.dashboard import dashboard
@@ -209,7 +209,7 @@ for remote in (jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
 
 def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     """Start what `sweep` or `run` describes, or resume a run folder."""
-    # Imported here, so that --help and a mistyped flag answer at once.
+    # Imported here, so that --help and validation of flags are fast.
     from ripu_ray.config import load_config
     from ripu_ray.storage.remote import locate
 

@@ -58,7 +58,7 @@ class Shared:
 
 
 def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of `Shared` behind its own; it receives them as its argument `shared`."""
+    """Add the options of `Shared` to a command, which receives them as its argument `shared`."""
     own = [parameter for parameter in signature(command).parameters.values() if parameter.name != "shared"]
     names = [field.name for field in fields(Shared)]
 

@@ -1,12 +1,10 @@
-"""Tables on the console: what a sweep will cost, and how it ended."""
+"""Tables on the console: the cost of a sweep, and its outcome."""
 
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
+from ripu_cli.display import new_table, wide_console
 from ripu_ray.config import Config
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.runs.grid import expand, warmup_key
@@ -14,9 +12,9 @@ from ripu_ray.runs.run_folder import RunFolder
 
 
 def print_cost(config: Config, folder: Path) -> None:
-    """The grid, and its cost in trials, rounds and steps."""
+    """Print the grid, and its cost in trials, rounds and steps."""
     trials = expand(config)
-    table = _table("trial", "mode", "window", "acquisition", "budget", "seed", "rounds", "steps")
+    table = new_table("trial", "mode", "window", "acquisition", "budget", "seed", "rounds", "steps")
     for trial in trials:
         strategy = trial.config.strategy
         steps = trial.config.num_round_steps()
@@ -26,7 +24,7 @@ def print_cost(config: Config, folder: Path) -> None:
     rounds = sum(trial.config.strategy.rounds for trial in trials)
     warmup_steps = sum(shared.training.warmup_steps for shared in warmups.values())
     round_steps = sum(trial.config.num_round_steps() for trial in trials)
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(
         f"{len(trials)} trials, {rounds} rounds, {warmup_steps + round_steps} steps "
@@ -35,12 +33,12 @@ def print_cost(config: Config, folder: Path) -> None:
 
 
 def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[str, str]) -> None:
-    """mIoU of each trial by round, what was bought, where it all lies, and what failed."""
-    console = _console()
+    """Print the mIoU of each trial by round, its cost, failures, and the paths of the results."""
+    console = wide_console()
     if len(results):
         rounds = range(results["round"].max() + 1)
         columns = (*run.config.sweep.vary, "budget", "mode", "window", "acquisition", "seed")
-        table = _table(*columns, "start", *map(str, rounds), "spent", "clicks")
+        table = new_table(*columns, "start", *map(str, rounds), "spent", "clicks")
         for _, rows in results.groupby("trial", sort=False):
             last = rows.iloc[-1]
             by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
@@ -53,7 +51,7 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
         console.print(table)
         console.print("mIoU in per cent on the target's validation split, before the first round and after each")
     if trial_failures:
-        failures = _table("failed", "why")
+        failures = new_table("failed", "why")
         for name, reason in trial_failures.items():
             failures.add_row(_named(run, name), reason)
         console.print(failures)
@@ -69,22 +67,8 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
 
 
 def _named(run: RunFolder, name: str) -> str:
-    """The trial, or the trials that a warm-up was for."""
+    """The trial, or the trials that share a warm-up."""
     if name in run.trials:
         return name
     first, *others = (trial.trial_id for trial in run.trials.values() if warmup_key(trial.config) == name)
     return f"warm-up of {first}" + (f" and {len(others)} more" if others else "")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _console() -> Console:
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 200
-    return console

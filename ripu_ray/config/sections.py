@@ -5,13 +5,16 @@ This module imports nothing of ours but what fields may be; other modules import
 
 from collections import Counter
 from decimal import Decimal
-from typing import Annotated, Literal, Self, get_args
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -85,15 +88,37 @@ class ModelConfig(Section):
     where to fetch it."""
     init_from: FilePath | None = None
     """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
+    pretrained: Literal["auto", "imagenet", "none"] = "auto"
+    """ImageNet weights of an installed package, for a fresh `efficientnet_lite0`, 1 or 2. auto: where the package is
+    installed and there is no `init_from`; it becomes one of the others when the configuration is read, so that a run
+    folder says which."""
+    output_stride: Literal[8, 16] = 16
+    """Input pixels for each row of the deepest features of `efficientnet_lite0`, 1 or 2; 8 is finer and slower."""
 
     @model_validator(mode="after")
     def _weights_have_a_use(self) -> Self:
-        takers = [name for name in NETWORKS.names() if "backbone_weights" in NETWORKS[name].takes]
-        if self.backbone_weights and self.name not in takers:
-            raise ValueError(f"backbone_weights: `{self.name}` has no ResNet-101; choose name {' or '.join(takers)}")
-        if self.backbone_weights and self.init_from:
-            raise ValueError("backbone_weights and init_from: init_from replaces every weight; name one of them")
+        wanted = {
+            "backbone_weights": self.backbone_weights and "ResNet-101",
+            "pretrained": self.pretrained == "imagenet" and "packaged ImageNet weights",
+            "output_stride": self.output_stride != 16 and "output stride to choose",
+        }
+        for key, what in wanted.items():
+            takers = [name for name in NETWORKS.names() if key in NETWORKS[name].takes]
+            if what and self.name not in takers:
+                raise ValueError(f"{key}: `{self.name}` has no {what}; choose name {' or '.join(takers)}")
+            if what and self.init_from and key != "output_stride":
+                raise ValueError(f"{key} and init_from: init_from replaces every weight; name one of them")
+        if self.pretrained == "auto":
+            module = NETWORKS[self.name].module
+            found = module and not self.init_from and find_spec(module)
+            object.__setattr__(self, "pretrained", "imagenet" if found else "none")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_other_networks(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later settings that this network does not take: they would change the keys of older warm-ups."""
+        absent = {"pretrained", "output_stride"} - NETWORKS[self.name].takes
+        return {key: value for key, value in serialize(self).items() if key not in absent}
 
 
 class TrainingConfig(Section):

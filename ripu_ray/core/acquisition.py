@@ -1,10 +1,10 @@
-"""Acquisition functions: from what a network says about each pixel to how much a purchase there is worth.
+"""Acquisition functions: from the predictions of a network to a score of each pixel as the centre of a purchase.
 
 Each is `function(maps, query) -> score_HW`: (H, W) float32 without NaN, larger is better. The window of a pixel is its
-region in `query.regions`. A new function is registered with a decorator: `@acquisition("name")`.
+region in `query.regions`. The decorator `@acquisition("name")` registers a new function.
 
-This module loads neither torch nor numpy, so that the configuration can look up names. Shapes: H x W label pixels,
-C classes.
+This module imports neither torch nor numpy at load time, so that the configuration can validate names quickly.
+Shapes: H x W label pixels, C classes.
 """
 
 import math
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked about one image in one round.
+    """The context of the scores of one image in one round.
 
     Attributes:
-        regions: of the image; give means and impurities over windows.
-        mode: what a purchase is: "region", a whole window, or "pixel", its centre.
-        parity: windows of one class get the reference's impurity, slightly below 0, instead of 0.
+        regions: of the image; compute means and impurities over windows.
+        mode: the unit of a purchase: "region", a whole window, or "pixel", its centre.
+        parity: windows of one class have the reference's impurity, slightly below 0, instead of 0.
         rng: random generator of this image and round.
     """
 
@@ -51,7 +51,7 @@ class AcquisitionFunction(Protocol):
 
 
 acquisition = ACQUISITIONS.register
-"""Registers an acquisition function under a name that `strategy.acquisition` may have."""
+"""Registers an acquisition function under a name for `strategy.acquisition`."""
 
 
 @acquisition("ripu")
@@ -96,7 +96,7 @@ def confidence(maps: "PixelMaps", query: Query) -> "Tensor":
 
 @acquisition("random")
 def random(maps: "PixelMaps", query: Query) -> "Tensor":
-    """The baseline: uniform in [0, 1), drawn anew for each image and round."""
+    """The random baseline: uniform in [0, 1), independent for each image and round."""
     import torch
 
     drawn = query.rng.random(tuple(maps.predicted_HW.shape), dtype="float32")

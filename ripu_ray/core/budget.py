@@ -1,11 +1,11 @@
-"""What may be bought of an image in a round, and what was.
+"""Budgets and costs of purchases.
 
 Shapes: H x W label pixels, n centres.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import Self
 
@@ -22,14 +22,14 @@ _REFERENCE_INPUT_PIXELS = 1280 * 640
 
 @dataclass(frozen=True)
 class Spent:
-    """What purchases came to; instances add.
+    """The cost of purchases; instances can be added.
 
     Attributes:
-        pixels: bought pixels inside the image, void ones included: what the budget is charged.
-        void_pixels: of these, those that ground truth leaves unlabelled.
-        clipped_pixels: parts of bought windows outside the image; they cost nothing.
-        clicks: windows, each one answer of the annotator.
-        boundary_pixels: pairs of neighbouring pixels, both inside a window, whose classes differ; void has no class.
+        pixels: bought pixels inside the image, including void ones; they are charged to the budget.
+        void_pixels: unlabelled pixels among them.
+        clipped_pixels: pixels of bought windows outside the image; they are not charged.
+        clicks: number of windows; each is one answer of the annotator.
+        boundary_pixels: pairs of neighbouring pixels, both inside a window, of different classes; void has no class.
     """
 
     pixels: int = 0
@@ -39,34 +39,28 @@ class Spent:
     boundary_pixels: int = 0
 
     def __add__(self, other: Self) -> "Spent":
-        return Spent(
-            self.pixels + other.pixels,
-            self.void_pixels + other.void_pixels,
-            self.clipped_pixels + other.clipped_pixels,
-            self.clicks + other.clicks,
-            self.boundary_pixels + other.boundary_pixels,
-        )
+        return Spent(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 def annotation_seconds(cost: CostConfig, spent: Spent) -> float:
-    """How long annotators work on what was bought, by a model that knows clicks and outlines."""
+    """Annotation time in seconds, by a linear model of clicks and boundary pixels."""
     return cost.seconds_per_click * spent.clicks + cost.seconds_per_boundary_pixel * spent.boundary_pixels
 
 
 def allowed_pixels(
     budget: Budget, sizes: Iterable[tuple[int, int]], *, rounds: int, round_index: int, spent_pixels: int
 ) -> int:
-    """How many pixels of these images may be bought in this round.
+    """Number of pixels of these images that may be bought in this round.
 
-    They are entitled to (round_index + 1) / rounds of their budgets; what earlier rounds left over is still there, and
-    no sequence of purchases ever exceeds the budget.
+    Up to this round, (round_index + 1) / rounds of the budgets may be spent, so the rest of earlier rounds remains
+    available and no sequence of purchases exceeds the budget.
 
     Args:
         budget: of each image over all rounds.
         sizes: (H, W) of each image's labels.
-        rounds: over which the budget is spread, >= 1.
-        round_index: this round, from 0.
-        spent_pixels: bought so far in all of them, inside the images.
+        rounds: number of rounds, >= 1.
+        round_index: 0-based.
+        spent_pixels: bought so far in these images, inside the image borders.
 
     Returns:
         Pixels, >= 0.
@@ -78,14 +72,14 @@ def allowed_pixels(
 
 
 def reference_num_regions(budget: Budget, size: tuple[int, int], mode: Mode, radius: int, rounds: int) -> int:
-    """How many windows of one image the reference buys in each round: it rounds up, and rescales pixels.
+    """Number of windows of one image that the reference buys in each round: it rounds up, and rescales pixels.
 
     Args:
         budget: of the image over all rounds.
         size: (H, W) of the image's labels.
-        mode: what a purchase is: a window of `radius`, or a pixel.
+        mode: the unit of a purchase: a window of `radius`, or a pixel.
         radius: of the window, in label pixels.
-        rounds: over which the budget is spread, >= 1.
+        rounds: number of rounds, >= 1.
 
     Returns:
         A number of windows, >= 0.
@@ -104,31 +98,31 @@ def reference_num_regions(budget: Budget, size: tuple[int, int], mode: Mode, rad
 
 @dataclass(frozen=True)
 class Allowance:
-    """What may be bought: a number of pixels, or, under the reference's rule, a number of regions of any size."""
+    """A limit of purchases: a number of pixels or, by the reference's rule, a number of regions of any size."""
 
     pixels: int | None
     regions: int | None = None
 
     def num_regions(self, area: int) -> int:
-        """How many regions of at most `area` pixels may be bought."""
+        """Number of regions of at most `area` pixels that may be bought."""
         return self.regions if self.regions is not None else (self.pixels or 0) // max(area, 1)
 
     def is_exceeded(self, pixels: int, regions: int) -> bool:
-        """Whether so much is more than may be bought."""
+        """Whether these purchases exceed the limit."""
         return pixels > self.pixels if self.pixels is not None else regions > (self.regions or 0)
 
 
 def allowance(
     strategy: StrategyConfig, sizes: Sequence[tuple[int, int]], round_index: int, spent_pixels: int = 0
 ) -> Allowance:
-    """The rule of the budget, for scoring, for the checks before the start and for the check of the ledger.
+    """The rule of the budget, used by scoring, by preflight and by the validation of the ledger.
 
     Args:
         strategy: budget, rounds, mode and window. With `parity` the allowance is for one image and one round;
             otherwise it is for all of `sizes`, and for all rounds up to this one.
-        sizes: (H, W) of the labels: of one image, or of the whole pool where the pool shares its budget.
+        sizes: (H, W) of the labels of one image, or of all images of a pool that shares its budget.
         round_index: 0-based.
-        spent_pixels: bought so far in them.
+        spent_pixels: bought so far in these images.
     """
     if not strategy.parity:
         pixels = allowed_pixels(
@@ -147,7 +141,7 @@ def annotate(label_HW: NDArray[np.uint8], centres: NDArray[np.int32], radius: in
     Args:
         label_HW: (H, W) uint8 ground truth.
         centres: (n, 2) rows and columns.
-        radius: of the purchase: 0 is a pixel.
+        radius: of the purchase; 0 is a pixel.
 
     Returns:
         (H, W) uint8.
@@ -158,15 +152,15 @@ def annotate(label_HW: NDArray[np.uint8], centres: NDArray[np.int32], radius: in
 def region_pixels(
     label_HW: NDArray[np.uint8], centres: NDArray[np.integer], radius: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """What each window comes to, so that a ledger can say it of every purchase.
+    """Count the pixels of each window.
 
     Args:
         label_HW: (H, W) uint8 ground truth, IGNORE_LABEL where void.
         centres: (n, 2) rows and columns.
-        radius: of the purchase: 0 is a pixel.
+        radius: of the purchase; 0 is a pixel.
 
     Returns:
-        (n,) uint32 pixels inside the image, and (n,) uint32 void ones among them.
+        (n,) uint32 pixels inside the image, and (n,) uint32 void pixels among them.
     """
     top, bottom, left, right = window_edges(label_HW.shape, centres, radius)
     void = _sums(label_HW == IGNORE_LABEL, top, bottom, left, right)
@@ -174,16 +168,16 @@ def region_pixels(
 
 
 def region_boundary(label_HW: NDArray[np.uint8], centres: NDArray[np.integer], radius: int) -> NDArray[np.uint32]:
-    """Length of the outlines that an annotator has to draw inside each window.
+    """Length of the class boundaries inside each window, which an annotator has to draw.
 
     Args:
         label_HW: (H, W) uint8 ground truth, IGNORE_LABEL where void.
         centres: (n, 2) rows and columns.
-        radius: of the purchase: 0 is a pixel, which has no outline.
+        radius: of the purchase; 0 is a pixel, which has no boundary.
 
     Returns:
-        (n,) uint32 pairs of pixels, one above or beside the other and both inside the window, whose classes differ. A
-        pair with a void pixel does not count, and neither does the window's own border.
+        (n,) uint32 number of 4-neighbour pairs of pixels of different classes, both inside the window. Pairs with a
+        void pixel and the window's own border do not count.
     """
     top, bottom, left, right = window_edges(label_HW.shape, centres, radius)
     above, beside = unlike_neighbours(label_HW)
@@ -191,10 +185,10 @@ def region_boundary(label_HW: NDArray[np.uint8], centres: NDArray[np.integer], r
 
 
 def unlike_neighbours(label_HW: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where outlines run: neighbouring pixels of different classes; void has none.
+    """Find neighbouring pixels of different classes; void has no class.
 
     Returns:
-        (H - 1, W) each pixel against the one below, and (H, W - 1) against the one to the right.
+        (H - 1, W) bool, each pixel compared with the one below, and (H, W - 1) bool, with the one to the right.
     """
     is_void = label_HW == IGNORE_LABEL
     above = (label_HW[:-1] != label_HW[1:]) & ~(is_void[:-1] | is_void[1:])
@@ -209,7 +203,7 @@ def _sums(
     left: NDArray[np.int64],
     right: NDArray[np.int64],
 ) -> NDArray[np.uint32]:
-    """How many pixels are marked in each box."""
+    """Number of marked pixels in each box."""
     height, width = marked_HW.shape
     sums = np.zeros((height + 1, width + 1), np.uint32)
     sums[1:, 1:] = marked_HW.cumsum(0, dtype=np.uint32).cumsum(1, dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""The squares around centres: what a purchase labels, and what it excludes. numpy alone.
+"""The squares around centres: labelled and excluded pixels of a purchase, with numpy only.
 
 Shapes: H x W label pixels, n centres.
 """
@@ -10,22 +10,22 @@ from ripu_ray.config import Mode
 
 
 def suppression_radius(mode: Mode, radius: int) -> int:
-    """Around a bought centre, within this many pixels, no other may be chosen: bought windows never overlap."""
+    """Radius around a bought centre in which no other centre may be chosen, so that bought windows do not overlap."""
     return 2 * radius if mode == "region" else radius
 
 
 def purchase_radius(mode: Mode, radius: int) -> int:
-    """Around a bought centre, within this many pixels, the label is bought: 0 is the pixel alone."""
+    """Radius around a bought centre in which the label is bought; 0 is the pixel alone."""
     return radius if mode == "region" else 0
 
 
 def purchase_area(mode: Mode, radius: int) -> int:
-    """Pixels of a purchase that lies inside the image."""
+    """Number of pixels of a purchase that the image border does not cut."""
     return (2 * purchase_radius(mode, radius) + 1) ** 2
 
 
 def tiling(size: tuple[int, int], radius: int) -> NDArray[np.int32]:
-    """Centres of squares side by side that cover an image, cut alike at opposite borders.
+    """Centres of adjacent squares that cover an image; opposite borders cut them equally.
 
     Args:
         size: (H, W).
@@ -35,7 +35,7 @@ def tiling(size: tuple[int, int], radius: int) -> NDArray[np.int32]:
         (n, 2) rows and columns inside the image; the squares do not overlap.
     """
     side = 2 * radius + 1
-    # What the squares have too much, at most 2 * radius, is shared by both ends: so the outermost centres lie inside.
+    # The excess of the squares, at most 2 * radius, is split between both borders: the outermost centres are inside.
     rows, cols = (np.arange(radius - (-length % side) // 2, length, side) for length in size)
     return np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.int32)
 
@@ -43,10 +43,10 @@ def tiling(size: tuple[int, int], radius: int) -> NDArray[np.int32]:
 def window_edges(
     size: tuple[int, ...], centres: NDArray[np.integer], radius: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Where each square lies inside an image of `size` (H, W).
+    """The edges of each square, cut at the border of an image of `size` (H, W).
 
     Returns:
-        (n,) each: the first row, the row behind the last, the first column, the column behind the last.
+        (n,) each: top, bottom (exclusive), left, right (exclusive).
     """
     row, col = centres.astype(np.int64).T
     top, bottom = np.maximum(row - radius, 0), np.minimum(row + radius + 1, size[0])

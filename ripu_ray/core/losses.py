@@ -1,7 +1,6 @@
-"""The losses, as sums and counts kept apart: workers that share a batch form its exact mean from them.
+"""The losses, as separate sums and counts, from which workers that share a batch compute its exact mean.
 
-Shapes: B batch, C classes, H x W pixels, n rows of a strip, D pixels near a boundary, K the 9 of a
-3x3 window.
+Shapes: B batch, C classes, H x W pixels, n rows of a strip, D pixels near a boundary, K the 9 pixels of a 3x3 window.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -16,8 +15,8 @@ from ripu_ray.core.prediction import EPSILON
 from ripu_ray.core.windows import sliding
 
 _STRIP_ROWS = 64
-"""Rows at a time on the CPU: (C, n, W) buffers near the cache. Fewer would gain a tenth on idle cores, and lose fifty
-times that on busy ones, where every small operation on several threads waits for the slowest of them."""
+"""Rows per strip on the CPU: the (C, n, W) buffers about fit into the cache. Fewer rows are 10 % faster on idle cores
+and several times slower on busy ones, where each small operation on several threads waits for the slowest thread."""
 
 
 class LossTerm(NamedTuple):
@@ -29,10 +28,10 @@ class LossTerm(NamedTuple):
     """
 
     total: Tensor
-    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody calls here
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which is not used
 
     def mean(self) -> Tensor:
-        """total / count; 0, with gradient 0, when there is no term."""
+        """total / count; 0, with gradient 0, if the count is 0."""
         return self.total / self.count.clamp(min=1)
 
 
@@ -40,7 +39,7 @@ def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> LossTerm:
     """Cross-entropy of the labelled pixels.
 
     Args:
-        logits_BCHW: (B, C, H, W) float32 or float64: half precision cannot tell 1 from 1 + 1e-6.
+        logits_BCHW: (B, C, H, W) float32 or float64; half precision cannot represent 1 + 1e-6.
         labels_BHW: (B, H, W) uint8 or int64 class ids, or IGNORE_LABEL.
 
     Returns:
@@ -54,17 +53,17 @@ def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> LossTerm:
 
 
 def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl"] = "l1") -> LossTerm:
-    """How far the prediction at label boundaries is from the mean of its 3x3 neighbourhood.
+    """Distance of the prediction at label boundaries from the mean of its 3x3 neighbourhood.
 
     Args:
-        logits_BCHW: (B, C, H, W) float32 or float64: half precision cannot tell 1 from 1 + 1e-6.
+        logits_BCHW: (B, C, H, W) float32 or float64; half precision cannot represent 1 + 1e-6.
         labels_BHW: (B, H, W) uint8 or int64 class ids, or IGNORE_LABEL.
         kind: "l1": sum_c |p_c - mean_c|; "kl": sum_c p_c log(p_c / (mean_c + 1e-6) + 1e-6).
 
     Returns:
         Sum of the distances, and number of boundary pixels.
 
-    Source: the consistency regularisation of RIPU; its boundary and borders as the reference has them.
+    Source: the consistency regularisation of RIPU, with boundary and padding of the reference implementation.
     """
     boundary_BHW = boundary(labels_BHW)
     pixels_D, neighbours_DK = _with_neighbours(boundary_BHW)
@@ -79,7 +78,7 @@ def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl
 
 
 def boundary(labels_BHW: Tensor) -> Tensor:
-    """Where classes meet: the 8-neighbour Laplacian of the label map, zero padded, is not 0, and the label not void.
+    """Class boundaries: pixels that are not void and whose 8-neighbour Laplacian of the zero-padded label map is not 0.
 
     Args:
         labels_BHW: (B, H, W) uint8 or int64.
@@ -93,14 +92,14 @@ def boundary(labels_BHW: Tensor) -> Tensor:
 
 
 def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
-    """Push down the classes that a pixel surely is not: -log(1 - p + 1e-6) where p is below the threshold.
+    """Loss of improbable classes: -log(1 - p + 1e-6) where p is below the threshold.
 
     Args:
-        logits_BCHW: (B, C, H, W) float32 or float64: half precision cannot tell 1 from 1 + 1e-6.
-        threshold: in (0, 1); which (pixel, class) pairs count carries no gradient.
+        logits_BCHW: (B, C, H, W) float32 or float64; half precision cannot represent 1 + 1e-6.
+        threshold: in (0, 1); the choice of (pixel, class) pairs has no gradient.
 
     Returns:
-        Sum in nats, and number of such pairs.
+        Sum in nats, and number of chosen pairs.
 
     Source: the negative learning of RIPU.
     """
@@ -109,11 +108,11 @@ def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
 
 
 def _with_neighbours(boundary_BHW: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels that the boundary's 3x3 windows touch, and where among them each one's own window lies.
+    """The pixels of the boundary's 3x3 windows, and the positions in that list of each pixel's own window.
 
     Returns:
-        (D,) int64 flat pixels, and (D, 9) int64 places in that list, D for a pixel that is not in it. Windows repeat
-        the border (replicate padding).
+        (D,) int64 flat pixels, and (D, 9) int64 positions in that list, D for a pixel that is not in it. Windows use
+        replicate padding.
     """
     height, width = boundary_BHW.shape[1:]
     padded = F.pad(boundary_BHW.view(torch.uint8), (1, 1, 1, 1))
@@ -130,7 +129,7 @@ def _with_neighbours(boundary_BHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _PixelRows(torch.autograd.Function):
-    """(B, C, H, W) and distinct flat pixels (D,) -> (D, C): indexing, but for a gradient that needs no accumulation."""
+    """(B, C, H, W) and distinct flat pixels (D,) -> (D, C): indexing whose gradient needs no accumulation."""
 
     @staticmethod
     def forward(ctx: Any, logits_BCHW: Tensor, pixels_D: Tensor) -> Tensor:
@@ -155,10 +154,10 @@ def _split(pixels_D: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
 
 
 class _NeighbourMean(torch.autograd.Function):
-    """Rows (D, C) -> the mean of each row's nine neighbours, absent ones counting 0.
+    """Rows (D, C) -> the mean of each row's nine neighbours; absent ones count as 0.
 
-    With the border repeated, "is in the window of" is symmetric, repetitions included; so the gradient of this
-    function is the function itself.
+    With replicate padding, membership in a window is symmetric, including repetitions. So the function is its own
+    gradient.
     """
 
     @staticmethod
@@ -177,7 +176,7 @@ def _neighbour_mean(rows_DC: Tensor, neighbours_DK: Tensor) -> Tensor:
 
 
 class _NegativeLearning(torch.autograd.Function):
-    """Sum and gradient in one pass over strips that stay in the cache; nothing but the gradient is kept."""
+    """Sum and gradient in one pass over strips that fit into the cache; only the gradient is saved."""
 
     @staticmethod
     def forward(ctx: Any, logits_BCHW: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
@@ -186,7 +185,7 @@ class _NegativeLearning(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float64, device=logits_BCHW.device)
         num_likely = torch.zeros((), dtype=torch.int64, device=logits_BCHW.device)
         gradient_BCHW = torch.empty_like(logits_BCHW) if ctx.needs_input_grad[0] else None
-        # The largest number below the threshold: above it means not below the threshold.
+        # The largest number below the threshold, since torch.threshold keeps values that are greater.
         below = torch.nextafter(
             torch.tensor(threshold, dtype=logits_BCHW.dtype), torch.zeros((), dtype=logits_BCHW.dtype)
         ).item()
@@ -206,7 +205,7 @@ class _NegativeLearning(torch.autograd.Function):
                     p_CnW.mul_(slope_CnW.sum(dim=0))
                     torch.sub(slope_CnW, p_CnW, out=gradient_BCHW[image, :, rows])
                 total -= rest_CnW.log_().sum()
-        # A likely class entered the sum with 1 - 0 + epsilon.
+        # Each likely class contributed -log(1 + epsilon) to the sum.
         one = logits_BCHW.new_ones(())
         total += num_likely * torch.log(one + EPSILON)
         if gradient_BCHW is not None:

@@ -1,4 +1,4 @@
-"""Confusion counts, which add across images and workers, and what is read from them.
+"""Confusion counts, which can be added over images and workers, and metrics from them.
 
 Shapes: H x W label pixels, C classes.
 """
@@ -15,18 +15,18 @@ IGNORE_LABEL = 255
 def confusion_counts(
     predicted_HW: NDArray[np.integer], label_HW: NDArray[np.integer], num_classes: int
 ) -> NDArray[np.int64]:
-    """How many pixels of each true class were given each class.
+    """Count the pixels of each pair of true and predicted class.
 
     Args:
         predicted_HW: integer class ids below `num_classes`.
-        label_HW: same shape, true class ids, or IGNORE_LABEL: not counted.
+        label_HW: same shape, true class ids, or IGNORE_LABEL, which is not counted.
         num_classes: C.
 
     Returns:
-        (C, C) int64, rows are true classes, columns predicted ones; sums of such counts are such counts.
+        (C, C) int64; rows are true classes, columns predicted classes.
 
     Raises:
-        ValueError: shapes that differ, or an id outside the classes.
+        ValueError: the shapes differ, or an id is outside the classes.
     """
     if predicted_HW.shape != label_HW.shape:
         raise ValueError(f"predicted {predicted_HW.shape} and label {label_HW.shape} differ in shape")
@@ -43,10 +43,10 @@ def iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Intersection over union of each class.
 
     Args:
-        confusion: (C, C) counts of `confusion_counts`, or a sum of such.
+        confusion: (C, C) counts of `confusion_counts`, or a sum of them.
 
     Returns:
-        (C,) float64 in [0, 1]; NaN for a class that is neither there nor predicted.
+        (C,) float64 in [0, 1]; NaN for a class that is neither labelled nor predicted.
     """
     hits = np.diag(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
@@ -56,34 +56,34 @@ def iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def miou(confusion: NDArray[np.int64]) -> float:
-    """Mean of `iou` over the classes that have one, in [0, 1]; NaN when none has (nothing was counted)."""
+    """Mean of `iou` over the classes whose IoU is not NaN, in [0, 1]; NaN if no pixel was counted."""
     per_class = iou(confusion)
     known = per_class[~np.isnan(per_class)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of the counted pixels whose class is right, in [0, 1]; NaN when nothing was counted."""
+    """Share of the counted pixels with the true class, in [0, 1]; NaN if no pixel was counted."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else float("nan")
 
 
 def aubc(spent_shares: Sequence[float], mious: Sequence[float]) -> float:
-    """Area under the mIoU-budget curve: what mIoU was on average on the way to the last purchase.
+    """Area under the mIoU-budget curve, divided by its range: the mean mIoU up to the last purchase.
 
     Args:
-        spent_shares: of the pool's pixels, rising; the first is usually 0.
-        mious: at each of them.
+        spent_shares: of the pool's pixels, non-decreasing; the first is usually 0.
+        mious: at each share.
 
     Returns:
-        The trapezoids' area over the range of shares, in the unit of `mious`; NaN for a curve without a range.
+        The area by the trapezoidal rule over the range of shares, in the unit of `mious`; NaN if the range is 0.
 
     Raises:
-        ValueError: lengths that differ, or shares that fall.
+        ValueError: the lengths differ, or the shares decrease.
     """
     shares_N, mious_N = np.asarray(spent_shares, np.float64), np.asarray(mious, np.float64)
     if shares_N.shape != mious_N.shape or (np.diff(shares_N) < 0).any():
-        raise ValueError("aubc: expected as many mIoUs as spent shares, and shares that never fall")
+        raise ValueError("aubc: expected as many mIoUs as spent shares, and shares that do not decrease")
     if not shares_N.size or shares_N[0] == shares_N[-1]:
         return float("nan")
     area = (np.diff(shares_N) * (mious_N[1:] + mious_N[:-1]) / 2).sum()

@@ -1,7 +1,6 @@
-"""What may stand between an acquisition function and the purchase: a stochastic ranking, and turns for the classes.
+"""Modifiers of the greedy selection, to spread purchases: a stochastic ranking, and a balance of predicted classes.
 
-Greedy choice trusts the scores; where the first model is poor, these spread the purchase. Shapes: H x W label pixels,
-C classes, n chosen centres, M candidates.
+Shapes: H x W label pixels, C classes, n chosen centres, M candidates.
 """
 
 import heapq
@@ -15,15 +14,15 @@ from ripu_ray.core.selection import Board, candidates, checked
 
 
 def stochastic(score_HW: Tensor, power: float, rng: np.random.Generator) -> Tensor:
-    """Scores whose greedy choice is a draw without replacement, with chances that grow as score ** power.
+    """Perturb scores so that the greedy selection draws without replacement, with probability ~ score ** power.
 
     Args:
-        score_HW: (H, W) float32; a score of 0 or less counts as the smallest normal float, so that it comes last.
-        power: > 0; towards 0 the choice is uniform, for large powers it is the greedy one.
+        score_HW: (H, W) float32; a score of 0 or less counts as the smallest normal float, so that it ranks last.
+        power: > 0; near 0 the selection is uniform, for large powers it is greedy.
         rng: the generator of this image and round.
 
     Returns:
-        (H, W) float32: power * log(score) + Gumbel noise. Comparable between images.
+        (H, W) float32: power * log(score) + Gumbel noise, comparable between images.
 
     Source: Gumbel-top-k; tests/core/test_modifiers.py compares frequencies with the definition.
     """
@@ -41,19 +40,19 @@ def select_balanced(
     predicted_HW: Tensor,
     served_C: NDArray[np.integer],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """`select`, but the classes predicted at the free pixels take turns: one choice each a turn, best scores first.
+    """Select as `select` does, but in turns: one centre of each predicted class per turn, best scores first.
 
     Args:
         score_HW, excluded_HW, count, suppression_radius: as for `select`.
-        predicted_HW: (H, W) uint8, the class that a choice of this pixel counts for.
-        served_C: (C,) how many turns each class has had.
+        predicted_HW: (H, W) uint8, the predicted class of each pixel.
+        served_C: (C,) number of previous turns of each class.
 
     Returns:
-        Centres (n, 2) int32 in the order of choice, and a rank (n,) float32 that does not rise: minus the turn, and in
-        (0, 1) above it the score squashed. A class with no free pixel left drops out.
+        Centres (n, 2) int32 in the order of choice, and non-increasing ranks (n,) float32: minus the turn, plus the
+        score mapped into (0, 1). A class without free pixels gets no more turns.
 
     Raises:
-        As `select`.
+        ValueError, NonFiniteError: as `select`.
 
     Source: ours; tests/core/test_modifiers.py compares with one full-map maximum per choice.
     """
@@ -64,7 +63,7 @@ def select_balanced(
     position_M = board.positions(rows_M[free_M], cols_M[free_M])
     class_M = predicted_HW.cpu().numpy()[rows_M[free_M], cols_M[free_M]]
     queues = {int(label): iter(np.flatnonzero(class_M == label).tolist()) for label in np.unique(class_M)}
-    # (turn, index among all candidates, class): candidates are in order of score, so the smallest is served next.
+    # (turn, index among all candidates, class): candidates are in order of score, so the smallest tuple is next.
     waiting = [(int(served_C[label]), next(queue), label) for label, queue in queues.items()]
     heapq.heapify(waiting)
     chosen: list[int] = []
@@ -73,7 +72,7 @@ def select_balanced(
         turn, index, label = heapq.heappop(waiting)
         position = int(position_M[index])
         if not board.bitmap[position]:
-            board.bar(position)
+            board.block(position)
             chosen.append(position)
             turns.append(turn)
             turn += 1

@@ -1,4 +1,4 @@
-"""The simulated annotator and the mistakes that it makes. numpy alone.
+"""The simulated annotator and its errors, with numpy only.
 
 Shapes: H x W label pixels, n centres, C classes.
 """
@@ -16,11 +16,11 @@ def flip_chances(flips: float | tuple[tuple[float, ...], ...], num_classes: int)
     """The confusion matrix of an annotator.
 
     Args:
-        flips: the matrix, or the chance that a class is taken for another one, each equally likely.
+        flips: the matrix, or the probability that a class is labelled as another one, each equally likely.
         num_classes: C.
 
     Returns:
-        (C, C) float64: rows are true classes, columns what the annotator says; rows sum to 1.
+        (C, C) float64: rows are true classes, columns are the annotator's classes; rows sum to 1.
 
     Raises:
         ValueError: a matrix of another size.
@@ -44,38 +44,38 @@ def noisy_annotation(
     chances_CC: NDArray[np.float64],
     region_rng: Callable[[int, int], np.random.Generator],
 ) -> NDArray[np.uint8]:
-    """The annotation of somebody who errs: in each region of its own, and the same however often it is asked.
+    """The annotation with errors, independent for each region and reproducible.
 
-    A region is missed, or its outlines lie beside the true ones, and a class in it may be taken for another one. Void
-    pixels stay void, and no others become so but those of missed regions.
+    A region is missed, or its boundaries are shifted and each class in it may be labelled as another one. Void pixels
+    remain void, and only pixels of missed regions become void.
 
     Args:
         label_HW: (H, W) uint8 ground truth.
         centres: (n, 2) rows and columns; the regions do not overlap.
-        members: row and column of a centre -> index arrays of the pixels of its region, of `Regions`.
-        noise: how often, and by how much.
-        chances_CC: of `flip_chances`.
-        region_rng: row and column of a centre -> a generator that belongs to this region.
+        members: row and column of a centre -> index arrays of the pixels of its region, as `Regions.members`.
+        noise: rates and sizes of the errors.
+        chances_CC: from `flip_chances`.
+        region_rng: row and column of a centre -> the generator of this region.
 
     Returns:
-        (H, W) uint8, IGNORE_LABEL where nothing was bought or said. Without noise, that of `budget.annotate`.
+        (H, W) uint8, IGNORE_LABEL where nothing was bought or annotated. Without noise, equal to `budget.annotate`.
     """
     height, width = label_HW.shape
     answer_HW = np.full_like(label_HW, IGNORE_LABEL)
     cumulative_CC = chances_CC.cumsum(axis=1)
     num_classes, jitter = len(chances_CC), noise.jitter_pixels
-    said_as = np.arange(256, dtype=np.uint8)
+    answer_of = np.arange(256, dtype=np.uint8)
     for row, col in centres.tolist():
         rng = region_rng(row, col)
         if rng.random() < noise.missed_rate:
             continue
         down, right = rng.integers(-jitter, jitter + 1, size=2)
         answers_C = (cumulative_CC <= rng.random(num_classes)[:, None]).sum(axis=1)
-        # Rounding may leave the last sum just below 1.
-        said_as[:num_classes] = answers_C.clip(max=num_classes - 1)
+        # By rounding, the last sum may be slightly below 1.
+        answer_of[:num_classes] = answers_C.clip(max=num_classes - 1)
         rows, cols = members(row, col)
         truth = label_HW[rows, cols]
         drawn = label_HW[(rows + down).clip(0, height - 1), (cols + right).clip(0, width - 1)]
         is_void = (truth == IGNORE_LABEL) | (drawn == IGNORE_LABEL)
-        answer_HW[rows, cols] = said_as[np.where(is_void, truth, drawn)]
+        answer_HW[rows, cols] = answer_of[np.where(is_void, truth, drawn)]
     return answer_HW

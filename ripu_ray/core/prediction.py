@@ -1,6 +1,6 @@
-"""Network logits -> what every acquisition function starts from: the predicted class and the entropy of each pixel.
+"""From network logits to the predicted class and the entropy of each pixel, the input of acquisition functions.
 
-Meant for one torch thread per image: with more, on busy cores, the many small operations wait for each other.
+Designed for one torch thread per image: with more threads, the many small operations wait for each other on busy cores.
 Shapes: C classes, h x w network resolution, H x W label resolution, n rows of a strip.
 """
 
@@ -16,21 +16,21 @@ from torch import Tensor
 from ripu_ray.errors import NonFiniteError
 
 EPSILON = 1e-6
-"""Inside every logarithm of the method, as in the reference implementation."""
+"""Added inside every logarithm of the method, as in the reference implementation."""
 
 _STRIP_ROWS = 8
-"""Label rows at a time on the CPU: the three (C, n, W) buffers then stay in the cache."""
+"""Label rows per strip on the CPU: the three (C, n, W) buffers fit into the cache."""
 
 
 @dataclass(frozen=True)
 class PixelMaps:
-    """What a network says about each pixel of one image.
+    """Predicted classes and uncertainties of the pixels of one image.
 
     Attributes:
-        predicted_HW: (H, W) uint8, the most probable class, the smaller id among equals.
+        predicted_HW: (H, W) uint8, the most probable class; the smallest id among equals.
         entropy_HW: (H, W) float32, -sum_c p_c log(p_c + 1e-6) in nats, about 0 to log C.
         num_classes: C.
-        logits_Chw: (C, h, w) float32, from which whatever else is asked for is computed when it is.
+        logits_Chw: (C, h, w) float32, for maps that are computed on demand.
     """
 
     predicted_HW: Tensor
@@ -41,7 +41,7 @@ class PixelMaps:
     @cached_property
     @torch.no_grad()
     def best_two(self) -> Tensor:
-        """(2, H, W) float32 probabilities of the best and of the second best class."""
+        """(2, H, W) float32 probabilities of the best and the second best class."""
         size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
         best_2HW = torch.empty(2, *size, device=self.logits_Chw.device)
         for rows, strip_CnW in _upsampled(self.logits_Chw, size):
@@ -54,18 +54,18 @@ def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
     """Predicted class and entropy at label resolution, from logits at network resolution.
 
     Args:
-        logits_CHW: (C, h, w) floating point, C from 2 to 255; computed in float32 whatever the dtype.
-        size: (H, W), label resolution; the logits are brought there bilinearly with aligned corners.
+        logits_CHW: (C, h, w) floating point, C from 2 to 255; converted to float32.
+        size: (H, W), label resolution; the logits are interpolated bilinearly with aligned corners.
 
     Returns:
-        The maps on the logits' device. On the CPU no array of C x H x W is ever held.
+        The maps on the logits' device. On the CPU, no array of C x H x W is allocated.
 
     Raises:
         ValueError: not 3-D, not floating point, or C out of range.
         NonFiniteError: a NaN or an infinity among the logits.
 
-    Source: P and H of RIPU. What interpolate, softmax, argmax and sum over the whole image give on a
-    CPU, to the bit where rows are whole vector registers: tests/core/test_prediction.py.
+    Source: P and H of RIPU. On a CPU equal to interpolate, softmax, argmax and sum over the whole image, bit for bit if
+    rows are whole vector registers: tests/core/test_prediction.py.
     """
     if logits_CHW.dim() != 3 or not logits_CHW.is_floating_point() or not 2 <= logits_CHW.shape[0] <= 255:
         raise ValueError(f"logits: expected floats (C, h, w) with 2 to 255 classes, found {tuple(logits_CHW.shape)}")
@@ -75,7 +75,7 @@ def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
     num_classes = logits_CHW.shape[0]
     predicted_HW = torch.empty(size, dtype=torch.uint8, device=logits_CHW.device)
     entropy_HW = torch.empty(size, dtype=torch.float32, device=logits_CHW.device)
-    # Among equals the largest weight wins: the smallest id.
+    # Among equal probabilities, the largest weight is that of the smallest id.
     weight_C11 = torch.arange(num_classes, 0, -1.0, device=logits_CHW.device)[:, None, None]
     buffer_CnW: Tensor | None = None
     for rows, strip_CnW in _upsampled(logits_CHW, size):
@@ -83,20 +83,20 @@ def pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> PixelMaps:
         p_CnW = torch.softmax(strip_CnW, dim=0, out=buffer_CnW)
         torch.add(p_CnW, EPSILON, out=strip_CnW)
         torch.sum(strip_CnW.log_().mul_(p_CnW), dim=0, out=entropy_HW[rows])
-        # torch.argmax over the first axis costs more than everything else together
+        # torch.argmax over the first axis takes longer than all other operations together.
         best_nW = p_CnW.eq_(p_CnW.amax(dim=0)).mul_(weight_C11).amax(dim=0)
         predicted_HW[rows] = num_classes - best_nW
     return PixelMaps(predicted_HW, entropy_HW.neg_(), num_classes, logits_CHW)
 
 
 def _upsampled(logits_CHW: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-    """Strips (rows, (C, n, W)) of the upsampled logits; a strip may be overwritten and lives until the next."""
+    """Strips (rows, (C, n, W)) of the upsampled logits; a strip may be overwritten and is valid until the next."""
     height, width = size
     if not logits_CHW.is_cpu:
         yield slice(0, height), F.interpolate(logits_CHW[None], size=size, mode="bilinear", align_corners=True)[0]
         return
-    # Rows first along the width, by the library; then the height, by hand, as the library's own kernel does it:
-    # float32 positions, and upper * w0 fused onto lower * w1. The bits are those of one call for the whole image.
+    # torch interpolates along the width; the height follows here, in the order of torch's own kernel: float32
+    # positions, and upper * w0 fused onto lower * w1. The result equals one call for the whole image, bit for bit.
     num_rows = logits_CHW.shape[1]
     scale = np.float32(num_rows - 1) / np.float32(max(height - 1, 1))
     position_H = np.arange(height, dtype=np.float32) * scale

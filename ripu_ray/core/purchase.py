@@ -1,4 +1,4 @@
-"""One image in one round: from logits to scores, and from scores, regions and budget to the centres that are bought.
+"""The purchase in one image in one round: from logits to scores, and from scores, regions and budget to centres.
 
 Shapes: H x W label pixels, n centres, C classes.
 """
@@ -24,7 +24,7 @@ def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, que
         logits_CHW: (C, h, w) floating point, at any resolution.
         size: (H, W) of the labels.
         acquisition: name of a registered acquisition function.
-        query: what is asked.
+        query: context of the scores.
 
     Returns:
         (H, W) float32 score, larger is better, and the maps that it was computed from.
@@ -47,18 +47,18 @@ def buy(
     before_N2: NDArray[np.int32],
     prefix_pixels: int | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Take the best regions that fit into what is left of the budget, and again, until none fits.
+    """Select the best regions that fit the remaining budget, and repeat until none fits.
 
     Args:
         score_HW: (H, W) float32, larger is better.
         predicted_HW: (H, W) uint8, predicted classes; used by `strategy.balanced`.
         num_classes: C.
         regions: of the image.
-        strategy: budget, rounds, balance, and parity, which takes one look only.
+        strategy: budget, rounds, balance, and parity, with which the selection is not repeated.
         round_index: 0-based.
         before_N2: (N, 2) centres bought in earlier rounds.
-        prefix_pixels: None: the image has its own budget. Else: take the best regions in order until they come to so
-            many pixels, or nothing is left.
+        prefix_pixels: None: the image has its own budget. Else: select the best regions in order until they have this
+            number of pixels or none is left.
 
     Returns:
         Centres (n, 2) int32, best first, and scores (n,) float32.

@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, never on who draws them."""
+"""Random numbers that depend on seed and purpose, not on the process that draws them."""
 
 import hashlib
 
@@ -6,15 +6,15 @@ import numpy as np
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A generator of its own for each purpose.
+    """Create an independent generator for each purpose.
 
     Args:
         seed: of the run.
-        purpose: what the numbers are for, such as ("random", round, image id); the order matters, and 1 is not "1".
+        purpose: identifies the use, such as ("random", round, image id); the order matters, and 1 differs from "1".
 
     Returns:
         PCG64 seeded with the SHA-256 of all parts: the same on every worker and platform.
     """
-    # repr quotes and escapes texts, so no two lists of parts share one text
+    # repr quotes and escapes strings, so different parts never give the same text.
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))

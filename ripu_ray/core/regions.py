@@ -1,6 +1,6 @@
-"""How an image is cut into what may be bought: square windows anywhere, or regions that are given beforehand.
+"""The regions of an image that may be bought: square windows anywhere, or a fixed partition into cells.
 
-Whatever the shape, a purchase is a centre, and everything else is rebuilt from (image, settings, centres).
+A purchase is stored as a centre; its region is rebuilt from (image, settings, centre).
 Shapes: H x W label pixels, n centres, R regions of an image, C classes.
 """
 
@@ -26,22 +26,22 @@ class Regions(Protocol):
 
     @property
     def suppression(self) -> int:
-        """Within so many pixels around a chosen centre, no other may be chosen."""
+        """Radius around a chosen centre, in pixels, in which no other may be chosen."""
 
     def cover(self, centres: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """(H, W), True in the regions of these centres."""
+        """(H, W) bool, True in the regions of these centres."""
 
     def annotate(self, label_HW: NDArray[np.uint8], centres: NDArray[np.int32]) -> NDArray[np.uint8]:
-        """(H, W), the ground truth inside the regions of these centres, IGNORE_LABEL elsewhere."""
+        """(H, W) uint8, the ground truth inside the regions of these centres, IGNORE_LABEL elsewhere."""
 
     def members(self, row: int, col: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Index arrays of the pixels of one centre's region: rows and columns, as numpy broadcasts them."""
+        """Index arrays of the pixels of one centre's region: rows and columns, broadcast by numpy."""
 
     def pixels(self, centres: NDArray[np.integer]) -> int:
-        """What these regions come to inside the image."""
+        """Number of pixels of these regions inside the image."""
 
     def costs(self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer]) -> Costs:
-        """(n,) pixels of each region, void ones among them, and the length of the outlines inside."""
+        """(n,) uint32 each: pixels of each region, void pixels among them, and class boundary pixels inside."""
 
     def class_pixels(
         self, label_HW: NDArray[np.uint8], centres: NDArray[np.integer], num_classes: int
@@ -49,26 +49,26 @@ class Regions(Protocol):
         """(n, C) labelled pixels of each class in each of these regions."""
 
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
-        """(H, W), True where no further centre may be, and the largest region that is left.
+        """(H, W) bool, True where no further centre may be, and the size in pixels of the largest remaining region.
 
         Args:
             centres: bought so far.
-            most: regions of more pixels are of no use; None: all are.
+            most: regions with more pixels are excluded; None: no limit.
         """
 
     def mean(self, values_HW: Tensor) -> Tensor:
-        """(H, W) float32, the mean over the region of each pixel, or over the window around it; the input's unit."""
+        """(H, W) float32, the mean over the region of each pixel or the window around it, in the input's unit."""
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
-        """Entropy of the predicted classes in the region of each pixel, or in the window around it, over log C.
+        """Entropy of the predicted classes in the region of each pixel or the window around it, over log C.
 
         Args:
             predicted_HW: (H, W) uint8 class ids below `num_classes`, on any device.
             num_classes: C, 2 to 255.
-            parity: windows of one class give the reference's value, slightly below 0.
+            parity: windows of one class have the reference's value, slightly below 0.
 
         Returns:
-            (H, W) float32 in [0, 1]: exactly 0 where there is one class (unless `parity`).
+            (H, W) float32 in [0, 1]; exactly 0 where there is one class (unless `parity`).
 
         Source: region impurity of RIPU, `windows.normalised_entropy`.
         """
@@ -79,7 +79,7 @@ class Windows:
 
     Args:
         size: (H, W).
-        mode: what a purchase is.
+        mode: the unit of a purchase.
         radius: a window is 2 * radius + 1 pixels a side.
     """
 
@@ -126,7 +126,7 @@ class Windows:
         )
 
     def still_open(self, centres: NDArray[np.int32], most: int | None) -> tuple[NDArray[np.bool_], int]:
-        """See `Regions`. A window is counted as a whole one, wherever it is: a cut one never takes more."""
+        """See `Regions`. The size is that of a window inside the image, an upper limit for windows at the border."""
         return cover(self._size, centres, self.suppression), self._area
 
     def mean(self, values_HW: Tensor) -> Tensor:
@@ -139,10 +139,10 @@ class Windows:
 
 
 class Cells:
-    """Regions that are given beforehand and cover the image; each is bought as a whole, by the pixel at its centre.
+    """A partition of the image into fixed regions; each is bought as a whole and identified by its central pixel.
 
     Args:
-        region_HW: (H, W) int32, the region of each pixel, 0..R-1, none of them empty.
+        region_HW: (H, W) int32, the region of each pixel, 0..R-1, each with at least one pixel.
     """
 
     suppression = 0
@@ -153,7 +153,7 @@ class Cells:
 
     @cached_property
     def all_centres(self) -> NDArray[np.int32]:
-        """(R, 2) the pixel of each region that is nearest to its centroid; among equals the first in reading order."""
+        """(R, 2) int32, the pixel of each region nearest to its centroid; among equals the first in reading order."""
         place_2HW = np.indices(self._region_HW.shape, np.float64)
         rows_HW, cols_HW = place_2HW[0], place_2HW[1]
         row_R, col_R = self._sums(rows_HW) / self._size_R, self._sums(cols_HW) / self._size_R
@@ -217,12 +217,12 @@ class Cells:
         return blocked_HW, int(self._size_R[free_R].max(initial=0))
 
     def mean(self, values_HW: Tensor) -> Tensor:
-        """See `Regions`. On the CPU, where sums do not depend on the order of threads."""
+        """See `Regions`. Computed on the CPU, where sums do not depend on the order of threads."""
         mean_R = (self._sums(values_HW.cpu().numpy()) / self._size_R).astype(np.float32)
         return torch.from_numpy(mean_R[self._region_HW])
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
-        """See `Regions`. On the CPU; the reference has no such regions, so `parity` changes nothing."""
+        """See `Regions`. Computed on the CPU. The reference has no such regions, so `parity` has no effect."""
         count_RC = _count_classes(self._region_HW, predicted_HW.cpu().numpy(), len(self._size_R), num_classes)
         share_CR = torch.from_numpy(count_RC.T / self._size_R)
         impurity_R = normalised_entropy(share_CR).numpy()
@@ -244,14 +244,14 @@ class Cells:
 def _count_classes(
     region: NDArray[np.integer], label: NDArray[np.uint8], num_regions: int, num_classes: int
 ) -> NDArray[np.int64]:
-    """(num_regions, num_classes) pixels of each class in each region; both arrays have one shape, void is left out."""
+    """(num_regions, num_classes) pixels of each class in each region, without void; both arrays have the same shape."""
     inside = label < num_classes
     index_N = region[inside].astype(np.int64) * num_classes + label[inside]
     return np.bincount(index_N, minlength=num_regions * num_classes).reshape(num_regions, num_classes)
 
 
 def grid_map(size: tuple[int, int], window: int) -> NDArray[np.int32]:
-    """Squares side by side from the top left corner, cut at the other borders.
+    """Adjacent squares from the top left corner, cut at the right and bottom borders.
 
     Args:
         size: (H, W).
@@ -266,11 +266,11 @@ def grid_map(size: tuple[int, int], window: int) -> NDArray[np.int32]:
 
 
 def superpixel_map(image_HW3: NDArray[np.uint8], size: tuple[int, int], window: int) -> NDArray[np.int32]:
-    """Regions that follow the picture's edges: SLIC, about as many as windows fit side by side.
+    """Regions that follow the edges of the image, by SLIC.
 
     Args:
-        image_HW3: (h, w, 3) uint8 RGB, at whatever size.
-        size: (H, W) of the labels; regions are brought there to nearest.
+        image_HW3: (h, w, 3) uint8 RGB, at any size.
+        size: (H, W) of the labels; regions are resized to it by nearest neighbour.
         window: the mean region has about window ** 2 label pixels.
 
     Returns:
@@ -286,6 +286,6 @@ def superpixel_map(image_HW3: NDArray[np.uint8], size: tuple[int, int], window: 
         (2 * np.arange(length) + 1) * found // (2 * length)
         for length, found in zip(size, segments_hw.shape, strict=True)
     )
-    # Some may have no pixel at the labels' size.
+    # A segment may have no pixel at the labels' size; `unique` renumbers the others.
     _, region_N = np.unique(segments_hw[np.ix_(rows, cols)], return_inverse=True)
     return region_N.reshape(size).astype(np.int32)

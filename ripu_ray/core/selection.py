@@ -1,4 +1,4 @@
-"""Score map -> the centres to buy: exact greedy selection in one scan over a sorted list of candidates.
+"""From a score map to the centres to buy: exact greedy selection in one scan over a sorted list of candidates.
 
 Shapes: H x W label pixels, n chosen centres.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from ripu_ray.errors import NonFiniteError
 
 _SAMPLE = 32768
-"""Pixels that are looked at to guess how low the scores of the candidates must reach."""
+"""Pixels in the sample from which the lowest score of the candidates is estimated."""
 
 _CHUNK = 16384
 """Candidates turned into Python integers at a time."""
@@ -20,24 +20,24 @@ _CHUNK = 16384
 def select(
     score_HW: Tensor, excluded_HW: Tensor | NDArray[np.bool_], count: int, suppression_radius: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Choose the best remaining pixel, exclude its surroundings, and again, `count` times or until nothing is left.
+    """Choose the best remaining pixel and exclude the square around it, `count` times or until no pixel is left.
 
     Args:
         score_HW: (H, W) float32 on any device.
         excluded_HW: (H, W) bool, True where no centre may be.
-        count: how many to choose, >= 0.
-        suppression_radius: each choice excludes the square of this radius around it.
+        count: number of centres to choose, >= 0.
+        suppression_radius: of the square that each choice excludes.
 
     Returns:
         Centres (n, 2) int32 (row, col) in the order of choice, n <= count, and their scores (n,) float32.
         Among equal scores the smallest column comes first, then the smallest row.
 
     Raises:
-        ValueError: scores not float32, shapes that differ, or a negative count or radius.
+        ValueError: the scores are not float32, the shapes differ, or count or radius is negative.
         NonFiniteError: a NaN or an infinity among the scores.
 
-    Source: the greedy acquisition of RIPU, ties as in the reference implementation;
-    tests/core/test_selection.py compares with one full-map maximum per choice.
+    Source: the greedy acquisition of RIPU, with the ties of the reference implementation; tests/core/test_selection.py
+    compares with one full-map maximum per choice.
     """
     blocked_HW = checked(score_HW, excluded_HW, count, suppression_radius)
     board = Board(blocked_HW, suppression_radius)
@@ -54,11 +54,11 @@ def select(
 
 
 class Board:
-    """Which positions are free: the image, wider by the radius on each side, so that no choice bars a pixel elsewhere.
+    """The blocked and free positions of an image, padded by the radius so that a square never wraps to another row.
 
     Args:
         blocked_HW: (H, W) bool, True where no centre may be.
-        radius: each choice bars the square of this radius around it.
+        radius: of the square that each choice blocks.
     """
 
     def __init__(self, blocked_HW: NDArray[np.bool_], radius: int) -> None:
@@ -70,21 +70,22 @@ class Board:
         self._bitmap_N.reshape(-1, self.stride)[radius:, radius:][:height, :width] = blocked_HW
 
     def positions(self, rows_M: NDArray[np.int64], cols_M: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where these pixels lie in `bitmap`."""
+        """Positions of these pixels in `bitmap`."""
         position_M: NDArray[np.int64] = (rows_M + self.radius) * self.stride + cols_M + self.radius
         return position_M
 
     def free(self, rows_M: NDArray[np.int64], cols_M: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions of those pixels that are free."""
+        """Positions of the free ones of these pixels."""
         position_M = self.positions(rows_M, cols_M)
         return position_M[~self._bitmap_N[position_M]]
 
-    def bar(self, position: int) -> None:
-        """Bar the square around a position."""
-        bar = b"\1" * (2 * self.radius + 1)
+    def block(self, position: int) -> None:
+        """Block the square around a position."""
+        side = 2 * self.radius + 1
+        row = b"\1" * side
         first = position - self.radius * self.stride - self.radius
-        for left in range(first, first + (2 * self.radius + 1) * self.stride, self.stride):
-            self.bitmap[left : left + 2 * self.radius + 1] = bar
+        for left in range(first, first + side * self.stride, self.stride):
+            self.bitmap[left : left + side] = row
 
     def centres(self, chosen: list[int]) -> NDArray[np.int32]:
         """Rows and columns (n, 2) of positions."""
@@ -95,7 +96,7 @@ class Board:
 def checked(
     score_HW: Tensor, excluded_HW: Tensor | NDArray[np.bool_], count: int, suppression_radius: int
 ) -> NDArray[np.bool_]:
-    """`excluded_HW` as an array, if all four are what `select` expects; else what it raises."""
+    """Check the arguments of `select`, and return `excluded_HW` as an array. Raises as `select`."""
     blocked_HW = excluded_HW.cpu().numpy() if isinstance(excluded_HW, Tensor) else excluded_HW
     height, width = score_HW.shape
     if score_HW.dtype != torch.float32:
@@ -111,7 +112,7 @@ def checked(
 
 
 def _threshold(score_HW: Tensor, blocked_HW: NDArray[np.bool_], wanted: int) -> float:
-    """A score that about `wanted` free pixels reach, guessed from a sample; -inf when that is all of them."""
+    """A score that about `wanted` free pixels reach, estimated from a sample; -inf if that is all of them."""
     step = max(blocked_HW.size // _SAMPLE, 1) | 1
     sample = score_HW.reshape(-1)[::step].cpu().numpy()[~blocked_HW.reshape(-1)[::step]]
     rank = -(-wanted // step)
@@ -131,8 +132,8 @@ def candidates(score_HW: Tensor, lowest: float) -> tuple[NDArray[np.int64], NDAr
         found_M = (score_N >= lowest).nonzero()[:, 0]
         index_M, score_M = found_M.cpu().numpy(), score_N[found_M].cpu().numpy()
     rows_M, cols_M = np.divmod(index_M, width)
-    # One integer sorts by all three: an IEEE float's bits order as the float does once the sign is taken care of.
-    # Adding 0 makes -0 the same as 0.
+    # One integer key sorts by score, column and row: with the sign handled, the bits of a float sort as the float.
+    # Adding 0 converts -0 to 0.
     bits_M = (score_M + np.float32(0)).view(np.uint32)
     falling_M = np.where(bits_M >> 31, bits_M, ~bits_M & np.uint32(0x7FFFFFFF))
     key_M = np.sort(falling_M.astype(np.uint64) << np.uint64(32) | (cols_M * height + rows_M).astype(np.uint64))
@@ -141,7 +142,7 @@ def candidates(score_HW: Tensor, lowest: float) -> tuple[NDArray[np.int64], NDAr
 
 
 def _scan(position_M: NDArray[np.int64], board: Board, count: int, chosen: list[int]) -> None:
-    """Take each free position in turn and bar the square around it, until `count` are chosen."""
+    """Choose each free position in order and block the square around it, until `count` are chosen."""
     for start in range(0, len(position_M), _CHUNK):
         for position in position_M[start : start + _CHUNK].tolist():
             if board.bitmap[position]:
@@ -149,4 +150,4 @@ def _scan(position_M: NDArray[np.int64], board: Board, count: int, chosen: list[
             if len(chosen) == count:
                 return
             chosen.append(position)
-            board.bar(position)
+            board.block(position)

@@ -1,4 +1,4 @@
-"""Statistics of the square window around every pixel, cut at the image border, at a cost that hardly knows the radius.
+"""Statistics of the square window around every pixel, cut at the image border; the cost grows slowly with the radius.
 
 Shapes: H x W pixels, n rows of a strip, M pixels whose window is mixed, C classes.
 """
@@ -14,13 +14,13 @@ from torch import Tensor
 from ripu_ray.core.prediction import EPSILON
 
 _STRIP_ROWS = 128
-"""Rows at a time on the CPU; more for large windows, so that the overlap of strips never dominates."""
+"""Rows per strip on the CPU; more for large windows, so that the overlap of strips does not dominate."""
 
 _OUTSIDE = 255
-"""Stands for a class beyond the image's border: no class has this id."""
+"""Class id of pixels outside the image; no class has this id."""
 
 _RASTER_RADIUS = 2
-"""Up to here windows are summed in float32 in raster order: the bits of a dense convolution, and fast enough."""
+"""Up to this radius, windows are summed in float32 in raster order, with the bits of a dense convolution."""
 
 
 def region_mean(values_HW: Tensor, radius: int) -> Tensor:
@@ -28,7 +28,7 @@ def region_mean(values_HW: Tensor, radius: int) -> Tensor:
 
     Args:
         values_HW: (H, W) float32, any unit.
-        radius: the window is 2 * radius + 1 pixels a side; 0 returns the input's values.
+        radius: the window is 2 * radius + 1 pixels a side; 0 returns a copy of the input.
 
     Returns:
         (H, W) float32, the input's unit.
@@ -59,10 +59,10 @@ def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, pari
         predicted_HW: (H, W) uint8 class ids below `num_classes`.
         num_classes: C, 2 to 255.
         radius: the window is 2 * radius + 1 pixels a side, cut at the image border.
-        parity: a window of one class gives what the reference's formula gives in float32, slightly below 0.
+        parity: a window of one class has the value of the reference's formula in float32, slightly below 0.
 
     Returns:
-        (H, W) float32 in [0, 1]: exactly 0 where the window holds one class (unless `parity`).
+        (H, W) float32 in [0, 1]; exactly 0 where the window contains one class (unless `parity`).
 
     Raises:
         ValueError: not 2-D uint8, or radius < 0.
@@ -91,20 +91,20 @@ def normalised_entropy(share_CM: Tensor) -> Tensor:
 
 
 def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: slice) -> tuple[Tensor, Tensor]:
-    """Flat indices (M,) of the windows centred in `rows` that hold several classes, and the shares (C, M) of each."""
+    """Flat indices (M,) of the windows centred in `rows` with several classes, and the shares (C, M) of each class."""
     window = 2 * radius + 1
     top, bottom = max(rows.start - radius, 0), min(rows.stop + radius, predicted_HW.shape[0])
     border = (radius, radius, top - rows.start + radius, rows.stop + radius - bottom)
     padded_nW = F.pad(predicted_HW[top:bottom], border, value=_OUTSIDE)
     smallest_nW = sliding(sliding(padded_nW, 0, window, torch.minimum), 1, window, torch.minimum)
-    # One more than each id, in 8 bits: outside becomes 0, so that neither extreme sees it.
+    # Each id plus 1 in 8 bits: _OUTSIDE becomes 0, so it affects neither the minimum nor the maximum.
     above_nW = sliding(sliding(padded_nW + 1, 0, window, torch.maximum), 1, window, torch.maximum)
     mixed_M = (above_nW - smallest_nW != 1).view(-1).nonzero()[:, 0]
     share_CM = torch.empty(num_classes, len(mixed_M), device=predicted_HW.device)
     if not len(mixed_M):
         return mixed_M, share_CM
     for label in range(num_classes):
-        # The pixels that are NOT of this class are counted: 8-bit xor and minimum run many times as fast as ==.
+        # The pixels that are NOT of this class are counted: 8-bit xor and minimum are much faster than ==.
         other_nW = torch.bitwise_xor(padded_nW, label).clamp_(max=1)
         column_nW = sliding(other_nW.to(_counter(window)), 0, window, torch.add)
         count_nW = sliding(column_nW.to(_counter(window**2)), 1, window, torch.add)
@@ -114,9 +114,9 @@ def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: sli
 
 
 def sliding(values: Tensor, dim: int, window: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Combine each run of `window` neighbours along `dim`, in about 2 log2(window) passes: length - window + 1 left.
+    """Combine each run of `window` neighbours along `dim` in about 2 log2(window) passes; length - window + 1 results.
 
-    Runs of 1, 2, 4, ... are built by doubling, and the runs named by the window's binary digits are laid end to end.
+    Runs of 1, 2, 4, ... are built by doubling; those of the window's binary digits are concatenated.
     """
     length = values.shape[dim] - window + 1
     total: Tensor | None = None
@@ -135,7 +135,7 @@ def sliding(values: Tensor, dim: int, window: int, combine: Callable[[Tensor, Te
 
 
 def _extents(image_HW: Tensor, radius: int) -> list[Tensor]:
-    """Rows (H,) and columns (W,) of each window that lie inside the image, float32: their products are its pixels."""
+    """Numbers of rows (H,) and columns (W,) of each window inside the image, float32; their product is its pixels."""
     extents = []
     for length in image_HW.shape:
         index = torch.arange(length, device=image_HW.device)
@@ -144,7 +144,7 @@ def _extents(image_HW: Tensor, radius: int) -> list[Tensor]:
 
 
 def _counter(largest: int) -> torch.dtype:
-    """The narrowest integer that counts so far: additions on it are the fastest."""
+    """The narrowest integer type that holds `largest`, since its additions are the fastest."""
     if largest <= torch.iinfo(torch.uint8).max:
         return torch.uint8
     return torch.int16 if largest <= torch.iinfo(torch.int16).max else torch.int32

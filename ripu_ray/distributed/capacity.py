@@ -1,8 +1,8 @@
-"""What a trial asks of a cluster, and how many trials fit. Loads no Ray, so that a wrong setting is told at once.
+"""The resources that a trial needs, and how many trials fit. Imports no Ray, so that validation is fast.
 
-The phases of a trial take the same cores and GPUs in turn: scorers take them and give them back, then training workers
-do. So a trial needs as many places as its widest phase has processes; a place is `cluster.threads` cores, and a GPU, or
-a share of one, where `cluster.gpu` says so, on one node.
+The phases of a trial hold the same cores and GPUs in turn: first the scorers, then the training workers. A trial
+needs as many places as its largest phase has processes. A place is `cluster.threads` cores on one node and, with
+`cluster.gpu`, a GPU or a share of one.
 """
 
 import os
@@ -13,28 +13,28 @@ from ripu_ray.config import ClusterConfig
 from ripu_ray.errors import ConfigError
 
 Nodes = Sequence[Mapping[str, float]]
-"""What each node has, such as {"CPU": 2.0}."""
+"""Resources of each node, such as {"CPU": 2.0}."""
 
 
 def local_cpus(cluster: ClusterConfig) -> int:
-    """Cores that a Ray started here is told of."""
+    """Cores of a Ray that is started on this machine."""
     return cluster.cpus or len(os.sched_getaffinity(0))
 
 
 def process_gpus(cluster: ClusterConfig) -> float:
-    """GPUs that a scorer or a training worker holds. Ray counts in ten-thousandths, and would round 1/6 up."""
+    """GPUs of a scorer or training worker, rounded down to ten-thousandths because Ray would round 1/6 up."""
     return 10_000 // cluster.processes_per_gpu / 10_000 if cluster.gpu else 0.0
 
 
 def trial_gpus(cluster: ClusterConfig) -> float:
-    """GPUs that a trial's own process holds all the time: as a scorer does, if everything happens in it."""
+    """GPUs of the trial's own process: those of a scorer if it scores and trains itself, else 0."""
     return 0.0 if cluster.scorers or cluster.train_workers else process_gpus(cluster)
 
 
 def check_capacity(cluster: ClusterConfig, nodes: Nodes) -> None:
-    """Refuse a trial that the nodes could never hold, or whose GPU nobody would reserve. Raises ConfigError.
+    """Check that the nodes can hold a trial and that its GPUs are reserved. Raises ConfigError.
 
-    A cluster that grows holds whatever it is asked for, in time.
+    A cluster with `cluster.grows` is not limited to its present nodes.
     """
     if cluster.gpu and bool(cluster.scorers) != bool(cluster.train_workers):
         raise ConfigError(
@@ -61,7 +61,7 @@ def check_capacity(cluster: ClusterConfig, nodes: Nodes) -> None:
 
 
 def num_concurrent(cluster: ClusterConfig, nodes: Nodes) -> int:
-    """Trials that run at the same time: as many as fit, or, where the cluster grows, as the setting says."""
+    """Trials that run at the same time: the number that fits, or the setting if the cluster grows."""
     fits = _num_places(cluster, nodes) // _width(cluster)
     if cluster.grows:
         return cluster.concurrent_trials or max(fits, 1)
@@ -69,24 +69,24 @@ def num_concurrent(cluster: ClusterConfig, nodes: Nodes) -> int:
 
 
 def num_scorers(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> int:
-    """Scorers of each of `num_trials` at the same time; with `auto`, its equal share of all places, at least 1."""
+    """Scorers of each of `num_trials` concurrent trials; `auto` is an equal share of all places, at least 1."""
     return max(_num_places(cluster, nodes) // num_trials, 1) if cluster.scorers == "auto" else cluster.scorers
 
 
 def num_fitting(cluster: ClusterConfig, nodes: Nodes, asked: int) -> int:
-    """How many of the scorers asked for the nodes can hold, at least 1: nodes may have been lost since the start."""
+    """Scorers out of `asked` that the nodes can hold, at least 1. Nodes may have been lost since the start."""
     return asked if cluster.grows else min(asked, max(_num_places(cluster, nodes), 1))
 
 
 def describe_need(cluster: ClusterConfig) -> str:
-    """What one trial needs, in words."""
+    """One line: the resources that one trial needs."""
     auto = ", and takes more for scoring where there are" if cluster.scorers == "auto" else ""
     amounts = {resource: amount * _width(cluster) for resource, amount in _place(cluster).items()}
     return f"one trial needs {_spelled(amounts)}{auto}"
 
 
 def describe_share(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> str:
-    """What one trial needs, what there is, and what follows, in words."""
+    """One line: what one trial needs, what the cluster has, and how many trials run at a time."""
     there_is = {resource: Fraction(sum(node.get(resource, 0) for node in nodes)) for resource in _place(cluster)}
     auto = f", {num_scorers(cluster, nodes, num_trials)} scorers each" if cluster.scorers == "auto" else ""
     return (
@@ -102,7 +102,7 @@ def _place(cluster: ClusterConfig) -> dict[str, Fraction]:
 
 
 def _width(cluster: ClusterConfig) -> int:
-    """Places of a trial's widest phase; `auto` begins with one scorer."""
+    """Places of a trial's largest phase; `auto` counts as one scorer."""
     return max(1 if cluster.scorers == "auto" else cluster.scorers, cluster.train_workers, 1)
 
 

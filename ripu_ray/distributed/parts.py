@@ -1,4 +1,4 @@
-"""The parts of a trial on Ray: a pool of scoring actors and a Ray Train job, where the configuration asks for them."""
+"""The parts of a trial on Ray: a pool of scoring actors and a Ray Train job, if they are configured."""
 
 from functools import partial
 
@@ -13,25 +13,25 @@ from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
 from ripu_ray.simulation.protocols import FineTuner, Scorer
 from ripu_ray.tracking.group import TrackerGroup, open_trackers
-from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.heartbeat import Heartbeat
 
 
 def ray_parts(share: int = 1) -> Parts:
-    """Parts on Ray; what the configuration sets to 0 processes works in the trial's own. `share`: see `RayScorer`."""
+    """Parts on Ray; a part with 0 configured processes runs in the trial's process. `share`: see `RayScorer`."""
     return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node)
 
 
-def _scorer(share: int, config: Config, trail: Trail, run: RunFolder, name: str, warn: Warn) -> Scorer:
-    scorer: Scorer = LocalScorer(config, trail)
+def _scorer(share: int, config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> Scorer:
+    scorer: Scorer = LocalScorer(config, heartbeat)
     if config.cluster.scorers:
         scorer = RayScorer(config, keep=not config.cluster.train_workers, share=share, warn=warn)
     return CountedScorer(scorer, run.name, name)
 
 
-def _fine_tuner(config: Config, trail: Trail, run: RunFolder, name: str, warn: Warn) -> FineTuner:
+def _fine_tuner(config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> FineTuner:
     if config.cluster.train_workers:
         return RayFineTuner(config, run.path / "ray", warn)
-    return LocalFineTuner(config, trail)
+    return LocalFineTuner(config, heartbeat)
 
 
 def _tracker(run: RunFolder, name: str) -> TrackerGroup:

@@ -1,7 +1,7 @@
-"""A pool of actors that is kept busy and outlives its members.
+"""A pool of actors that retries requests and replaces dead actors.
 
-A request whose actor died is asked again, so requests must be pure. A dead actor is replaced as soon as the cluster has
-room; until then the others go on without it.
+The request of a dead actor is sent again, so requests must be pure. A dead actor is replaced once the cluster has
+free resources; the other actors continue meanwhile.
 """
 
 import itertools
@@ -13,14 +13,14 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
-from ripu_ray.distributed.cluster import Patience, each, first_line, own_error
-from ripu_ray.errors import ClusterError
+from ripu_ray.distributed.cluster import WaitLimit, each, own_error
+from ripu_ray.errors import ClusterError, first_line
 from ripu_ray.runs.event_log import Event, Warn
 
 BATCH = 8
-"""Items a call: one call costs about 1 ms, so that it disappears beside the forward passes."""
+"""Items per call: a call costs about 1 ms, which is small compared with the forward passes."""
 IN_FLIGHT = 2
-"""Batches waiting at each actor: one being worked on and one behind it."""
+"""Batches sent to each actor: one in progress and one queued."""
 
 Item = TypeVar("Item")
 
@@ -29,34 +29,34 @@ class ScorerPool:
     """Scoring actors.
 
     Args:
-        start: starts one actor, whose method `ready` returns where it runs.
-        cluster: what each actor takes, and how often and how long to try.
-        warn: is told who died, what is repeated, and what is waited for.
+        start: starts one actor, whose method `ready` returns its node.
+        cluster: resources of each actor, number of retries and timeout.
+        warn: receives warnings about deaths, retries and long waits.
     """
 
     def __init__(self, start: Callable[[], Any], cluster: ClusterConfig, warn: Warn) -> None:
         self._start, self._cluster, self._warn = start, cluster, warn
         self._nodes: dict[Any, str] = {}
         self._starting: dict[ray.ObjectRef[Any], Any] = {}
-        self._patience = self._wait_for(0)
+        self._wait_limit = self._wait_for(0)
         self._failed_starts = 0
 
     def acquire(self, number: int) -> None:
-        """Have `number` actors, unless there are some. Raises ClusterError when they do not start in time."""
+        """Start `number` actors unless some run. Raises ClusterError if they do not start in time."""
         if self._nodes:
             return
-        self._patience = self._wait_for(number)
+        self._wait_limit = self._wait_for(number)
         self._add(number - len(self._starting))
         try:
             while self._starting:
                 self._await([])
-                self._patience.check()
+                self._wait_limit.check()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End the actors."""
+        """Kill the actors."""
         for actor in (*self._nodes, *self._starting.values()):
             ray.kill(actor)
         self._nodes, self._starting = {}, {}
@@ -67,15 +67,16 @@ class ScorerPool:
         call: Callable[[Any, list[Item]], ray.ObjectRef[Any]],
         name: Callable[[Item], str],
     ) -> Iterator[tuple[list[Item], Any]]:
-        """Yield (batch, answer) for all items, in the order in which the answers come.
+        """Yield (batch, answer) for all items, in the order of the answers.
 
         Args:
             items: the requests.
-            call: asks one actor for the answer to a batch.
-            name: of the image of an item.
+            call: sends a batch to one actor and returns the reference to its answer.
+            name: returns the image id of an item.
 
         Raises:
-            ClusterError: an image outlasts `cluster.max_failures` actors, or no actor is left and none starts.
+            ClusterError: more than `cluster.max_failures` actors died with an image, or no actor is left and none
+                starts.
         """
         fresh = _batches(items, BATCH)
         again: deque[list[Item]] = deque()
@@ -92,13 +93,13 @@ class ScorerPool:
             for answer in self._await(running):
                 actor, batch = running.get(answer, (None, []))
                 if not batch:
-                    continue  # the batch of an actor that died, handled below
+                    continue  # `_answered` has removed the batch of a dead actor
                 try:
                     value = ray.get(answer)
                 except RayActorError:
                     lost: list[list[Item]] = []
                     yield from _answered(actor, running, lost)
-                    # One item at a time from now on: this finds the image that kills its actor.
+                    # Single items from now on identify the image that kills its actor.
                     again.extend([item] for batch in lost for item in batch)
                     deaths.update(map(name, lost[0]))
                     self._give_up(deaths)
@@ -109,10 +110,10 @@ class ScorerPool:
                     del running[answer]
                     yield batch, value
             if not self._nodes:
-                self._patience.check()
+                self._wait_limit.check()
 
     def _await(self, running: Iterable[ray.ObjectRef[Any]]) -> list[ray.ObjectRef[Any]]:
-        """Wait up to a second for answers, which are returned, and for actors that start."""
+        """Wait up to 1 s for answers and for actors that start. Returns the answers."""
         done, _ = ray.wait([*running, *self._starting], timeout=1.0)
         answers = []
         for reference in done:
@@ -132,18 +133,18 @@ class ScorerPool:
             except RayTaskError as error:
                 raise own_error(error) from None
         if self._starting:
-            self._patience.remind()
+            self._wait_limit.notify()
         return answers
 
     def _replace(self, actor: Any, num_lost: int) -> None:
         node = self._nodes.pop(actor)
-        left = f", {len(self._nodes)} go on" if self._nodes else ""
+        left = f", {len(self._nodes)} continue" if self._nodes else ""
         self._warn(
             f"a scorer on node {node} died: {num_lost} images are scored again; another one is started{left}",
             Event.SCORER_DIED,
         )
         if not self._starting:
-            self._patience = self._wait_for(1)
+            self._wait_limit = self._wait_for(1)
         self._add(1)
 
     def _add(self, number: int) -> None:
@@ -151,9 +152,8 @@ class ScorerPool:
             actor = self._start()
             self._starting[actor.ready.remote()] = actor
 
-    def _wait_for(self, number: int) -> Patience:
-        asked = f"{number} scorers, {each(self._cluster)}"
-        return Patience(self._cluster, asked, self._warn)
+    def _wait_for(self, number: int) -> WaitLimit:
+        return WaitLimit(self._cluster, f"{number} scorers, {each(self._cluster)}", self._warn)
 
     def _give_up(self, deaths: Counter[str]) -> None:
         (name, number), *_ = deaths.most_common(1)
@@ -164,7 +164,7 @@ class ScorerPool:
 def _answered(
     actor: Any, running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]], lost: list[list[Item]]
 ) -> Iterator[tuple[list[Item], Any]]:
-    """Remove a dead actor's batches from `running`: yield those that it had answered, append the others to `lost`."""
+    """Remove a dead actor's batches from `running`; yield the answered ones, append the others to `lost`."""
     for reference in [reference for reference, (owner, _) in running.items() if owner == actor]:
         _, batch = running.pop(reference)
         try:

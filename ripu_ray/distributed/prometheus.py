@@ -1,7 +1,7 @@
-"""Numbers for Prometheus, by way of Ray: every node's agent serves them, with `ray_` before the names given here.
+"""Metrics for Prometheus through Ray: the agent of every node serves them, with the prefix `ray_`.
 
-Nothing of ours reads them, and without a Ray that this process is joined to nothing is counted. What a process that is
-killed has counted in its last seconds is lost: the truth stands in the run folder.
+This package never reads them. A process that has not joined a Ray counts nothing. A killed process loses the counts of
+its last seconds; the run folder has the exact numbers.
 """
 
 import time
@@ -18,15 +18,15 @@ from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import Evaluation, Scorer, ScoreRequest
 
 FLUSH_S = 1.0
-"""Images are counted this often: telling Ray of each of them would take some microseconds an image."""
+"""Interval of counting images; counting each one would cost some microseconds per image."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One name, what it counts, and what it is told apart by beside the sweep.
+    """A metric with its name, description and tags in addition to `sweep`.
 
     Attributes:
-        counts: grows, and is exported with `_total` behind its name; else the latest value.
+        counts: whether it is a counter, exported with the suffix `_total`; else a gauge.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """The name by which Prometheus knows it."""
+        """The name in Prometheus."""
         return f"ray_{self.name}_total" if self.counts else f"ray_{self.name}"
 
     def record(self, value: float, **tags: str) -> None:
-        """Add `value` (nothing happens at 0), or set it."""
+        """Add `value` to a counter (0 is ignored), or set a gauge."""
         if not ray.is_initialized():
             return
         kind = Counter if self.counts else Gauge
@@ -53,7 +53,7 @@ class Metric:
 
 IMAGES_SCORED = Metric("ripu_images_scored", "Images scored; an image that is scored twice counts twice.", ("trial",))
 IMAGES_PER_SECOND = Metric(
-    "ripu_images_per_second", "Images scored a second, since the scoring at work began.", ("trial",), counts=False
+    "ripu_images_per_second", "Images scored a second, since the current scoring began.", ("trial",), counts=False
 )
 PHASE_SECONDS = Metric("ripu_phase_seconds", "Seconds of each phase of the rounds committed.", ("trial", "phase"))
 SPENT_PIXELS = Metric("ripu_spent_pixels", "Pixels bought in the rounds committed.", ("trial",))
@@ -73,9 +73,9 @@ class RoundMetrics:
     """A `Tracker` that counts rounds, their seconds and their pixels.
 
     Args:
-        sweep: its name.
-        name: of the trial, or the key of the warm-up.
-        first_round: rounds before it were committed, and counted, before.
+        sweep: name of the sweep.
+        name: id of the trial, or key of the warm-up.
+        first_round: earlier rounds are committed and counted already.
     """
 
     def __init__(self, sweep: str, name: str, first_round: int) -> None:
@@ -93,11 +93,11 @@ class RoundMetrics:
             PHASE_SECONDS.record(spent_s, phase=phase, **self._tags)
 
     def close(self, failure: str | None = None) -> None:
-        """See `Tracker`. Failures are counted by the driver, which hears of all of them."""
+        """See `Tracker`. The driver counts failures, because it receives all of them."""
 
 
 class CountedScorer:
-    """A `Scorer` that hands everything on and counts the images scored."""
+    """A `Scorer` that forwards every call and counts the images scored."""
 
     def __init__(self, scorer: Scorer, sweep: str, trial_id: str) -> None:
         self._scorer, self._tags = scorer, {"sweep": sweep, "trial": trial_id}
@@ -138,18 +138,18 @@ class CountedScorer:
 
 
 class FailureMetrics:
-    """Counts deaths among the reports of a sweep, which it hands on to `listen`."""
+    """Counts failures in the reports of a sweep, and forwards the reports to `on_progress`."""
 
-    def __init__(self, sweep: str, listen: OnProgress) -> None:
-        self._sweep, self._listen = sweep, listen
+    def __init__(self, sweep: str, on_progress: OnProgress) -> None:
+        self._sweep, self._on_progress = sweep, on_progress
 
     def __call__(self, progress: Progress) -> None:
-        """Take one report."""
+        """Count and forward one report."""
         if kind := _KINDS.get(progress.event):
             FAILURES.record(1, sweep=self._sweep, trial=progress.trial_id, kind=kind)
-        self._listen(progress)
+        self._on_progress(progress)
 
     def give_up(self, names: Iterable[str]) -> None:
-        """Count trials, or warm-ups, that failed for good."""
+        """Count trials or warm-ups that failed finally."""
         for name in names:
             FAILURES.record(1, sweep=self._sweep, trial=name, kind="given_up")

@@ -1,4 +1,4 @@
-"""All private interfaces of Ray that this package uses, because Ray has no public ones for the purpose.
+"""All private interfaces of Ray that this package uses, because Ray has no public ones for these purposes.
 
 tests/distributed/test_ray_internals.py fails when they change.
 """
@@ -30,14 +30,14 @@ def ask_gcs(address: str) -> None:
 
 
 def orphaned_groups() -> Iterator[PlacementGroup]:
-    """Placement groups of this job that are held, and whose creator, an actor, is dead.
+    """Placement groups of this job that are not removed and whose creator is a dead actor.
 
-    The public `placement_group_table` reads the same table and leaves out the creator.
+    The public `placement_group_table` reads the same table but omits the creator.
     """
     job = ray.get_runtime_context().get_job_id()
     for row in state._connect_and_get_accessor().get_placement_group_table():
         group = PlacementGroupTableData.FromString(row)
-        # A group that the driver made has no actor, and is listed as made by a dead one.
+        # A group created by the driver has no actor, but is listed with a dead creator.
         is_orphan = group.creator_actor_dead and not ActorID(group.creator_actor_id).is_nil()
         is_held = group.state != PlacementGroupTableData.REMOVED
         if is_orphan and is_held and group.creator_job_id.hex() == job:
@@ -45,11 +45,11 @@ def orphaned_groups() -> Iterator[PlacementGroup]:
 
 
 class TimedJobClient(JobSubmissionClient):
-    """Ray's job client with a timeout for each request; Ray's own waits without a limit.
+    """Ray's job client with a timeout for each request; Ray's own client has no timeout.
 
     Args:
-        address: of the job server.
-        connect_timeout_s: of the requests until `timeout_s` is set.
+        address: URL of the job server.
+        connect_timeout_s: timeout of each request until `timeout_s` is set.
     """
 
     timeout_s: float
@@ -59,7 +59,7 @@ class TimedJobClient(JobSubmissionClient):
         super().__init__(address)
 
     def versions(self) -> tuple[str, str]:
-        """The cluster's versions of Ray and Python."""
+        """Versions of Ray and Python on the cluster."""
         about = self._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
         return about["rayVersion"], about["pythonVersion"]
 

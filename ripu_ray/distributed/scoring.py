@@ -1,7 +1,7 @@
 """The scorers: a pool of Ray actors, each an `ImageScorer`.
 
-Weights cross once per node and version; centres come back, packed by batch. Requests are answered in any order, and a
-request whose actor died is asked again: scoring is pure, so nothing is bought twice.
+Weights are sent once per node and version; centres are returned, packed by batch. Answers arrive in any order. The
+request of a dead actor is sent again: scoring is pure, so nothing is bought twice.
 """
 
 import time
@@ -26,21 +26,21 @@ from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.checkpoint import network_state
 
 SETTLE_S = 3.0
-"""How long cores and GPUs of processes that have just ended may take to be free again."""
+"""Time within which the resources of processes that have just ended become free."""
 
 Weights = tuple[str, list[ray.ObjectRef[Any]]]
-"""A version, and the reference to the state dict; in a list, so that Ray does not fetch it at every call."""
+"""(version, [reference to the state dict]); the list keeps Ray from fetching it at every call."""
 
 
 class ScoringActor:
-    """An `ImageScorer` that fetches weights when their version changes."""
+    """An `ImageScorer` that fetches the weights if their version changes."""
 
     def __init__(self, config: Config, device: str) -> None:
         self._config, self._device = config, device
         self._version = ""
 
     def ready(self) -> str:
-        """Start, and say on which node. Called first; not part of `__init__`, whose errors Ray hides in its own."""
+        """Build the scorer and return the node. Called first; Ray would hide errors that `__init__` raises."""
         self._scorer = ImageScorer(self._config, self._device)
         return this_node()
 
@@ -57,41 +57,43 @@ class ScoringActor:
     def _take(self, weights: Weights) -> None:
         version, (reference,) = weights
         if version != self._version:
-            # torch.tensor copies: what Ray hands out is a read-only view of shared memory.
+            # torch.tensor copies: Ray returns a read-only view of shared memory.
             state = {name: torch.tensor(value) for name, value in ray.get(reference).items()}
             self._scorer.load_state(state, Path(version.rpartition("@")[0]))
             self._version = version
 
 
 class RayScorer:
-    """`Scorer` over a pool of actors; `acquire` starts them, and so does any call without it.
+    """`Scorer` over a pool of actors, which `acquire` or the first call starts.
 
     Args:
-        config: of the trial.
-        keep: whether `release` keeps the actors, since nobody else waits for their cores.
-        share: scorers that `cluster.scorers: auto` may come to.
-        warn: is told who died, what is repeated, and what is waited for.
+        config: configuration of the trial.
+        keep: whether `release` keeps the actors, because no training worker needs their cores.
+        share: upper limit of `cluster.scorers: auto`.
+        warn: receives warnings about deaths, retries and long waits.
     """
 
     def __init__(self, config: Config, keep: bool, share: int = 1, warn: Warn = ignore_warning) -> None:
         self._config, self._keep, self._share = config, keep, share
         self._validation_ids = open_domains(config.data).validation.image_ids
-        self._warn, self._told = warn, 0
+        self._warn, self._reported = warn, 0
         self._pool = ScorerPool(self._start, config.cluster, warn)
         self._weights: Weights | None = None
 
     def acquire(self) -> None:
-        """See `Scorer`. Raises ClusterError when the cluster does not give the cores in time."""
+        """See `Scorer`. Raises ClusterError if the scorers do not start in time."""
         cluster = self._config.cluster
         asked = self._free_share() if cluster.scorers == "auto" else cluster.scorers
         fits = num_fitting(cluster, alive_nodes(), asked)
-        if fits < asked and fits != self._told:
-            self._told = fits
-            self._warn(f"{asked} scorers are asked for, the nodes that are left can hold {fits}: it goes on with them")
+        if fits < asked and fits != self._reported:
+            self._reported = fits
+            self._warn(
+                f"{asked} scorers are requested, the remaining nodes can hold {fits}: the trial continues with them"
+            )
         self._pool.acquire(fits)
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
-        """See `Scorer`. Raises ClusterError when an image outlasts `cluster.max_failures` actors."""
+        """See `Scorer`. Raises ClusterError if more than `cluster.max_failures` actors died with an image."""
         packed = self._put(weights)
         self.acquire()
         answers = self._pool.spread(
@@ -103,7 +105,7 @@ class RayScorer:
             yield from answer.unpack([request.image_id for request in batch])
 
     def evaluate(self, weights: Path) -> Evaluation:
-        """See `Scorer`. Raises ClusterError like `score`."""
+        """See `Scorer`. Raises ClusterError as `score` does."""
         packed = self._put(weights)
         self.acquire()
         answers = self._pool.spread(
@@ -117,11 +119,11 @@ class RayScorer:
             self.close()
 
     def close(self) -> None:
-        """End the actors."""
+        """Kill the actors."""
         self._pool.close()
 
     def _free_share(self) -> int:
-        """The share, or what of it is free: on a cluster that others use as well, that may be less."""
+        """The share, or the free part of it on a cluster with other users."""
         deadline = time.monotonic() + SETTLE_S
         while (free := num_scorers(self._config.cluster, [available_resources()], 1)) < self._share:
             if time.monotonic() > deadline:

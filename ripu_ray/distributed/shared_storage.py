@@ -1,6 +1,6 @@
-"""Whether every node of a cluster sees what its work needs: the run folder, the data, the weights to start from.
+"""Check that every node of a cluster can read the run folder, the data and the initial weights.
 
-Storage that one node does not see would otherwise be found by the trial that happens to run there, hours later.
+Otherwise a missing mount would fail a trial on that node hours later.
 """
 
 import os
@@ -22,23 +22,23 @@ from ripu_ray.storage.files import replace_text
 from ripu_ray.storage.remote import RemotePath
 
 _TIMEOUT_S = 60.0
-"""For an answer of every node, each of which starts a process."""
+"""Timeout of the check; every node starts a process for it."""
 
 
 def check_storage(run: RunFolder) -> None:
-    """Let each node look for a file that is written here, and read the first images; with one node, do nothing.
+    """Check that each node sees a file written here and can read the first images. Does nothing with one node.
 
-    Nodes that join later, as an autoscaler's do, are not checked.
+    Nodes that join later, such as those of an autoscaler, are not checked.
 
     Raises:
-        RunFolderError: names a node that does not see the run folder.
-        DataError: names a node that does not see the data, or the weights to start from.
-        ClusterError: names a node that gives no answer.
+        RunFolderError: a node does not see the run folder. All messages name the node.
+        DataError: a node cannot read the data or the initial weights.
+        ClusterError: a node does not answer.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if len(nodes) < 2:
         return
-    # By the name of a leftover, so that a process which is killed here leaves nothing that stays.
+    # Named as a temporary file, so that the next start removes it if this process is killed here.
     marker = run.path / f".seen.{os.getpid()}-{secrets.token_hex(4)}.part"
     configs = [trial.config for trial in run.trials.values()]
     data = {(config.data, config.opens_source) for config in configs}
@@ -65,15 +65,15 @@ def check_storage(run: RunFolder) -> None:
 
 
 def ray_storage(folder: Path) -> dict[str, Any]:
-    """What `RunConfig` of Ray Tune, and of Ray Train, is told so that it keeps its books in a folder, remote or not."""
+    """Arguments of `RunConfig` of Ray Tune and Ray Train that place their state in a local or remote folder."""
     if isinstance(folder, RemotePath):
-        # By way of fsspec, too, so that one place knows how a store is reached.
+        # Through fsspec, so that the access to a store is configured in one place.
         return {"storage_path": folder.key, "storage_filesystem": PyFileSystem(FSSpecHandler(folder.filesystem))}
     return {"storage_path": str(folder)}
 
 
 def _answers(asked: Sequence[Any]) -> list[Any]:
-    """What each task returned, or the RayError that it ended with."""
+    """The result of each task, or the RayError that it raised."""
     ray.wait(list(asked), num_returns=len(asked), timeout=_TIMEOUT_S)
     answers: list[Any] = []
     for reference in asked:
@@ -89,7 +89,7 @@ def _answers(asked: Sequence[Any]) -> list[Any]:
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _look(marker: Path, data: list[tuple[DatasetSection, bool]], weights: list[Path]) -> tuple[bool, str]:
-    """Whether this node sees the marker, and the first fault of the rest, or an empty text."""
+    """Whether this node sees the marker, and the first fault of data and weights, or an empty text."""
     if not marker.exists():
         return False, ""
     for path in weights:
@@ -106,6 +106,6 @@ def _look(marker: Path, data: list[tuple[DatasetSection, bool]], weights: list[P
 
 
 def _weights(configs: Sequence[Config]) -> list[Path]:
-    """Files that fresh networks start from; what is named by a URL is fetched, not seen."""
+    """Local files of initial weights; each node downloads URLs itself."""
     named = {path for config in configs for path in (config.model.init_from, config.model.backbone_weights)}
     return sorted(path for path in named if isinstance(path, Path))

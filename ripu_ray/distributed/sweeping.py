@@ -1,6 +1,6 @@
 """A sweep: the distinct warm-ups, then the trials of the grid, each as a Ray Tune run with bounded concurrency.
 
-Tune only starts, bounds and restarts; what is done and with what result stands in the run folder, and is read from it.
+Tune starts and restarts trials. Progress and results are stored in the run folder and read from it.
 """
 
 import time
@@ -24,7 +24,7 @@ from ripu_ray.distributed.capacity import (
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
-from ripu_ray.distributed.watching import DeathWatch
+from ripu_ray.distributed.watching import FailureMonitor, ignore_progress
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.interrupt import StopRequest
@@ -32,23 +32,21 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.execution import Failures, Parts, execute_trial, execute_warmup, failed
 
 REPORT_INTERVAL_S = 1.0
-"""Steps are reported at most this often by each trial."""
-
-
+"""Minimum interval between two reports of steps by a trial."""
 Execute = Callable[[RunFolder, str, OnProgress, Parts], object]
 
 
-def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
-    """Run every trial of `run` that is not done, on Ray.
+def run_sweep(run: RunFolder, on_progress: OnProgress) -> Failures:
+    """Run every unfinished trial of `run` on Ray.
 
     Args:
-        run: written by `RunFolder.create`.
-        listen: called in this thread with every report of a warm-up or trial.
+        run: run folder written by `RunFolder.create`.
+        on_progress: called in this thread with every report of a warm-up or trial.
 
     Raises:
-        StoppedError: somebody asked to stop, and something is left to do.
+        StoppedError: a stop was requested before all trials were finished.
         ConfigError: the cluster cannot hold a single trial.
-        RunFolderError, DataError: a node, which it names, does not see the run folder, or the data.
+        RunFolderError, DataError: a node, which the message names, does not see the run folder or the data.
         ClusterError: there is no Ray to join, or a node does not answer.
     """
     cluster = run.config.cluster
@@ -56,8 +54,8 @@ def run_sweep(run: RunFolder, listen: OnProgress) -> Failures:
     check_capacity(cluster, nodes)
     check_storage(run)
     concurrent = min(num_concurrent(cluster, nodes), len(run.trials))
-    listen(Progress("", "start", 0, 0, note=describe_share(cluster, nodes, concurrent)))
-    counted = FailureMetrics(run.name, listen)
+    on_progress(Progress("", "start", 0, 0, note=describe_share(cluster, nodes, concurrent)))
+    counted = FailureMetrics(run.name, on_progress)
     warmups = [key for key in run.warmups if not run.is_done(key)]
     failures = _tune(execute_warmup, run, warmups, nodes, counted)
     failures |= _tune(execute_trial, run, run.startable(), nodes, counted)
@@ -70,7 +68,7 @@ def _tune(
     run: RunFolder,
     names: Sequence[str],
     nodes: Nodes,
-    listen: OnProgress,
+    on_progress: OnProgress,
 ) -> Failures:
     """Run `execute` once for each name."""
     if not names:
@@ -79,10 +77,10 @@ def _tune(
     cluster = run.config.cluster
     concurrent = min(num_concurrent(cluster, nodes), len(names))
     share = num_scorers(cluster, nodes, concurrent)
-    # A trial only coordinates: its scorers and Train workers ask for cores themselves, phase by phase. Tune refuses to
-    # be asked for nothing, and any part of a core would keep the last scorer from fitting.
+    # A trial only coordinates: its scorers and Train workers request cores in each phase. Tune refuses an empty
+    # request, and a fraction of a core would prevent the last scorer from fitting.
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
-    watch, deaths = _Watch(listen, run.stop), DeathWatch(run.path, cluster, listen)
+    control, monitor = _Control(on_progress, run.stop), FailureMonitor(run.path, cluster, on_progress)
     tuner = tune.Tuner(
         tune.with_resources(_trainable(execute, run.path, share), tune.PlacementGroupFactory([takes])),
         param_space={"name": tune.grid_search(list(names))},
@@ -92,19 +90,19 @@ def _tune(
             **ray_storage(run.path / "ray"),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=cluster.max_failures),
-            callbacks=[watch, deaths],
-            stop=watch,
+            callbacks=[control, monitor],
+            stop=control,
         ),
     )
     results = tuner.fit()
     failures = {}
     for index, planned in enumerate(names):
         result = results[index]
-        # One that never reported has no configuration.
+        # The result of a trial without a report has no configuration.
         name = result.config["name"] if result.config else planned
         metrics = result.metrics or {}
         if result.error:
-            failures[name] = deaths.explain(name) or str(result.error).strip().splitlines()[-1]
+            failures[name] = monitor.explain(name) or str(result.error).strip().splitlines()[-1]
         elif "failure" in metrics:
             failures[name] = metrics["failure"]
     if not all(name in failures or run.is_done(name) for name in names):
@@ -113,7 +111,7 @@ def _tune(
 
 
 def _trainable(execute: Execute, path: Path, share: int) -> Callable[[dict[str, Any]], None]:
-    """What Tune runs in a trial's process."""
+    """The function that Tune runs in a trial's process."""
 
     def trainable(config: dict[str, Any]) -> None:
         name = config["name"]
@@ -122,8 +120,8 @@ def _trainable(execute: Execute, path: Path, share: int) -> Callable[[dict[str, 
         def report(progress: Progress) -> None:
             nonlocal latest, reported_s
             now = time.monotonic()
-            news = (progress.phase, progress.round) != (latest.phase, latest.round)
-            if news or progress.note or now > reported_s + REPORT_INTERVAL_S:
+            is_new_phase = (progress.phase, progress.round) != (latest.phase, latest.round)
+            if is_new_phase or progress.note or now > reported_s + REPORT_INTERVAL_S:
                 latest, reported_s = progress, now
                 tune.report({"progress": asdict(progress)})
 
@@ -132,42 +130,38 @@ def _trainable(execute: Execute, path: Path, share: int) -> Callable[[dict[str, 
         except StoppedError:
             return
         except RipuError as error:
-            # A failure that is understood is a result: Tune would try it again, and it would fail again.
+            # Reported as a result: Tune would retry an exception, and the trial would fail again.
             tune.report({"progress": asdict(failed(name)), "failure": str(error)})
 
     return trainable
 
 
-class _Watch(tune.Callback, tune.Stopper):
-    """Hands reports on; once a stop is asked for, waits for the trials at work and lets no other start."""
+class _Control(tune.Callback, tune.Stopper):
+    """Forwards reports. After a stop request it waits for the running trials and starts no others."""
 
-    def __init__(self, listen: OnProgress, stop: StopRequest) -> None:
-        self._listen, self._stop = listen, stop
+    def __init__(self, on_progress: OnProgress, stop: StopRequest) -> None:
+        self._on_progress, self._stop = on_progress, stop
         self._last: set[str] | None = None
-        self._at_work: set[str] = set()
+        self._running: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Tune writes its callbacks down; the console stays here.
-        return _Watch, (_deaf, self._stop)
+        # Tune pickles its callbacks; the console stays in the driver.
+        return _Control, (ignore_progress, self._stop)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Called by Tune in the driver."""
-        self._listen(Progress(**result["progress"]))
+        self._on_progress(Progress(**result["progress"]))
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Called by Tune in the driver, several times a second."""
-        self._at_work = {trial.trial_id for trial in trials if trial.status == "RUNNING"}
+        self._running = {trial.trial_id for trial in trials if trial.status == "RUNNING"}
         if self._last is None and self._stop.is_made():
-            self._last = self._at_work
+            self._last = self._running
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Called by Tune: no trial is stopped by its results."""
         return False
 
     def stop_all(self) -> bool:
-        """Called by Tune. One that was started after the request ends by itself, and may as well be ended."""
-        return self._last is not None and not self._last & self._at_work
-
-
-def _deaf(progress: Progress) -> None:
-    """Nobody listens."""
+        """Called by Tune. Trials that started after the request end by themselves, so Tune may end them."""
+        return self._last is not None and not self._last & self._running

@@ -1,7 +1,7 @@
 """Fine-tuning as a Ray Train job: the same `train` on every worker, joined by DistributedDataParallel.
 
-Each attempt is a Train run of its own. A group that lost a worker is started again from here, so that whoever waits
-for the trial hears of it, and goes on from what is on disk.
+Each attempt is a separate Train run. This module, not Train, restarts a group that lost a worker, so that the event
+log names it; the new group resumes from the mid-phase checkpoint.
 """
 
 import json
@@ -22,29 +22,29 @@ from torch.nn.parallel import DistributedDataParallel
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import process_gpus
-from ripu_ray.distributed.cluster import Patience, each, first_line, this_node
+from ripu_ray.distributed.cluster import WaitLimit, each, this_node
 from ripu_ray.distributed.shared_storage import ray_storage
-from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError
+from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
 from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
 from ripu_ray.training.checkpoint import identify, load_partial
-from ripu_ray.training.heartbeat import Place, Trail, join_places, name_suspects, read_place
+from ripu_ray.training.heartbeat import Heartbeat, Place, join_places, name_suspects, read_place
 from ripu_ray.training.job import OnStep, TrainingJob
 from ripu_ray.training.phase import train
 from ripu_ray.training.workers import worker_rank
 
 POLL_S = 1.0
-"""How often the steps that are done are looked up."""
+"""Interval of reading the heartbeat."""
 
 
 class RayFineTuner:
     """`FineTuner` over `config.cluster.train_workers` workers, started for each phase and ended after it.
 
     Args:
-        config: of the trial.
-        storage: a folder that every node sees; Train keeps its own books there, and workers where they are.
-        warn: is told who died, what is repeated, and what is waited for.
+        config: configuration of the trial.
+        storage: folder on shared storage for the state of Train and the heartbeats of the workers.
+        warn: receives warnings about deaths, restarts and long waits.
     """
 
     def __init__(self, config: Config, storage: Path, warn: Warn = ignore_warning) -> None:
@@ -52,18 +52,18 @@ class RayFineTuner:
         self._storage, self._warn = storage, warn
 
     def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
-        """See `FineTuner`. A group that lost a worker is started again and goes on from what is on disk.
+        """See `FineTuner`. A group that lost a worker is restarted from the mid-phase checkpoint.
 
         Raises:
-            ClusterError: workers do not start in time, or die more than `cluster.max_failures` times without getting
-                any further; names the images that they were at.
+            ClusterError: workers do not start in time, or die more than `cluster.max_failures` times without progress;
+                the message names the images that they were reading.
         """
         os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(self._cluster.start_timeout_s)
-        # By reference: annotations of a large pool are megabytes.
+        # A reference, because the annotations of a large pool have megabytes.
         reference = ray.put(job)
         deaths: list[Place] = []
         while True:
-            # A folder of its own: Train would silently go on from the checkpoint of an older run of the same name.
+            # A new folder: Train would resume from the checkpoint of an older run of the same name.
             attempt = self._storage / uuid.uuid4().hex
             try:
                 self._attempt(attempt, reference, on_step)
@@ -85,7 +85,7 @@ class RayFineTuner:
                     f"{name_suspects(deaths)}; given up"
                 )
             self._warn(
-                f"a training worker {why} after {place.done} of {job.num_steps} steps; {_goes_on(job)}",
+                f"a training worker {why} after {place.done} of {job.num_steps} steps; {_describe_restart(job)}",
                 Event.WORKER_DIED,
             )
         result: dict[str, Any] = json.loads((attempt / "outcome.json").read_text())
@@ -119,29 +119,29 @@ class RayFineTuner:
             ),
         )
         asked = f"{cluster.train_workers} training workers, {each(cluster)}"
-        patience = Patience(cluster, asked, self._warn)
+        wait_limit = WaitLimit(cluster, asked, self._warn)
         done = 0
         with ThreadPoolExecutor(max_workers=1) as thread:
             running = thread.submit(trainer.fit)
             while not wait([running], timeout=POLL_S).done:
-                place = read_place(_trail_path(folder, 0))
+                place = read_place(_heartbeat_path(folder, 0))
                 if place is None:
-                    patience.remind()
+                    wait_limit.notify()
                 elif place.done > done:
                     on_step(done := place.done)
             try:
                 running.result()
             except ControllerError:
-                patience.check()  # Train has waited as long as we would
+                wait_limit.check()  # Train waits for the same time
                 raise
 
 
 def _read_failures(failures: Mapping[int, Exception]) -> tuple[Sequence[int], str]:
-    """Ranks that died, or, where none did, what happened. Raises what is one of our own exceptions."""
+    """(ranks that died, "") or ((), what happened). Raises the failure if it is a RipuError."""
     for error in failures.values():
         if isinstance(error, RipuError):
             raise error
-    # When one dies, the others' connections break: what they say is no news.
+    # The death of one worker breaks the connections of the others: their errors are consequences.
     dead = [rank for rank, error in failures.items() if _is_death(error)]
     if dead:
         return dead, ""
@@ -153,15 +153,15 @@ def _is_death(error: Exception) -> bool:
 
 
 def _places(folder: Path, ranks: Iterable[int]) -> list[Place]:
-    return [place for rank in ranks if (place := read_place(_trail_path(folder, rank)))]
+    return [place for rank in ranks if (place := read_place(_heartbeat_path(folder, rank)))]
 
 
-def _goes_on(job: TrainingJob) -> str:
+def _describe_restart(job: TrainingJob) -> str:
     partial = load_partial(job, identify(job))
-    return f"another group goes on after {partial.state.step - job.first_step if partial else 0}"
+    return f"another group resumes after {partial.state.step - job.first_step if partial else 0}"
 
 
-def _trail_path(folder: Path, rank: int) -> Path:
+def _heartbeat_path(folder: Path, rank: int) -> Path:
     return folder / f"rank-{rank}.json"
 
 
@@ -176,14 +176,18 @@ def _work(config: dict[str, Any]) -> None:
     device = str(ray.train.torch.get_device())
     result: dict[str, Any]
     try:
-        with Trail(_trail_path(folder, worker_rank()), this_node()) as trail:
-            domains = trail.watch(open_domains(job.config.data, job.config.opens_source))
+        with Heartbeat(_heartbeat_path(folder, worker_rank()), this_node()) as heartbeat:
+            domains = heartbeat.watch(open_domains(job.config.data, job.config.opens_source))
             losses = train(
-                job, domains, device, trail.count, wrap=lambda step: trail.note_steps(DistributedDataParallel(step))
+                job,
+                domains,
+                device,
+                heartbeat.count,
+                wrap=lambda step: heartbeat.note_steps(DistributedDataParallel(step)),
             )
         result = {"losses": losses}
     except NonFiniteError as error:
-        # Every worker sees the same global losses, so all of them end here; trying again would end here too.
+        # All workers compute the same global losses, so all of them stop here, and a retry would too.
         result = {"non_finite": str(error)}
     except StoppedError as error:
         result = {"stopped": str(error)}

@@ -1,4 +1,4 @@
-"""What the driver sees of the trials' processes: that one died and is started again, and that none can start."""
+"""Monitoring of the trials' processes by the driver: deaths, restarts, and trials that cannot start."""
 
 import time
 from dataclasses import asdict, replace
@@ -11,8 +11,9 @@ from ray.exceptions import RayActorError
 from ray.util.placement_group import remove_placement_group
 
 from ripu_ray.config import ClusterConfig
-from ripu_ray.distributed.cluster import Patience, first_line
+from ripu_ray.distributed.cluster import WaitLimit
 from ripu_ray.distributed.ray_internals import orphaned_groups
+from ripu_ray.errors import first_line
 from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
@@ -20,76 +21,77 @@ from ripu_ray.training.heartbeat import Place, name_suspects, read_place
 ORPHAN_INTERVAL_S = 1.0
 
 
-class DeathWatch(tune.Callback):
-    """Reports deaths of trials' processes, and ends a sweep of which no trial can start.
+class FailureMonitor(tune.Callback):
+    """Reports deaths of trials' processes, and ends a sweep if no trial can start.
 
     Args:
-        path: of the run.
-        cluster: how long to wait.
-        listen: gets the reports.
+        path: run folder.
+        cluster: its `start_timeout_s` limits the wait.
+        on_progress: receives the reports.
     """
 
-    def __init__(self, path: Path, cluster: ClusterConfig, listen: OnProgress) -> None:
-        self._run, self._cluster, self._listen = RunFolder(path), cluster, listen
+    def __init__(self, path: Path, cluster: ClusterConfig, on_progress: OnProgress) -> None:
+        self._run, self._cluster, self._on_progress = RunFolder(path), cluster, on_progress
         self._places: dict[str, list[Place]] = {}
-        self._patience: Patience | None = None
-        self._looked_s = -ORPHAN_INTERVAL_S
+        self._wait_limit: WaitLimit | None = None
+        self._checked_s = -ORPHAN_INTERVAL_S
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Tune writes its callbacks down; the console stays here.
-        return DeathWatch, (self._run.path, self._cluster, _deaf)
+        # Tune pickles its callbacks; the console stays in the driver.
+        return FailureMonitor, (self._run.path, self._cluster, ignore_progress)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Called by Tune when a trial failed and is started again."""
+        """Called by Tune when a trial failed and is restarted."""
         name = trial.config["name"]
         latest = Progress(**(trial.last_result or {}).get("progress", asdict(Progress(name, "start", 0, 0))))
-        note = f"{self._note(trial)}; it is started again, and goes on from what is on disk"
-        EventLog(self._run.path, name, self._listen)(replace(latest, note=note, event=Event.TRIAL_DIED))
+        note = f"{self._note(trial)}; it is restarted from its folder"
+        EventLog(self._run.path, name, self._on_progress)(replace(latest, note=note, event=Event.TRIAL_DIED))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Called by Tune when a trial failed for the last time."""
         self._note(trial)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Called by Tune several times a second. Raises ClusterError when no trial has started for too long."""
+        """Called by Tune several times a second. Raises ClusterError if no trial starts within the limit."""
         self._free_orphans()
         if not any(trial.status == "PENDING" for trial in trials) or any(trial.status == "RUNNING" for trial in trials):
-            self._patience = None
+            self._wait_limit = None
             return
-        if self._patience is None:
-            self._patience = Patience(self._cluster, "trials", EventLog(self._run.path, "", self._listen).warn)
-        self._patience.check()
+        if self._wait_limit is None:
+            warn = EventLog(self._run.path, "", self._on_progress).warn
+            self._wait_limit = WaitLimit(self._cluster, "trials", warn)
+        self._wait_limit.check()
 
     def _free_orphans(self) -> None:
-        """Remove the placement groups of trials whose process died; at most once a second.
+        """Remove the placement groups of trials whose process died, at most once a second.
 
-        Ray keeps such a group, and its cores, until the job ends. Train's own cleaner needs the dashboard, which a
-        local Ray does not have: without this, the next training phase would wait for its own cores.
+        Ray keeps such a group and its cores until the job ends, and the next training phase would wait for them.
+        Train removes it only with the dashboard, which a local Ray does not have.
         """
         now = time.monotonic()
-        # A client of ray:// cannot read the table; such clusters have a dashboard.
+        # A ray:// client cannot read the table, but such clusters have a dashboard.
         is_client: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
-        if is_client or now < self._looked_s + ORPHAN_INTERVAL_S:
+        if is_client or now < self._checked_s + ORPHAN_INTERVAL_S:
             return
-        self._looked_s = now
+        self._checked_s = now
         for group in orphaned_groups():
             remove_placement_group(group)
 
     def explain(self, name: str) -> str | None:
-        """Why a trial or warm-up was given up, if that is because its process died."""
+        """Why a trial or warm-up was given up, or None if its process did not die."""
         places = self._places.get(name)
         return f"its process died {len(places)} times{name_suspects(places)}; given up" if places else None
 
     def _note(self, trial: Any) -> str:
         name, error = trial.config["name"], trial.get_pickled_error()
-        # Tune has forgotten the error of a trial that it starts again. Our own exceptions never come here.
+        # Tune drops the error of a trial that it restarts. A RipuError is a result and never arrives here.
         if error is not None and not isinstance(error, RayActorError):
             self._places.pop(name, None)
             return f"the trial failed ({first_line(error)})"
-        place = read_place(self._run.trail(name)) or Place()
+        place = read_place(self._run.heartbeat(name)) or Place()
         self._places.setdefault(name, []).append(place)
         return f"the trial's process on node {place.node} died"
 
 
-def _deaf(progress: Progress) -> None:
-    """Nobody listens."""
+def ignore_progress(progress: Progress) -> None:
+    """Ignore a report."""

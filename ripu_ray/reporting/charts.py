@@ -1,4 +1,4 @@
-"""The report's figures, each panel one small figure."""
+"""The panels of the report, one small figure each."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from ripu_ray.reporting.svg import INK, RULE, series
 
 MARKERS = "os^Dv<>pX*"
-"""By which lines differ where colours do not help."""
+"""Markers of the lines, in addition to colours."""
 _SIZE = (4.4, 3.0)
 _TEXT = 8.5
 
@@ -23,14 +23,14 @@ def curve_panel(
     cost: str,
     percent: bool,
 ) -> Figure:
-    """mIoU over one cost: mean and standard deviation of each line, references level.
+    """Draw mIoU over one cost: mean and standard deviation of each line, references as horizontal lines.
 
     Args:
-        points: of `curve_points`, one panel of it.
+        points: one panel of `curve_points`.
         order: line -> number of its colour and marker.
-        levels: of `reference_levels`.
-        mious: lowest and highest of the axis, in [0, 1], so that panels compare.
-        cost: name of the x axis.
+        levels: result of `reference_levels`.
+        mious: limits of the y-axis in [0, 1], the same for all panels.
+        cost: label of the x-axis.
         percent: whether the cost is a share.
     """
     figure, axes = _empty()
@@ -60,7 +60,7 @@ def curve_panel(
 
 
 def purchase_panel(shares: pd.DataFrame, pool: Mapping[str, float], order: Mapping[str, int]) -> Figure:
-    """Share of each class among the bought pixels, beside its share in the pool, on a logarithmic axis.
+    """Draw the share of each class among the bought pixels and in the pool on a logarithmic axis.
 
     Args:
         shares: (line, class) -> share in [0, 1].

@@ -1,4 +1,4 @@
-"""Where two runs part: settings, purchases, mIoU, trial by trial. Shapes: H x W label pixels."""
+"""The differences of two runs in settings, purchases and mIoU, by trial. Shapes: H x W label pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,31 +15,31 @@ from ripu_ray.runs.run_folder import RunFolder, read_record
 from ripu_ray.simulation.inspection import Purchases
 
 NUM_WORST = 3
-"""Images that are named, of those in which two purchases differ most."""
+"""Number of images that are named, those with the lowest IoU of two purchases."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A run folder, and the trial of it that is meant, or None for all of them."""
+    """A run folder and one of its trials, or None for all trials."""
 
     run: RunFolder
     trial_id: str | None = None
 
     @property
     def trials(self) -> dict[str, Trial]:
-        """Those that are meant, by id."""
+        """The selected trials by id."""
         return self.run.trials if self.trial_id is None else {self.trial_id: self.run.trials[self.trial_id]}
 
 
 @dataclass(frozen=True)
 class RoundOverlap:
-    """What two trials bought of the same pool.
+    """The overlap of the purchases of two trials in the same pool.
 
     Attributes:
-        round: from 0.
-        common_share: pixels that both bought in this round, over the larger of the two purchases; 1 if both are empty.
-        iou: of everything bought up to this round, over the pool: pixels of both over pixels of either.
-        worst: image -> its `iou`, of the images in which it is lowest.
+        round: round from 0.
+        common_share: pixels that both bought in this round over the larger purchase; 1 if both are empty.
+        iou: IoU of all pixels bought up to this round, over the pool.
+        worst: image -> its `iou`, for the images with the lowest.
     """
 
     round: int
@@ -54,11 +54,11 @@ class Pair:
 
     Attributes:
         first, second: their ids.
-        overlaps: of each round that both bought; empty for references, and where `problem` says why.
+        overlaps: overlap of each round that both have; empty for references, and if there is a `problem`.
         problem: why purchases cannot be compared, or "".
-        rounds: how many are committed of each.
-        miou: round (-1: the warm-up) -> mIoU of both, in [0, 1], of the rounds that both have.
-        iou: class -> IoU of both after the last of these rounds, in [0, 1], or None; the largest change first.
+        rounds: number of committed rounds of each.
+        miou: round (-1: the warm-up) -> mIoU of both in [0, 1], for the rounds that both have.
+        iou: class -> IoU of both in [0, 1] or None, after the last of these rounds; the largest change first.
     """
 
     first: str
@@ -70,8 +70,8 @@ class Pair:
     iou: dict[str, tuple[float | None, float | None]]
 
     @property
-    def parts_in(self) -> RoundOverlap | None:
-        """The first round in which other pixels were bought."""
+    def differs_in(self) -> RoundOverlap | None:
+        """The first round with different purchases, or None."""
         return next((overlap for overlap in self.overlaps if overlap.common_share < 1), None)
 
 
@@ -79,8 +79,8 @@ class Pair:
 class Comparison:
     """Attributes:
     answer: one line.
-    settings: dotted key -> both values, where they differ; None: not there.
-    pairs: trials that belong together.
+    settings: dotted key -> both values where they differ; None if a key is missing.
+    pairs: matched trials.
     only_first, only_second: ids of trials without a counterpart.
     """
 
@@ -92,7 +92,7 @@ class Comparison:
 
 
 def open_side(text: str) -> Side:
-    """Read `RUN` or `RUN:TRIAL`. Raises ConfigError or RunFolderError: one line that says what is not there."""
+    """Read `RUN` or `RUN:TRIAL`. Raises ConfigError or RunFolderError if one of them does not exist."""
     folder, sign, trial_id = text.rpartition(":")
     if not sign or Path(text).exists():
         return Side(RunFolder(Path(text)))
@@ -105,8 +105,8 @@ def open_side(text: str) -> Side:
 def compare_runs(first: Side, second: Side) -> Comparison:
     """Compare two runs, or two trials.
 
-    Trials belong together that have the same arm and seed; if there are none and each run has one arm, the same seed;
-    two trials that were named do in any case.
+    Trials with the same arm and seed are matched; if there are none and each run has one arm, those with the same seed.
+    Two named trials are always matched.
 
     Raises:
         RunFolderError: a file of a run is damaged.
@@ -151,7 +151,7 @@ def _pair(first: Side, one: str, second: Side, other: str) -> Pair:
 
 
 def _records(side: Side, trial_id: str) -> dict[int, RoundRecord]:
-    """Of the warm-up and of every committed round. Weights are not looked at: they may have been thrown away."""
+    """Records of the warm-up and every committed round. Weights are not read, because they may have been removed."""
     folder = side.run.trial(trial_id)
     stages = [side.run.warmup(warmup_key(side.trials[trial_id].config))]
     stages += map(folder.stage, range(folder.num_committed()))
@@ -165,9 +165,9 @@ def _compare_purchases(
     trials = first.trials[one], second.trials[other]
     digests = [[record.purchase_sha256 for record in side if record.purchase_sha256] for side in records]
     if any(trial.config.strategy.is_reference for trial in trials):
-        return (), "" if one == other else "a reference chooses nothing"
+        return (), "" if one == other else "a reference makes no purchases"
     if trials[0].config.data == trials[1].config.data and digests[0] == digests[1]:
-        # Nothing has to be opened: equal bytes are equal purchases.
+        # Equal digests are equal purchases: no data has to be read.
         return tuple(RoundOverlap(number, 1.0, 1.0, {}) for number in range(len(digests[0]))), ""
     try:
         sides = zip(trials, (first, second), strict=True)
@@ -178,10 +178,10 @@ def _compare_purchases(
 
 
 def _overlaps(first: Purchases, second: Purchases) -> tuple[RoundOverlap, ...]:
-    """Round by round; images that only one pool has count as not bought in the other."""
+    """The overlap of each round; images that only one pool has count as not bought in the other."""
     num_rounds = min(first.num_rounds, second.num_rounds)
     image_ids = [*dict.fromkeys((*first.image_ids, *second.image_ids))]
-    # (image, round): pixels that both bought, and that each bought, in the round; both and either up to the round.
+    # (image, round, 5): pixels of both, the first, the second in the round; intersection and union up to the round.
     counts_IR5 = np.zeros((len(image_ids), num_rounds, 5), np.int64)
     for index, image_id in enumerate(image_ids):
         sides = [side for side in (first, second) if image_id in side.known]
@@ -210,7 +210,7 @@ def _overlaps(first: Purchases, second: Purchases) -> tuple[RoundOverlap, ...]:
 
 
 def _share(part: Any, whole: Any) -> Any:
-    """part / whole, 1 where there is nothing."""
+    """part / whole, 1 where whole is 0."""
     return np.divide(part, whole, out=np.ones(len(part)), where=whole > 0)
 
 
@@ -219,7 +219,7 @@ def _tree(side: Side) -> dict[str, Any]:
 
 
 def _differences(first: Any, second: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> both values of what differs in two trees."""
+    """Dotted key -> both values, for the values that differ in two trees."""
     if not (isinstance(first, dict) and isinstance(second, dict)):
         return {} if first == second else {key: (first, second)}
     names = {**first, **second}
@@ -232,12 +232,12 @@ def _differences(first: Any, second: Any, key: str = "") -> dict[str, tuple[Any,
 def _answer(pairs: Sequence[Pair]) -> str:
     if not pairs:
         return "no trial of one has a counterpart in the other"
-    parted = [(overlap, pair) for pair in pairs if (overlap := pair.parts_in)]
+    differing = [(overlap, pair) for pair in pairs if (overlap := pair.differs_in)]
     unknown = [pair for pair in pairs if pair.problem]
-    if parted:
-        overlap, pair = min(parted, key=lambda item: item[0].round)
-        among = f" ({len(parted)} of {len(pairs)} trials part; first {pair.first})" if len(pairs) > 1 else ""
-        return f"part in round {overlap.round}: {100 * overlap.common_share:.0f} % of the pixels in common{among}"
+    if differing:
+        overlap, pair = min(differing, key=lambda item: item[0].round)
+        among = f" ({len(differing)} of {len(pairs)} trials differ; first {pair.first})" if len(pairs) > 1 else ""
+        return f"differ from round {overlap.round}: {100 * overlap.common_share:.0f} % of the pixels in common{among}"
     if unknown:
         return f"purchases cannot be compared: {unknown[0].problem}"
     same_miou = all(one == other for pair in pairs for one, other in pair.miou.values())

@@ -1,22 +1,22 @@
-"""Points of the curves that tables and figures draw: mIoU over what was bought, by strategy."""
+"""Points of the curves: mIoU over cost, by strategy."""
 
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
 
 MOST_LINES = 6
-"""In one panel; with more, each mode, window and other setting has a panel of its own."""
+"""Limit of one panel; with more lines, each mode, window and other setting has its own panel."""
 
 
 def add_panels(named: pd.DataFrame) -> pd.DataFrame:
-    """Say which panel of a figure each row belongs to, and which line of it.
+    """Assign each row to a panel of a figure and to a line in it.
 
     Args:
-        named: with the columns of `add_names`.
+        named: results with the columns of `add_names`.
 
     Returns:
-        A copy with `panel` and `line`: the condition and the strategy, or, where many strategies differ in their
-        acquisition and something else, the condition with that, and the acquisition.
+        A copy with `panel` and `line`: the condition and the strategy; or, if many strategies differ in acquisition
+        and other settings, the condition with these settings, and the acquisition.
     """
     buying = named[~named["acquisition"].isin(REFERENCES)]
     split = (
@@ -31,17 +31,17 @@ def add_panels(named: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Mean curves of the strategies that buy.
+    """Mean curves of the strategies without the references.
 
     Args:
         named: results with the columns of `add_panels`.
-        finished: of `outcomes`.
-        cost: the column on the x axis.
+        finished: result of `outcomes`.
+        cost: column of the x-axis.
 
     Returns:
         One row for each panel, line and round: `x`, the mean cost, `mean` and `deviation` of mIoU (NaN for one seed),
-        `seeds`, and `finished`. Lines that have bought nothing yet are not there. Where a line has finished trials, it
-        is of them alone: else its points were of different seeds.
+        `seeds`, and `finished`. Lines without a purchase are left out. A line with finished trials consists of these
+        alone, so that all its points have the same seeds.
     """
     buying = named[~named["acquisition"].isin(REFERENCES)]
     buying = buying.assign(finished=buying["trial"].isin(finished["trial"]))
@@ -65,8 +65,8 @@ def reference_levels(finished: pd.DataFrame, world: str) -> dict[str, float]:
     """Mean mIoU of the references that were trained in a world, by name.
 
     Args:
-        finished: of `outcomes`.
-        world: of `add_names`.
+        finished: result of `outcomes`.
+        world: value of the column that `add_names` adds.
     """
     there = finished[finished["acquisition"].isin(REFERENCES) & (finished["world"] == world)]
     return {str(name): float(rows["miou"].mean()) for name, rows in there.groupby("strategy", sort=False)}

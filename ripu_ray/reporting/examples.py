@@ -1,4 +1,4 @@
-"""Pictures of what strategies saw and bought, as data that a page can hold."""
+"""Pictures of scores, purchases and predictions, as data URIs."""
 
 import base64
 import io
@@ -15,21 +15,21 @@ from ripu_ray.errors import RipuError
 from ripu_ray.reporting.results import find_warmup
 from ripu_ray.reporting.statistics import seeded
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.inspection import Sight, class_colours, look
+from ripu_ray.simulation.inspection import InspectedImage, class_colours, inspect_images
 
 NUM_IMAGES = 2
 NUM_STRATEGIES = 4
 _LARGEST_WIDTH = 480
 _FIRST, _LATER = (235, 64, 52), (255, 214, 10)
-"""Colours of what was bought in round 0, and in the rounds after it."""
+"""Colours of purchases in round 0, and in later rounds."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """Attributes:
-    uri: the picture itself, `data:image/...`.
-    title: what it is, in a few words.
-    alt: what is to be seen.
+    uri: the picture as `data:image/...`.
+    title: short title.
+    alt: description for screen readers.
     """
 
     uri: str
@@ -40,11 +40,11 @@ class Picture:
 @dataclass(frozen=True)
 class Example:
     """Attributes:
-    strategy, condition: which trials.
-    trial: whose weights and purchases these are.
+    strategy, condition: strategy and condition of the trial.
+    trial: id of the trial with these weights and purchases.
     legend: class -> its colour in CSS.
-    rows: of pictures, one for each image.
-    problem: why there are none.
+    rows: one row of pictures for each image.
+    problem: why there are no pictures, or "".
     """
 
     strategy: str
@@ -56,10 +56,10 @@ class Example:
 
 
 def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
-    """Whose pictures are shown: in the last condition, the first seed of the best strategy, of `random`, and of others.
+    """Choose trials for pictures: in the last condition, the first seed of the best strategy, of `random`, and others.
 
     Args:
-        finished: the outcomes of strategies, without references.
+        finished: result of `outcomes` without references.
     """
     if finished.empty:
         return []
@@ -74,37 +74,39 @@ def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def draw_example(run: RunFolder, trial_id: str, strategy: str, condition: str) -> Example:
-    """The pictures of one trial, or why there are none."""
+    """The pictures of one trial, or the reason why there are none."""
     trial = run.trials[trial_id]
     try:
         colours = class_colours(trial.config.data)
-        sights = look(trial, run.trial(trial_id), find_warmup(run, trial), NUM_IMAGES)
+        inspected = inspect_images(trial, run.trial(trial_id), find_warmup(run, trial), NUM_IMAGES)
     except RipuError as error:
         return Example(strategy, condition, trial_id, {}, [], str(error))
     table_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
     table_2563[: len(colours)] = list(colours.values())
     legend = {name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()}
-    return Example(strategy, condition, trial_id, legend, [_pictures(sight, table_2563, strategy) for sight in sights])
+    return Example(
+        strategy, condition, trial_id, legend, [_pictures(image, table_2563, strategy) for image in inspected]
+    )
 
 
-def _pictures(sight: Sight, colours_2563: NDArray[np.uint8], strategy: str) -> list[Picture]:
-    height, width = sight.label_HW.shape
-    photo = np.asarray(Image.fromarray(sight.image_HW3).resize((width, height), Image.Resampling.BILINEAR))
-    score = sight.score_HW - sight.score_HW.min()
+def _pictures(image: InspectedImage, colours_2563: NDArray[np.uint8], strategy: str) -> list[Picture]:
+    height, width = image.label_HW.shape
+    photo = np.asarray(Image.fromarray(image.image_HW3).resize((width, height), Image.Resampling.BILINEAR))
+    score = image.score_HW - image.score_HW.min()
     heat = (255 * matplotlib.colormaps["magma"](score / (score.max() or 1))[..., :3]).astype(np.uint8)
     bought = (photo * 0.55).astype(np.uint8)
-    bought[sight.round_HW > 0] = _LATER
-    bought[sight.round_HW == 0] = _FIRST
-    share = f"{100 * float((sight.round_HW >= 0).mean()):.1f} %"
-    before, after = (_wrong(predicted, sight.label_HW) for predicted in (sight.before_HW, sight.after_HW))
-    name = f"image {sight.image_id} of the pool"
+    bought[image.round_HW > 0] = _LATER
+    bought[image.round_HW == 0] = _FIRST
+    share = f"{100 * float((image.round_HW >= 0).mean()):.1f} %"
+    before, after = (_wrong(predicted, image.label_HW) for predicted in (image.before_HW, image.after_HW))
+    name = f"image {image.image_id} of the pool"
     return [
         Picture(_jpeg(photo), "image", f"{name}, as it is"),
-        Picture(_png(colours_2563[sight.label_HW]), "truth", f"True classes of {name}"),
+        Picture(_png(colours_2563[image.label_HW]), "truth", f"True classes of {name}"),
         Picture(_png(heat), "score in round 0", f"Score of {strategy} in {name}, the higher the brighter"),
         Picture(_png(bought), f"bought: {share}", f"Bought in {name}: {share}; red in round 0, yellow later"),
-        Picture(_png(colours_2563[sight.before_HW]), f"before: {before} wrong", f"First prediction of {name}"),
-        Picture(_png(colours_2563[sight.after_HW]), f"after: {after} wrong", f"Last prediction of {name}"),
+        Picture(_png(colours_2563[image.before_HW]), f"before: {before} wrong", f"First prediction of {name}"),
+        Picture(_png(colours_2563[image.after_HW]), f"after: {after} wrong", f"Last prediction of {name}"),
     ]
 
 
@@ -125,7 +127,7 @@ def _uri(pixels_HW3: NDArray[np.uint8], kind: str, **options: bool | int) -> str
     picture = Image.fromarray(pixels_HW3)
     if picture.width > _LARGEST_WIDTH:
         size = _LARGEST_WIDTH, max(1, round(picture.height * _LARGEST_WIDTH / picture.width))
-        # Box: windows of a few pixels fade, but none vanishes.
+        # BOX keeps windows of a few pixels visible.
         picture = picture.resize(size, Image.Resampling.BOX)
     file = io.BytesIO()
     picture.save(file, format=kind, **options)

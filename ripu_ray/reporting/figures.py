@@ -1,4 +1,4 @@
-"""Figures of a sweep for a file: mIoU against what was spent."""
+"""The figure of a sweep in a file: mIoU against the spent share."""
 
 import matplotlib
 import pandas as pd
@@ -14,11 +14,12 @@ _MARKERS = "osD^vP*X"
 
 
 def draw_curves(results: pd.DataFrame) -> Figure:
-    """mIoU against spent share; one line for each strategy and condition, the mean over seeds with its standard
-    deviation; references are level.
+    """Draw mIoU against the spent share: mean and standard deviation over seeds for each strategy and condition.
+
+    References are horizontal lines.
 
     Args:
-        results: what `collect` returns.
+        results: result of `collect`.
     """
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()

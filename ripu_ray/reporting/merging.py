@@ -1,4 +1,4 @@
-"""Several sweeps as one table: what differs between them becomes a column, and what is the same is counted once."""
+"""Several sweeps as one table: settings that differ become columns, and repeated trials count once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ripu_ray.runs.run_folder import RunFolder
 _SECTIONS = ("data", "model", "training", "strategy", "oracle")
 _HAVE_COLUMNS = ("strategy.budget", "strategy.mode", "strategy.windows.", "strategy.acquisition", "strategy.rounds")
 _MOST_KEYS = 2
-"""That differ in one section: with more, the sweep's name stands for all of them."""
+"""Limit of differing keys in one section; with more, the sweep's name replaces them."""
 
 
 def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
@@ -23,11 +23,11 @@ def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
         runs: different folders.
 
     Returns:
-        `collect` of all of them, with a column `sweep`, trials named "<sweep>/<trial>" where there are several sweeps,
-        and a column for each setting that they differ in; and a note on each sweep whose trials were there before.
+        The results of `collect` with a column `sweep`, trials named "<sweep>/<trial>" if there are several sweeps, and
+        a column for each setting that differs; and a note for each sweep with repeated trials.
 
     Raises:
-        RunFolderError: a folder is there twice, or cannot be read.
+        RunFolderError: a folder is given twice or cannot be read.
     """
     names = sweep_names(runs)
     if len(runs) == 1:
@@ -44,7 +44,7 @@ def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
 
 
 def sweep_names(runs: Sequence[RunFolder]) -> list[str]:
-    """A name of its own for each folder: its last part, with the one before where that is not enough."""
+    """A unique name for each folder: its last part, with the parent or the whole path if needed."""
     paths = [run.path.resolve() for run in runs]
     for path in paths:
         if paths.count(path) > 1:
@@ -56,7 +56,7 @@ def sweep_names(runs: Sequence[RunFolder]) -> list[str]:
 
 
 def _differing(configs: Sequence[Config], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Of each sweep, its values of the settings that differ between sweeps and have no column."""
+    """For each sweep, its values of the settings that differ between sweeps and have no column."""
     flat = [_flatten(to_tree(config)) for config in configs]
     varied = {key for config in configs for key in config.sweep.vary}
     keys = [
@@ -69,15 +69,15 @@ def _differing(configs: Sequence[Config], names: Sequence[str]) -> list[dict[str
             key for key in keys
             if key.startswith(f"{section}.") and key not in varied and len({repr(one.get(key)) for one in flat}) > 1
         ]  # fmt: skip
-        for own, all_of_it, name in zip(values, flat, names, strict=True):
+        for own, tree, name in zip(values, flat, names, strict=True):
             if len(differing) > _MOST_KEYS:
                 own[f"{section}.sweep"] = name
             else:
-                own |= {key: all_of_it.get(key) for key in differing}
-        # Where one sweep varies a key, the others have a value of it, too.
-        for own, all_of_it, config in zip(values, flat, configs, strict=True):
+                own |= {key: tree.get(key) for key in differing}
+        # A key that one sweep varies has a fixed value in the others.
+        for own, tree, config in zip(values, flat, configs, strict=True):
             missing = (key for key in varied if key.startswith(f"{section}.") and key not in config.sweep.vary)
-            own |= {key: all_of_it.get(key) for key in missing}
+            own |= {key: tree.get(key) for key in missing}
     return values
 
 
@@ -89,7 +89,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _without_repetitions(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Of trials with the same arm, seed and settings, the one with the most rounds stays; of equals, the first."""
+    """Keep one of the trials with the same arm, seed and settings: the first with the most rounds."""
     own = ("allocation", "power", "balanced", "shape")
     keys = ["arm", "seed", "rounds", *(name for name in results if "." in str(name) or name in own)]
     trials = results.groupby("trial", sort=False).tail(1).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""What to call the arms of a sweep: the strategy is what one chooses, the condition is what one is given."""
+"""Names of the arms of a sweep: the strategy is chosen; the condition is given."""
 
 import itertools
 from collections.abc import Hashable, Mapping
@@ -8,23 +8,23 @@ import pandas as pd
 from ripu_ray.config import REFERENCES
 
 SETTINGS = ("acquisition", "mode", "window", "shape", "allocation", "power", "balanced")
-"""Of the strategy; whatever else a sweep varies is told by its dotted name."""
+"""Columns of the strategy's settings; other varied settings have columns with dotted names."""
 WORLD = ("data.", "oracle.")
-"""Prefixes of what is given, whatever is bought."""
+"""Prefixes of settings that do not depend on the strategy."""
 
 
 def add_names(results: pd.DataFrame) -> pd.DataFrame:
-    """Results with the words that tables and figures use.
+    """Add the names that tables and figures use.
 
     Args:
-        results: what `collect` returns, with names or without; settings that are not among its columns did not vary.
+        results: result of `collect`, with or without names; settings without a column did not vary.
 
     Returns:
         A copy with the columns `strategy` (the settings that differ among the competitors: "ripu, region"), `variant`
-        (the same without the acquisition: "region"), `world` (what is given whatever is bought: "data.shift 1"; empty
-        if nothing of that kind varies), and `condition` (the budget and the world: "2.2 %, data.shift 1").
+        (the same without the acquisition: "region"), `world` (settings with a prefix in WORLD that vary: "data.shift
+        1", or empty), and `condition` (the budget and the world: "2.2 %, data.shift 1").
     """
-    # A setting of the strategy that was varied by its key stands there twice.
+    # A setting of the strategy that was varied by its key has two columns.
     twins = [f"strategy.{name}" for name in SETTINGS if name in results]
     results = results.drop(columns=["strategy", "variant", "world", "condition", *twins], errors="ignore")
     varied = [name for name in map(str, results) if "." in name]
@@ -32,7 +32,7 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
     settings = [name for name in (*SETTINGS, *varied) if name in results and not name.startswith(WORLD)]
     competitors = results[~results["acquisition"].isin(REFERENCES)]
     differing = [name for name in settings if _differs(competitors, name)] or ["acquisition"]
-    # A reference has no mode, window or budget of its own, but may have been trained in several ways.
+    # A reference has no mode, window or budget, but may have several training settings.
     trained = {
         str(name): ["acquisition", *(key for key in settings if "." in key and _differs(rows, key))]
         for name, rows in results[results["acquisition"].isin(REFERENCES)].groupby("acquisition")
@@ -45,7 +45,7 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
     def place(row: Mapping[Hashable, object]) -> str:
         return ", ".join(f"{name} {_value(row[name])}" for name in world)
 
-    # Each combination is put into words once: there may be thousands of rows.
+    # Each combination is named once, because there may be thousands of rows.
     keys = [*dict.fromkeys(("acquisition", "budget", *world, *differing, *itertools.chain(*trained.values())))]
     words = results[keys].drop_duplicates()
     places = [place(row) for row in words.to_dict("records")]
@@ -62,7 +62,7 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object]) -> str:
-    """The one setting in which two rows differ, "mode" for the mode and its window; empty if none or several do."""
+    """The only setting in which two rows differ ("mode" for mode and window); empty if none or several differ."""
     names = [name for name in map(str, first) if name in SETTINGS or ("." in name and not name.startswith(WORLD))]
     differing = [name for name in names if str(first[name]) != str(second[name])]
     if "mode" in differing and "window" in differing:
@@ -71,13 +71,13 @@ def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object
 
 
 def budget_words(budget: object) -> str:
-    """`2.2` is "2.2 %", `40px` is "40 px"."""
+    """The budget with its unit: "2.2 %" for `2.2`, "40 px" for `40px`."""
     text = str(budget)
     return f"{text.removesuffix('px')} px" if text.endswith("px") else f"{text} %"
 
 
 def _differs(rows: pd.DataFrame, name: str) -> bool:
-    """Whether a setting tells strategies apart; the window does not where each mode has one of its own."""
+    """Whether a setting distinguishes strategies; the window does not if each mode has one window."""
     if name == "window":
         return bool((rows.groupby("mode")["window"].nunique() > 1).any())
     return rows[name].nunique(dropna=False) > 1

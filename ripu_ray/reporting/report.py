@@ -1,4 +1,4 @@
-"""`report.html`: everything that a sweep says, or several, in one file that needs nothing else."""
+"""`report.html`: the results of one or several sweeps in one self-contained file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from ripu_ray.simulation.inspection import class_shares
 from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
-"""Of full supervision's mIoU: what it takes to reach it has a table."""
+"""Share of full supervision's mIoU for the table of pixels that reach it."""
 _COST_WORDS = {
     "share": "share of the pool's pixels (%)",
     "pixels": "labelled pixels",
@@ -43,12 +43,12 @@ _COST_WORDS = {
     "seconds": "annotation time (s)",
 }
 _POOL_IMAGES = 200
-"""At most so many images are read for the pool's own frequencies of the classes."""
+"""Limit of images that are read for the class frequencies of the pool."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Attributes: title: of a figure; svg: the figure."""
+    """A figure. Attributes: title; svg."""
 
     title: str
     svg: Markup
@@ -56,7 +56,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Line:
-    """Attributes: name: of a line in the figures; colour: number of its colour; marker: its shape."""
+    """A line in the figures. Attributes: name; colour: number of its colour; marker: its shape."""
 
     name: str
     colour: int
@@ -65,8 +65,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Attributes: name; revision: of the code; config: resolved, in YAML; num_trials, num_finished; unfinished: the
-    other trials, with how far they are, and why."""
+    """A sweep. Attributes: name; revision: of the code; config: resolved, in YAML; num_trials, num_finished;
+    unfinished: the other trials with their rounds and failures."""
 
     name: str
     revision: str
@@ -77,14 +77,14 @@ class Sweep:
 
 
 def write_report(runs: Sequence[RunFolder], output: Path) -> None:
-    """Write the report of one sweep, or of several, finished or not.
+    """Write the report of one or several sweeps, finished or not.
 
     Args:
         runs: different folders.
-        output: the file.
+        output: path of the report.
 
     Raises:
-        RunFolderError: a folder is there twice, or a record in it cannot be read.
+        RunFolderError: a folder is given twice, or a record in it cannot be read.
         StorageError: the file cannot be written.
     """
     replace_text(output, render(runs))
@@ -148,7 +148,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
 
 
 def _curves(named: pd.DataFrame, finished: pd.DataFrame, order: Mapping[str, int]) -> list[tuple[str, list[Panel]]]:
-    """For each cost that the results know, its name and a figure for each panel."""
+    """For each cost in the results, its name and a figure for each panel."""
     curves = []
     levels = {world: reference_levels(finished, world) for world in named["world"].unique()}
     buying = named[~named["acquisition"].isin(REFERENCES)]
@@ -179,7 +179,7 @@ def _curves(named: pd.DataFrame, finished: pd.DataFrame, order: Mapping[str, int
 def _purchases(
     run: RunFolder, finished: pd.DataFrame
 ) -> tuple[dict[str, float], dict[tuple[str, str], dict[str, float]]]:
-    """The classes' shares in the pool, and among what each strategy bought; empty where the records do not say."""
+    """Shares of the classes in the pool and among the purchases of each strategy; empty if they were not recorded."""
     columns = [name for name in map(str, finished) if name.startswith("bought_")]
     there = competitors(finished)
     counted = there[there[columns].sum(axis=1) > 0] if columns else there.iloc[:0]
@@ -219,7 +219,7 @@ def _purchase_panels(
         table = pd.DataFrame(by_line).T.reindex(columns=list(pool)).fillna(0)
         if len(table):
             figure = charts.purchase_panel(table, pool, order)
-            label = f"Shares of the classes among what was bought and in the pool, {panel}; the table below says them."
+            label = f"Shares of the classes among the bought pixels and in the pool, {panel}; values below."
             panels.append(Panel(str(panel), to_svg(figure, f"bought-{number}", label)))
     return panels
 
@@ -251,7 +251,7 @@ def _sweep(run: RunFolder, name: str) -> Sweep:
 
 
 def _failure(log: Path) -> str:
-    """Why a trial's last attempt failed; empty if it did not, or is not over."""
+    """Why a trial's last attempt failed; empty if it did not fail or is still running."""
     try:
         last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""The results of a sweep as one tidy table: a row for each trial and round."""
+"""The results of a sweep as one table with a row for each trial and round."""
 
 import json
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from ripu_ray.runs.run_folder import RunFolder, StageFolder
 from ripu_ray.storage.files import replace_file, replace_text
 
 REPORT = "report.html"
-"""Name of the report in the run folder."""
+"""File name of the report in the run folder."""
 COSTS = {
     "share": "spent_share",
     "pixels": "spent_pixels",
@@ -23,17 +23,17 @@ COSTS = {
     "boundary": "boundary_pixels",
     "seconds": "annotation_s",
 }
-"""What a curve may be drawn against: the name of a cost -> its column, a total so far over the pool."""
+"""Costs that can be the x-axis of a curve: name -> column, cumulative over the pool."""
 
 
 def collect(run: RunFolder) -> pd.DataFrame:
-    """Read what is committed of every trial.
+    """Read the committed rounds of every trial.
 
     Returns:
         One row per trial and round, in the order of the grid; round -1 is the shared warm-up. Trials of one arm differ
-        in their seed alone; each key of `sweep.vary` has a column. `rounds` is how many the trial has once it is
-        finished. miou, accuracy and iou_<class> in [0, 1]; pixels, clicks, bought_<class> and what COSTS names are
-        totals so far over the pool; seconds_<phase> and loss_<name> are of the round.
+        only in their seed; each key of `sweep.vary` has a column. `rounds` is the number of rounds of the finished
+        trial. miou, accuracy and iou_<class> are in [0, 1]; pixels, clicks, bought_<class> and the columns of COSTS are
+        cumulative over the pool; seconds_<phase> and loss_<name> are values of the round.
     """
     rows = []
     for trial_id, trial in run.trials.items():
@@ -44,14 +44,14 @@ def collect(run: RunFolder) -> pd.DataFrame:
 
 
 def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
-    """The warm-up that a trial started from, committed or not; of a run of older code, too, which named it apart."""
+    """The warm-up of a trial, committed or not. Also finds that of older code, which had another name."""
     stage = run.warmup(warmup_key(trial.config))
     log = run.trial(trial.trial_id).path / "metrics.jsonl"
     if stage.is_committed() or not log.exists():
         return stage
     try:
         first: dict[str, Any] = json.loads(log.read_text(encoding="utf-8").partition("\n")[0])
-    except ValueError:  # torn, or empty
+    except ValueError:  # incomplete or empty
         return stage
     others = (StageFolder(path) for path in sorted((run.path / "warmups").glob("*")))
     committed = (other for other in others if other.is_committed())
@@ -59,14 +59,14 @@ def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
 
 
 def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
-    """Write `results.csv` and `results.parquet`, which hold the same, into the run folder."""
+    """Write the results as `results.csv` and `results.parquet` into the run folder."""
     replace_text(run.path / "results.csv", results.to_csv(index=False))
     replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
 
 
 def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str, Any]:
     record: RoundRecord = stage.record()
-    tree = to_tree(trial.config) if varied else {}  # it takes a while, for thousands of rows
+    tree = to_tree(trial.config) if varied else {}  # slow for thousands of rows
     strategy = trial.config.strategy
     return {
         "trial": trial.trial_id,

@@ -1,6 +1,6 @@
-"""What the seeds say: means, differences of strategies paired over seeds, and whether chance explains them.
+"""Statistics over seeds: means, paired differences of strategies, and their significance.
 
-Everything starts from `outcomes`: one row for each finished trial. mIoU and AUBC are in [0, 1], differences too.
+All functions take the result of `outcomes`: one row for each finished trial. mIoU, AUBC and differences are fractions.
 """
 
 import itertools
@@ -18,21 +18,21 @@ from ripu_ray.reporting.naming import add_names, pair_kind
 
 METRICS = ("miou", "aubc")
 MIN_SEEDS = 5
-"""With fewer pairs no test is meaningful: even when all point one way, Wilcoxon's p is 0.125 at best."""
+"""Minimum of pairs for a test: with 4 pairs of the same sign, Wilcoxon's p is 0.125."""
 _RESAMPLES = 5000
 _CONFIDENCE = 0.95
 
 
 def outcomes(results: pd.DataFrame) -> pd.DataFrame:
-    """One row for each trial that is finished.
+    """One row for each finished trial.
 
     Args:
-        results: what `collect` returns.
+        results: result of `collect`.
 
     Returns:
-        The trial's last row with `strategy`, `condition` and `world` (see `add_names`), and `aubc`. A trial counts as
-        finished when it has all its `rounds`; in a table of older code, which does not say, as many as the longest of
-        those that buy.
+        The trial's last row with `strategy`, `condition` and `world` (see `add_names`), and `aubc`. A trial is
+        finished when it has all its `rounds`; in a table of older code without that column, as many rounds as the
+        longest trial of the competitors.
     """
     named = add_names(results)
     last = named.groupby("trial", sort=False).tail(1)
@@ -50,14 +50,14 @@ def outcomes(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def competitors(finished: pd.DataFrame) -> pd.DataFrame:
-    """The outcomes of the strategies that are compared, without the references."""
+    """The rows of all strategies except the references."""
     return finished[~finished["acquisition"].isin(REFERENCES)]
 
 
 def seeded(there: pd.DataFrame) -> pd.DataFrame:
-    """The outcomes of those strategies of one condition that have at least half as many seeds as any has.
+    """The outcomes of those strategies of one condition with at least half the maximum number of seeds.
 
-    While a sweep runs, a strategy with one seed would otherwise take the others' seeds out of every paired comparison.
+    Otherwise a strategy with one seed would, while a sweep runs, reduce every paired comparison to that seed.
     """
     seeds = there.groupby("strategy", sort=False)["seed"].transform("nunique")
     kept: pd.DataFrame = there[2 * seeds >= seeds.max()]
@@ -65,10 +65,10 @@ def seeded(there: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(finished: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds.
+    """Mean, standard deviation and interval over seeds.
 
     Args:
-        finished: of `outcomes`.
+        finished: result of `outcomes`.
 
     Returns:
         One row for each condition and strategy: `seeds`, and for each metric `<metric>_mean`, `_std` (of the sample;
@@ -93,14 +93,14 @@ _COMPARED = [
 
 
 def compare(finished: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Differences between strategies at equal condition, paired over seeds.
+    """Differences between strategies of the same condition, paired over seeds.
 
     Args:
-        finished: of `outcomes`.
+        finished: result of `outcomes`.
         metric: "miou" after the last round, or "aubc".
 
     Returns:
-        One row for each pair that `pairs` names: `condition`, `first`, `second`, `seeds`, `difference` (mean of first
+        One row for each of the `pairs`: `condition`, `first`, `second`, `seeds`, `difference` (mean of first
         minus second), `std`, `low`, `high`, `wins` and `losses` of first, and `t_p` and `wilcoxon_p`, two-sided, with
         Holm's correction over the pairs of the condition in `t_holm` and `wilcoxon_holm`; all four are NaN below
         MIN_SEEDS seeds.
@@ -141,10 +141,10 @@ def compare(finished: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def pairs(there: pd.DataFrame) -> list[tuple[str, str]]:
-    """Which strategies of one condition are set against each other: those that differ in one setting.
+    """The pairs of strategies of one condition that are compared: those that differ in one setting.
 
-    Few tests are strong tests: where only the acquisition differs and one of them is `random`, the others are compared
-    with it, and not among themselves.
+    If only the acquisition differs and one of them is `random`, the others are compared only with it: fewer tests have
+    more power after correction.
     """
     arms = there.drop_duplicates("strategy").to_dict("records")
     kinds = [(first, second, pair_kind(first, second)) for first, second in itertools.combinations(arms, 2)]
@@ -173,7 +173,7 @@ def paired_tests(differences: NDArray[np.float64]) -> tuple[float, float]:
         return float("nan"), float("nan")
     if not differences.any():
         return 1.0, 1.0
-    with warnings.catch_warnings():  # differences that are all alike: t is infinite, and p 0
+    with warnings.catch_warnings():  # equal differences: t is infinite, p is 0
         warnings.simplefilter("ignore", RuntimeWarning)
         t_p = stats.ttest_1samp(differences, 0).pvalue
     return float(t_p), float(stats.wilcoxon(differences).pvalue)
@@ -183,7 +183,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Holm's correction: the k-th smallest of m is multiplied by m - k + 1, never falls, and is at most 1.
 
     Args:
-        p_values: (m,); NaN is no test and stays NaN.
+        p_values: (m,); NaN, without a test, stays NaN.
 
     Source: Holm, 1979.
     """
@@ -196,7 +196,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def interval(values: NDArray[np.float64], *purpose: str) -> tuple[float, float]:
-    """Bootstrap interval of the mean at 95 %, by percentiles; `purpose` seeds it. NaN below 3 values, or with a NaN."""
+    """95 % percentile bootstrap interval of the mean, seeded by `purpose`. NaN below 3 values or with a NaN."""
     if len(values) < 3 or np.isnan(values).any():
         return float("nan"), float("nan")
     found = stats.bootstrap(
@@ -211,10 +211,10 @@ def interval(values: NDArray[np.float64], *purpose: str) -> tuple[float, float]:
 
 
 def win_matrix(finished: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """How often the strategy of the row is ahead of the column's, of all seeds and conditions that have both.
+    """How often the row's strategy is better than the column's, over all seeds and conditions that have both.
 
     Returns:
-        Shares in [0, 1], strategies by strategies, a tie half; NaN on the diagonal and where nothing is shared.
+        Shares in [0, 1], strategies by strategies; a tie counts half. NaN on the diagonal and without common seeds.
     """
     there = competitors(finished)
     values = there.pivot_table(index=["condition", "seed"], columns="strategy", values=metric, sort=False)
@@ -229,19 +229,19 @@ def win_matrix(finished: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def pixels_to_reach(results: pd.DataFrame, share: float) -> pd.DataFrame:
-    """What must be bought to reach a share of full supervision's mIoU, read off the curves between the rounds.
+    """Pixels that must be bought to reach a share of full supervision's mIoU, interpolated between the rounds.
 
     Args:
-        results: what `collect` returns, with trials of the acquisition `full`.
-        share: of the mIoU of `full` with the same seed and in the same world, in (0, 1].
+        results: result of `collect`, with trials of the acquisition `full`.
+        share: share of the mIoU of `full` with the same seed and world, in (0, 1].
 
     Returns:
-        One row for each trial that buys: `condition`, `strategy`, `seed` and `pixels`, over the pool; infinite: not
-        reached. Empty without `full`.
+        One row for each trial of a competitor: `condition`, `strategy`, `seed` and `pixels` over the pool, infinite if
+        not reached. Empty without `full`.
     """
     named = add_names(results)
     trained = named[(named["acquisition"] == "full") & (named["round"] >= 0)].groupby("trial", sort=False).tail(1)
-    full = trained.groupby(["world", "seed"])["miou"].max()  # of several ways to train it, the best
+    full = trained.groupby(["world", "seed"])["miou"].max()  # the best of several training settings
     rows = []
     for _, curve in named[~named["acquisition"].isin(REFERENCES)].groupby("trial", sort=False):
         last = curve.iloc[-1]

@@ -1,4 +1,4 @@
-"""The summary of a sweep as a W&B run of its own: its table, what the seeds say, and its figure."""
+"""The summary of a sweep as a separate W&B run: result table, statistics over seeds, and figure."""
 
 from typing import Any
 
@@ -8,33 +8,32 @@ from ripu_ray.config import to_tree
 from ripu_ray.reporting.statistics import outcomes, summarise
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.remote import RemotePath
-from ripu_ray.tracking.local_runs import take_stock
-from ripu_ray.tracking.mode import current, go_offline
+from ripu_ray.tracking.mode import current
 from ripu_ray.tracking.session import end_session, identify, open_run
+from ripu_ray.tracking.wandb_internals import read_local_runs
 
 NAME = "summary"
 
 
 def log_summary(run: RunFolder, results: pd.DataFrame) -> None:
-    """Log the results of a sweep, unless that was done when they were as many. What ails W&B ends no sweep.
+    """Log the results of a sweep, unless they were logged before. A failure of W&B does not end the sweep.
 
     Args:
-        run: with `curves.png`. Behind a URL nothing is logged: W&B needs a folder of this machine.
-        results: what `collect` returns, not empty.
+        run: run folder with `curves.png`. Behind a URL nothing is logged: W&B needs a local folder.
+        results: result of `collect`, not empty.
     """
     decision = current(run.config.tracking, run.path)
     if decision.mode == "disabled" or isinstance(run.path, RemotePath):
         return
     folder = run.path / NAME
     try:
-        stock = take_stock(folder)
-        # Rows only come, so their number says which results these are.
-        if len(results) in stock.steps:
+        local = read_local_runs(folder)
+        # Rows are only ever added, so their number identifies the results.
+        if len(results) in local.steps:
             return
-        _log(run, results, is_online=decision.mode == "online" and not stock.is_pending)
+        _log(run, results, is_online=decision.mode == "online" and not local.is_pending)
     except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a sweep)
-        end_session()
-        go_offline(run.path, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+        end_session(run.path, error)
 
 
 def _log(run: RunFolder, results: pd.DataFrame, is_online: bool) -> None:

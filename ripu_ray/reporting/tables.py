@@ -1,4 +1,4 @@
-"""The report's tables: what stands in each cell, and how warm it is."""
+"""The report's tables: the text and the tint of each cell."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from ripu_ray.reporting.statistics import competitors
 @dataclass(frozen=True)
 class Cell:
     """Attributes:
-    text: as printed.
-    heat: how strongly it is tinted, in [0, 1], or in another colour below 0; None: not at all.
-    strong: whether it stands out.
+    text: text as printed.
+    heat: strength of the tint in [0, 1]; another colour below 0; None: no tint.
+    strong: whether it is bold.
     """
 
     text: str
@@ -28,9 +28,9 @@ class Cell:
 @dataclass(frozen=True)
 class Table:
     """Attributes:
-    caption: what it shows, and in which unit.
-    columns: their heads.
-    rows: (cells that head the row, the other cells), as many as there are columns.
+    caption: content and unit.
+    columns: heads of the columns.
+    rows: (head cells of the row, other cells), together one for each column.
     """
 
     caption: str
@@ -39,10 +39,10 @@ class Table:
 
 
 def means(summary: pd.DataFrame) -> Table:
-    """Means, deviations and intervals; the best of each condition stands out.
+    """Means, deviations and intervals; the best of each condition is bold.
 
     Args:
-        summary: of `summarise`.
+        summary: result of `summarise`.
     """
     table = Table(
         "Mean over seeds ± standard deviation, and the bootstrap interval of the mean at 95 %; in per cent",
@@ -67,8 +67,8 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
     """Paired differences with their tests.
 
     Args:
-        compared: of `compare`.
-        metric: its name in the caption.
+        compared: result of `compare`.
+        metric: name of the metric in the caption.
     """
     table = Table(
         f"Differences in {metric}, paired over seeds, in points; p-values are two-sided and carry Holm's correction",
@@ -76,13 +76,12 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
     )
     largest = compared["difference"].abs().max() if len(compared) else 1
     for row in compared.to_dict("records"):
-        tested = row["t_holm"] < LEVEL
         cells = [
             Cell(str(row["seeds"])),
             Cell(f"{100 * row['difference']:+.2f}", heat=row["difference"] / largest if largest else 0),
             Cell(_interval(row["low"], row["high"], "+.2f")),
             Cell(f"{row['wins']} of {row['seeds']}"),
-            Cell(probability(row["t_holm"]), strong=bool(tested)),
+            Cell(probability(row["t_holm"]), strong=bool(row["t_holm"] < LEVEL)),
             Cell(probability(row["wilcoxon_holm"]), strong=bool(row["wilcoxon_holm"] < LEVEL)),
         ]
         table.rows.append(([row["condition"], row["first"], row["second"]], cells))
@@ -90,7 +89,7 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
 
 
 def wins(matrix: pd.DataFrame) -> Table:
-    """How often the row is ahead of the column. Args: matrix: of `win_matrix`."""
+    """How often the row is better than the column. Args: matrix: result of `win_matrix`."""
     table = Table(
         "Share of all seeds and conditions, in per cent, in which the strategy of the row is ahead of the column's",
         ("", *map(str, matrix.columns)),
@@ -102,7 +101,7 @@ def wins(matrix: pd.DataFrame) -> Table:
 
 
 def reaching(reached: pd.DataFrame, share: float) -> Table:
-    """What must be bought to reach a share of full supervision. Args: reached: of `pixels_to_reach`."""
+    """Pixels that reach a share of full supervision. Args: reached: result of `pixels_to_reach`."""
     table = Table(
         f"Labelled pixels of the whole pool at which the curve reaches {100 * share:.0f} % of full supervision's mIoU",
         ("condition", "strategy", "seeds that reach it", "median of all seeds"),
@@ -116,10 +115,10 @@ def reaching(reached: pd.DataFrame, share: float) -> Table:
 
 
 def heat_map(finished: pd.DataFrame) -> Table | None:
-    """Mean mIoU by window and condition; None where there is one of each.
+    """Mean mIoU by window and condition; None if there is one of each.
 
     Args:
-        finished: of `outcomes`.
+        finished: result of `outcomes`.
     """
     there = competitors(finished)
     conditions = list(there["condition"].unique())
@@ -127,7 +126,7 @@ def heat_map(finished: pd.DataFrame) -> Table | None:
     if there.empty or (len(conditions) < 2 and (windows < 2).all()):
         return None
     named = there.assign(side=[f"{window}×{window}" for window in there["window"]])
-    # The strategy's name tells the window where windows differ: it has a column of its own here.
+    # The window has its own column here, so it is removed from the strategy's name.
     rest = [
         ", ".join(part for part in strategy.split(", ") if part != f"{window}x{window}") or "all"
         for strategy, window in zip(there["strategy"], there["window"], strict=True)
@@ -144,7 +143,7 @@ def heat_map(finished: pd.DataFrame) -> Table | None:
 
 
 def class_ious(finished: pd.DataFrame) -> Table:
-    """Mean IoU of each class after the last round; each column has its own scale. Args: finished: of `outcomes`."""
+    """Mean IoU of each class after the last round; tint scaled by column. Args: finished: result of `outcomes`."""
     columns = [name for name in map(str, finished) if name.startswith("iou_")]
     table = Table(
         "Mean IoU of each class after the last round, in per cent; warmer is better within the class",
@@ -182,7 +181,7 @@ def purchases(shares: Mapping[tuple[str, str], Mapping[str, float]], pool: Mappi
 
 
 def costs(finished: pd.DataFrame) -> Table:
-    """What was spent, by each cost. Args: finished: of `outcomes`."""
+    """Mean costs of each strategy. Args: finished: result of `outcomes`."""
     columns = {name: column for name, column in COSTS.items() if column in finished and finished[column].max() > 0}
     others = {"void pixels among them": "void_pixels", "clipped by borders": "clipped_pixels"}
     table = Table("Mean cost of a finished trial", ("condition", "strategy", *columns, *others))
@@ -196,7 +195,7 @@ def costs(finished: pd.DataFrame) -> Table:
 
 
 def phases(results: pd.DataFrame) -> Table:
-    """Seconds of each phase of a trial, the shared warm-up apart.
+    """Mean seconds of each phase of a trial, with the shared warm-up as a separate row.
 
     Args:
         results: with the columns of `add_names`.
@@ -222,7 +221,7 @@ def _references_last(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _place(condition: str, strategy: str) -> tuple[str, bool]:
-    """The condition in words, and whether the strategy is a reference, which has no budget."""
+    """The condition as text, and whether the strategy is a reference, which has no budget."""
     is_reference = strategy.split(", ")[0] in REFERENCES
     return ", ".join(["any budget", *condition.split(", ")[1:]]) if is_reference else condition, is_reference
 

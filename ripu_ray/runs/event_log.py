@@ -1,7 +1,4 @@
-"""What happens in a run while it happens: reports of progress, and `log.jsonl`, the event log of a run folder.
-
-The records of the rounds hold the results. The event log is for people and for tools that read lines.
-"""
+"""Progress reports of a run, and `log.jsonl`, the event log of a run folder; results are in the records of rounds."""
 
 import json
 from collections.abc import Callable
@@ -15,11 +12,11 @@ from ripu_ray.storage.files import append_line
 from ripu_ray.storage.remote import RemotePath
 
 LOG = "log.jsonl"
-"""Name of the event log in the run folder; on a store, there is one for each trial, `log-<trial>.jsonl`."""
+"""Name of the event log in the run folder; a remote folder has one for each trial, `log-<trial>.jsonl`."""
 
 
 class Event(StrEnum):
-    """What a report is about; metrics count these."""
+    """The kind of a report; metrics count events by kind."""
 
     PROGRESS = "progress"
     NOTICE = "notice"
@@ -31,16 +28,16 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one trial, or warm-up, is.
+    """Progress of one trial or warm-up.
 
     Attributes:
         trial_id: of the trial, or the key of the warm-up; empty for the sweep.
-        phase: what is being done.
+        phase: the current phase.
         round: 0-based, -1 for a warm-up.
         step: optimiser updates since the start of the warm-up.
         miou: after the warm-up and each round so far, in [0, 1].
         note: a line for the console; empty for plain progress.
-        event: what the report is about.
+        event: the kind of the report.
     """
 
     trial_id: str
@@ -56,7 +53,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class Warn(Protocol):
-    """Takes one line that says what went wrong and what is done about it."""
+    """Takes one line that describes a problem and its handling."""
 
     def __call__(self, text: str, event: Event = Event.NOTICE) -> None:
         """Take a line."""
@@ -67,15 +64,15 @@ def ignore_warning(text: str, event: Event = Event.NOTICE) -> None:
 
 
 class EventLog:
-    """Forwards reports, and appends each new phase and each note of them to the event log.
+    """Forwards reports, and appends each new phase and each note to the event log.
 
-    A line holds: time (UTC, ISO 8601), level (`warning` for a note, else `info`), event, trial (or the key of a
+    A line contains time (UTC, ISO 8601), level (`warning` for a note, else `info`), event, trial (or the key of a
     warm-up; empty for the sweep), round, phase, step, and text.
 
     Args:
         folder: of the run.
-        trial: of which the reports are; empty for the sweep as a whole.
-        forward: gets every report.
+        trial: id of the trial, or key of the warm-up; empty for the sweep as a whole.
+        forward: receives every report.
     """
 
     def __init__(self, folder: Path, trial: str, forward: OnProgress) -> None:
@@ -85,7 +82,7 @@ class EventLog:
         self._latest = Progress(trial, "", 0, 0)
 
     def __call__(self, progress: Progress) -> None:
-        """Take one report. Raises StorageError, for example when the disk is full."""
+        """Take one report. Raises StorageError, for example on a full disk."""
         begins = (progress.round, progress.phase) != (self._latest.round, self._latest.phase)
         self._latest = replace(progress, note="", event=Event.PROGRESS)
         if begins or progress.note:
@@ -103,5 +100,5 @@ class EventLog:
         self._forward(progress)
 
     def warn(self, text: str, event: Event = Event.NOTICE) -> None:
-        """Report a line about the phase at hand."""
+        """Report a line about the current phase."""
         self(replace(self._latest, note=" ".join(text.split()), event=event))

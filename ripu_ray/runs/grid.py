@@ -1,4 +1,4 @@
-"""The grid: one configuration with lists becomes trials, each a configuration without."""
+"""The grid: expands one configuration with lists into trials, each with a configuration without lists."""
 
 import hashlib
 import itertools
@@ -24,7 +24,7 @@ _MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strate
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
-"""Characters of a trial's id: W&B puts more around it, and the name of a file ends at 255."""
+"""Characters of a trial's id: W&B adds to it, and a file name has at most 255."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Trial:
     """One point of the grid.
 
     Attributes:
-        arm: names everything that varies but the seed: trials of one arm are repetitions of each other.
-        config: the whole configuration, its `sweep` empty.
+        arm: names all varied settings except the seed; trials of one arm are repetitions.
+        config: the complete configuration, with an empty `sweep`.
     """
 
     arm: str
@@ -46,11 +46,11 @@ class Trial:
 
 
 def expand(config: Config) -> tuple[Trial, ...]:
-    """Every combination of the sweep's lists; an empty list stands for the strategy's own value.
+    """Expand every combination of the sweep's lists; an empty list stands for the strategy's own value.
 
     Raises:
-        ConfigError: a key of `sweep.vary` cannot be varied, a combination is refused, there are too many of them, two
-            would share a folder, or a name is too long for one.
+        ConfigError: a key of `sweep.vary` cannot be varied, a combination is invalid, there are too many combinations,
+            two would have the same folder, or a name is too long.
     """
     sweep, strategy = config.sweep, config.strategy
     _check_keys(sweep)
@@ -81,7 +81,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
         else:
             parts = [f"{mode}-w{chosen.window}-{acquisition}-b{budget}", *_modifiers(single.strategy), *_name(varied)]
         trial = Trial("-".join(parts), single)
-        # A reference comes up once for each budget and strategy, and is one trial.
+        # The combinations of one reference are the same trial.
         if trials.setdefault(trial.trial_id, trial).config != single and not single.strategy.is_reference:
             raise ConfigError(f"sweep.vary: two trials would share the folder {trial.trial_id}: choose other values")
         if len(trial.trial_id) > _LONGEST_ID:
@@ -90,7 +90,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
 
 
 def _matters(key: str, reference: StrategyConfig) -> bool:
-    """Whether a varied setting makes another trial of a reference."""
+    """Whether a reference depends on a varied setting."""
     if key == "training.source_free":
         return reference.acquisition == "full"
     return key == "strategy.rounds" or not key.startswith("strategy.")
@@ -105,7 +105,7 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
 
 
 def _name(varied: Mapping[str, object]) -> list[str]:
-    """A part of the trial's id for each other varied setting, fit for the name of a file."""
+    """A part of the trial's id for each other varied setting, valid in a file name."""
     varied = {key: value for key, value in varied.items() if key not in _MODIFIERS}
     short = {key: key.rpartition(".")[2] for key in varied}
     if len(set(short.values())) < len(short):
@@ -133,15 +133,15 @@ def recipe(config: Config) -> dict[str, Any]:
     tree = to_tree(config)
     parts = {key: tree[key] for key in ("seed", "data", "model", "training", "strategy", "stopping", "oracle", "sweep")}
     del parts["training"]["checkpoint_every"]
-    # Last bits differ between numbers of workers or threads.
+    # The last bits of results depend on the numbers of workers and threads.
     return {**parts, "workers": [config.cluster.train_workers, config.cluster.threads, config.cluster.gpu]}
 
 
 def warmup_key(config: Config) -> str:
-    """Equal for trials whose source-only warm-up is the same: all that it depends on, as a short digest."""
+    """Digest (12 hex digits) of all settings that the source-only warm-up depends on."""
     tree = recipe(config)
     parts = {key: tree[key] for key in ("seed", "data", "model", "training", "workers")}
     for name in ("source_free", "round_steps", "last_round_steps", "schedule_steps"):
-        del parts["training"][name]  # says what follows a warm-up
+        del parts["training"][name]  # used after the warm-up only
     parts["schedule_steps"] = schedule_steps(config)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

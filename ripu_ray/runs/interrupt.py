@@ -1,4 +1,4 @@
-"""Asking everybody who works on a run to stop: a file in the run folder, since they are processes on many machines."""
+"""Stop requests: a file in the run folder, since the processes of a run may be on several machines."""
 
 import time
 from dataclasses import dataclass
@@ -11,38 +11,36 @@ STOP = "stop"
 """Name of the file in the run folder."""
 
 _INTERVAL_S = 2.0
-_looked_s: dict[RemotePath, float] = {}
-"""When this process has looked last, in vain."""
+_checked_s: dict[RemotePath, float] = {}
+"""Time of this process's last check that found no request."""
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """While the file is there, trials end after the step, image or evaluation at hand, and none begins."""
+    """While the file exists, trials end after the current step, image or evaluation, and no trial starts."""
 
     path: Path
 
     def is_made(self) -> bool:
-        """Whether somebody asked; behind a URL, where a look takes time, as of the last second or two."""
+        """Whether a stop is requested. A remote file is checked every 2 s at most, since a check takes time."""
         if not isinstance(self.path, RemotePath):
             return self.path.exists()
         now = time.monotonic()
-        if now < _looked_s.get(self.path, -_INTERVAL_S) + _INTERVAL_S:
+        if now < _checked_s.get(self.path, -_INTERVAL_S) + _INTERVAL_S:
             return False
-        if made := self.path.exists():
-            _looked_s.pop(self.path, None)
-        else:
-            _looked_s[self.path] = now
+        made = self.path.exists()
+        _checked_s[self.path] = -_INTERVAL_S if made else now
         return made
 
     def make(self) -> None:
-        """Ask."""
+        """Request a stop."""
         self.path.touch()
 
     def withdraw(self) -> None:
-        """Forget that somebody asked."""
+        """Withdraw the request."""
         self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raises StoppedError if somebody asked."""
+        """Raise StoppedError if a stop is requested."""
         if self.is_made():
             raise StoppedError("stopped")

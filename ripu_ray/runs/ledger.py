@@ -1,7 +1,7 @@
-"""The ledger: what was bought, one Parquet file per round, append-only.
+"""The ledger: an append-only record of purchases, one Parquet file per round.
 
-Annotations are never stored; they are rebuilt from the centres. `classes.json` holds the labelled pixels of each class.
-A round counts as bought once its `purchase.json`, which holds the digest of `purchase.parquet`, has appeared.
+Annotations are not stored; they are rebuilt from the centres. `classes.json` contains the labelled pixels of each
+class. A purchase is committed when its `purchase.json`, with the digest of `purchase.parquet`, exists.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.selections import PackedSelections, Selection
-from ripu_ray.runs.validate import Plausibility, Rows
+from ripu_ray.runs.validate import PurchaseCheck, Rows
 from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.storage.files import digest, replace_file
 
@@ -41,15 +41,15 @@ class Ledger:
     """All purchases of one trial.
 
     Args:
-        folder: holds `round_NN/purchase.parquet` and `.json`.
+        folder: contains `round_NN/purchase.parquet` and `.json`.
         image_ids: the pool, in order.
         purchase_pixels: nominal pixels of one purchase, (2 * radius + 1) ** 2 for a window and 1 for a pixel;
-            None: each region has its own number, and none is cut at the image's border.
-        plausibility: what purchases must be like to have been made; None: whatever the file says.
+            None: regions differ in size, and the image border cuts none of them.
+        check: validates the purchases that are read; None: no validation.
 
     Raises:
-        RunFolderError: a file is missing, torn, altered, speaks of images outside the pool, or of purchases that
-            cannot have been made.
+        RunFolderError: a file is missing, truncated or altered, or contains images outside the pool or impossible
+            purchases.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Ledger:
         folder: Path,
         image_ids: Sequence[str],
         purchase_pixels: int | None,
-        plausibility: Plausibility | None = None,
+        check: PurchaseCheck | None = None,
     ) -> None:
         self._folder = folder
         self._position = {image_id: position for position, image_id in enumerate(image_ids)}
@@ -67,14 +67,14 @@ class Ledger:
         self._class_pixels: list[NDArray[np.int64]] = []
         while (commit := self._commit_path(self.num_rounds)).exists():
             positions, table = self._read(commit)
-            if plausibility and (fault := plausibility.find_fault(_rows(positions, table))):
+            if check and (fault := check.find_fault(_rows(positions, table))):
                 raise RunFolderError(f"{commit.with_suffix('.parquet')}: image {image_ids[fault[0]]}: {fault[1]}")
             self._class_pixels.append(self._read_classes(commit, table))
             self._append(positions, table)
 
     @property
     def num_rounds(self) -> int:
-        """Rounds that are bought."""
+        """Number of committed purchases."""
         return len(self._rounds)
 
     def centres(self, image_id: str) -> NDArray[np.int32]:
@@ -96,7 +96,7 @@ class Ledger:
         return total_C
 
     def commit(self, round_index: int, selections: Iterable[Selection]) -> None:
-        """Add one round. It is bought once this returns, and not before.
+        """Commit the purchase of one round.
 
         Raises:
             ValueError: not the round that follows, or not every image of the pool exactly once.
@@ -116,22 +116,18 @@ class Ledger:
         return digest(self._commit_path(round_index).with_suffix(".parquet"))
 
     def check_record(self, round_index: int, record: RoundRecord) -> None:
-        """Refuse a record that speaks of another purchase than the one of this round. Raises RunFolderError."""
+        """Check that a record belongs to this round's purchase. Raises RunFolderError."""
         path = self._commit_path(round_index).with_suffix(".parquet")
         if round_index >= self.num_rounds:
             raise RunFolderError(f"{path}: missing, but the round's record is there")
         bought = self._rounds[round_index].spent
-        told = (record.spent_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
-        if record.purchase_sha256 != self.digest(round_index) or told != (
-            bought.pixels,
-            bought.void_pixels,
-            bought.clipped_pixels,
-            bought.clicks,
-        ):
-            raise RunFolderError(f"{path.with_name('record.json')}: speaks of another purchase than {path.name}")
+        recorded = (record.spent_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
+        expected = (bought.pixels, bought.void_pixels, bought.clipped_pixels, bought.clicks)
+        if record.purchase_sha256 != self.digest(round_index) or recorded != expected:
+            raise RunFolderError(f"{path.with_name('record.json')}: does not belong to the purchase in {path.name}")
 
     def check_next(self, round_index: int) -> None:
-        """Refuse purchases of rounds behind one that is to be done. Raises RunFolderError."""
+        """Check that no purchase exists after the round that is next. Raises RunFolderError."""
         if self.num_rounds > round_index + 1:
             later = self._commit_path(round_index + 1)
             raise RunFolderError(f"{later}: bought, but round {round_index} before it is not committed")
@@ -174,13 +170,12 @@ class Ledger:
             raise RunFolderError(
                 f"{commit}: num_regions is {expected['num_regions']}, {path.name} has {table.num_rows}"
             )
-        strangers = set(names) - self._position.keys()
-        if strangers:
-            raise RunFolderError(f"{path}: image {min(strangers)!r} is not in the pool")
+        if unknown := set(names) - self._position.keys():
+            raise RunFolderError(f"{path}: image {min(unknown)!r} is not in the pool")
         return np.array([self._position[name] for name in names], np.int32)[ids.indices], table
 
     def _read_classes(self, commit: Path, table: pa.Table) -> NDArray[np.int64]:
-        """(C,) labelled pixels of each class of one round. Raises RunFolderError: damaged, or of another purchase."""
+        """(C,) labelled pixels of each class of one round. Raises RunFolderError: damaged, or of other purchases."""
         path = commit.with_name(CLASSES)
         counts = read_json(path).get("class_pixels")
         labelled = sum(sign * table[name].to_numpy().sum(dtype=np.int64) for name, sign in _LABELLED)
@@ -195,7 +190,7 @@ class Ledger:
     ) -> tuple[NDArray[np.int32], pa.Table, NDArray[np.int64]]:
         """Position in the pool of each row; the rows, in the order of the pool; and (C,) labelled pixels by class.
 
-        Packs selections as they come: a large pool takes 15 bytes a region.
+        Packs selections as they arrive: a large pool needs 15 bytes per region.
         """
         iterator = iter(selections)
         positions: list[int] = []
@@ -236,7 +231,7 @@ _EMPTY = np.empty((0, 2), np.int32)
 
 
 def _rows(positions: NDArray[np.int32], table: pa.Table) -> Rows:
-    """As numbers that can be subtracted."""
+    """Convert a table to signed integers."""
     names = ("row", "col", "pixels", "void_pixels")
     row, col, pixels, void_pixels = (table[name].to_numpy().astype(np.int64) for name in names)
     return Rows(positions.astype(np.int64), row, col, table["score"].to_numpy(), pixels, void_pixels)
@@ -246,7 +241,7 @@ def _rows(positions: NDArray[np.int32], table: pa.Table) -> Rows:
 class _Round:
     """Centres of one round, (n, 2) in the order of the pool; those of image i are starts[i] to starts[i + 1].
 
-    `spent` is what this round and all before it came to.
+    `spent` is the total of this round and all before it.
     """
 
     starts: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""One process at a time in a run folder: its `lock.json` says which one."""
+"""The lock of a run folder: `lock.json` names the one process that works in it."""
 
 import json
 import os
@@ -19,7 +19,7 @@ LOCK = "lock.json"
 
 @dataclass(frozen=True)
 class Owner:
-    """Who runs what is in a run folder."""
+    """The process that holds the lock."""
 
     pid: int
     host: str
@@ -31,17 +31,18 @@ class Owner:
 
 @contextmanager
 def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> Iterator[Owner | None]:
-    """Keep every other process out of a run folder until the block ends.
+    """Lock a run folder until the block ends.
 
     Args:
-        folder: made if missing.
-        say: is told what is waited for: behind a URL, whether a holder lives takes a minute to see.
+        folder: created if missing.
+        say: receives a line for the user before the wait of a minute for the heartbeat of a remote lock's holder.
 
     Yields:
-        The dead process whose lock was taken over, of this host unless the folder is behind a URL, or None.
+        The dead process whose lock was taken over, or None. The lock of another host is taken over only if the folder
+        is remote.
 
     Raises:
-        RunFolderError: another process, which it names, is at work there, or one of another host may be.
+        RunFolderError: another process holds the lock, or one on another host may hold it; names the process.
         StorageError: the folder cannot be written.
     """
     host = socket.gethostname()
@@ -53,7 +54,7 @@ def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> 
         return owner is not None and owner.host == host
 
     def watch(text: str, seconds: float) -> None:
-        say(f"{folder}: held by {_read(text) or 'an unknown process'}; watching for {seconds:g} s whether it lives")
+        say(f"{folder}: locked by {_read(text) or 'an unknown process'}; waiting {seconds:g} s for its heartbeat")
 
     text = json.dumps(asdict(mine)) + "\n"
     held = hold_object(path, text, watch) if isinstance(path, RemotePath) else hold_file(path, text, is_of_this_host)
@@ -65,7 +66,7 @@ def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> 
         if isinstance(path, RemotePath) or (owner and owner.host == host):
             raise RunFolderError(f"{folder}: in use by {owner}") from None
         raise RunFolderError(
-            f"{folder}: in use by {owner or 'an unknown process'}; whether it lives cannot be seen from {host}: "
+            f"{folder}: in use by {owner or 'an unknown process'}; {host} cannot check whether it is alive: "
             f"if it is gone, remove {path}"
         ) from None
 

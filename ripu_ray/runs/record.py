@@ -1,4 +1,4 @@
-"""What a run keeps of each committed round."""
+"""The record of a committed round."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ Losses = dict[str, float]
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What a committed round says. Equal runs give equal records, so it holds no times.
+    """The results of a committed round. Equal runs give equal records, so it contains no times.
 
     Attributes:
         round: 0-based; -1 is the source-only warm-up, before anything is bought.
@@ -17,10 +17,10 @@ class RoundRecord:
         spent_pixels, void_pixels, clipped_pixels, clicks: so far, over the pool.
         spent_share: spent_pixels over the pool's pixels, in [0, 1].
         boundary_pixels: length of the outlines inside what was bought so far.
-        annotation_s: seconds of work so far, by `oracle.cost`.
+        annotation_s: seconds of annotation so far, by `oracle.cost`.
         bought: class name -> labelled pixels bought so far, by the true labels.
         miou, accuracy: on the validation split, in [0, 1].
-        iou: class name -> IoU in [0, 1]; None where the class is neither there nor predicted.
+        iou: class name -> IoU in [0, 1]; None for a class that is neither labelled nor predicted.
         losses: means over the round's steps.
         purchase_sha256, weights_sha256: digests of the round's files; empty where there is none.
     """

@@ -1,4 +1,4 @@
-"""The trials that strategies are measured by: as many steps with nothing bought, or with everything."""
+"""Reference trials for comparison: the same number of steps with nothing bought, or with every pixel bought."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -14,13 +14,11 @@ from ripu_ray.data.images import ImageSet
 
 
 def as_reference(config: Config, schedule_steps: int) -> Config:
-    """A trial's configuration with the settings gone that mean nothing to `source_only` or `full`.
-
-    So the same reference is one trial, however many budgets, modes or strategies stand beside it.
+    """Reset the settings that `source_only` or `full` does not use, so that each reference is one trial of a grid.
 
     Args:
         config: of a trial whose acquisition is a reference.
-        schedule_steps: the horizon of its learning rate, which stays.
+        schedule_steps: the horizon of its learning rate, which is kept.
 
     Returns:
         One round of as many steps as all rounds have, on the same schedule.
@@ -38,7 +36,7 @@ def as_reference(config: Config, schedule_steps: int) -> Config:
 
 
 class WholePool(Mapping[str, NDArray[np.int32]]):
-    """Every pixel of every image as bought: image id -> centres of windows side by side, made when asked for.
+    """Every pixel of every image as bought: image id -> centres of adjacent windows, computed on access.
 
     Args:
         pool: the images.
@@ -46,7 +44,7 @@ class WholePool(Mapping[str, NDArray[np.int32]]):
     """
 
     def __init__(self, pool: ImageSet, radius: int) -> None:
-        # Sizes and not the pool itself: this travels to Train workers.
+        # Only the sizes, since this object is sent to Train workers.
         self._sizes = {image_id: pool.label_size(image_id) for image_id in pool.image_ids}
         self._radius = radius
 
@@ -60,7 +58,7 @@ class WholePool(Mapping[str, NDArray[np.int32]]):
         return len(self._sizes)
 
     def count(self, pool: ImageSet, num_classes: int) -> tuple[Spent, NDArray[np.int64]]:
-        """What all pixels come to, and (C,) labelled pixels of each class. Reads every label."""
+        """Total of all pixels, and (C,) labelled pixels of each class. Reads every label."""
         total, area = Spent(), purchase_area("region", self._radius)
         class_pixels_C = np.zeros(num_classes, np.int64)
         for image_id, centres in self.items():

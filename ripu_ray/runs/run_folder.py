@@ -1,11 +1,11 @@
-"""Where a trial keeps its state: folders of one trial and of one warm-up, and what is committed in them.
+"""The files of a run: folders of the sweep, its warm-ups and its trials.
 
-    <run>/config.yaml, environment.json        written before anything starts
-    <run>/warmups/<key>/                        round record -1 and weights, shared by the trials
-    <run>/trials/<trial_id>/finished.json        how many rounds were run, and why no more
+    <run>/config.yaml, environment.json        written before the start
+    <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
+    <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
     <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
 
-A round is committed once its `record.json` has appeared.
+A round is committed when its `record.json` exists.
 """
 
 import json
@@ -29,21 +29,21 @@ from ripu_ray.runs.interrupt import STOP, StopRequest
 from ripu_ray.runs.lock import LOCK
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
-from ripu_ray.storage.files import digest, find_stranger, is_leftover, remove_leftovers
+from ripu_ray.storage.files import digest, find_unsafe_path, is_leftover, remove_leftovers
 
 _T = TypeVar("_T")
 _RECORD, _SECONDS = TypeAdapter(RoundRecord), TypeAdapter(dict[str, float])
 _OF = "round"
-"""Key in `seconds.json` of the round that they belong to, -1 for a warm-up."""
+"""Key in `seconds.json` of the round, -1 for a warm-up."""
 _LONGEST_NAME = 60
-"""Of a run: W&B makes names of files from it and the trial's."""
+"""Characters of a run's name: W&B builds file names from it and the trial's id."""
 
-# W&B's folder holds links to its logs elsewhere, which nobody here follows.
+# W&B's own folder contains links to logs elsewhere; this package does not follow them.
 _OWN = ("*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
 
 
 class StageFolder:
-    """One folder with weights and a record: a round, or a warm-up."""
+    """The folder of a round or a warm-up, with weights and a record."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,31 +53,31 @@ class StageFolder:
         self._seconds = path / "seconds.json"
 
     def is_committed(self) -> bool:
-        """Whether everything of this stage is on disk."""
+        """Whether the record exists."""
         return self._record.exists()
 
     def commit(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Declare the stage done."""
+        """Write the record and the seconds of each phase, and remove the mid-phase checkpoint."""
         write_json(self._seconds, {**seconds, _OF: record.round})
         write_json(self._record, asdict(record))
         self.partial.unlink(missing_ok=True)
 
     def record(self) -> RoundRecord:
-        """The committed record alone; its weights may be gone. Raises RunFolderError if it was altered."""
+        """Read the committed record without its weights. Raises RunFolderError if it was altered."""
         return read_record(self._record)
 
     def read(self) -> RoundRecord:
-        """The committed record. Raises RunFolderError if it, or the weights it speaks of, were altered."""
+        """Read the committed record and check the weights. Raises RunFolderError if one of them was altered."""
         record = self.record()
         if not self.weights.is_file() or digest(self.weights) != record.weights_sha256:
             raise RunFolderError(f"{self.weights}: missing, torn or altered since it was committed")
         return record
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each phase. Raises RunFolderError if they were altered, or are those of another stage."""
+        """Seconds of each phase. Raises RunFolderError if the file was altered or is of another stage."""
         read = _typed(_SECONDS, self._seconds)
         if read.pop(_OF, None) != self.record().round:
-            raise RunFolderError(f"{self._seconds}: not those of this round or warm-up")
+            raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
         return read
 
 
@@ -88,26 +88,26 @@ class RunFolder:
         path: its last part is the sweep's name.
 
     Raises:
-        RunFolderError: it holds no run, or links that lead out of it, or what was written before the start was
-            altered.
+        RunFolderError: it contains no run, or links that lead out of it, or an altered configuration or environment.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._config_path, environment_path = self.path / "config.yaml", self.path / "environment.json"
         if not self._config_path.exists():
             raise RunFolderError(f"{path}: not a run folder (it has no config.yaml)")
-        if stranger := find_stranger(self.path, _OWN):
-            raise RunFolderError(f"{stranger}: leads out of the run folder, or is neither a file nor a folder")
+        if unsafe := find_unsafe_path(self.path, _OWN):
+            raise RunFolderError(f"{unsafe}: leads out of the run folder, or is neither a file nor a folder")
         check_yaml(self._config_path)
-        if self._environment_path.exists():
-            read_json(self._environment_path)
+        if environment_path.exists():
+            read_json(environment_path)
 
     @classmethod
     def create(cls, path: Path, config: Config) -> "RunFolder":
-        """Write down what is about to run; going on with the same configuration is fine.
+        """Write the configuration and environment of a run, or open the run if it has the same configuration.
 
         Raises:
-            RunFolderError: the folder holds another sweep, or something else.
+            RunFolderError: the folder contains another sweep, or other files.
             StorageError: it cannot be written.
         """
         config_path = path / "config.yaml"
@@ -128,11 +128,11 @@ class RunFolder:
 
     @property
     def stop(self) -> StopRequest:
-        """How those who work on this run are asked to stop."""
+        """The stop request of this run."""
         return StopRequest(self.path / STOP)
 
     def tidy(self) -> None:
-        """Remove what killed processes left behind that nobody will use; nobody may be at work."""
+        """Remove temporary files and useless mid-phase checkpoints of killed processes. No process may be at work."""
         remove_leftovers(self.path)
         for partial in (*self.path.glob("warmups/*/partial.pt"), *self.path.glob("trials/*/round_*/partial.pt")):
             if StageFolder(partial.parent).is_committed():
@@ -155,7 +155,7 @@ class RunFolder:
 
     @cached_property
     def warmups(self) -> dict[str, Config]:
-        """The distinct warm-ups: key -> configuration of a trial that needs it."""
+        """The distinct warm-ups: key -> configuration of a trial that uses it."""
         return {warmup_key(trial.config): trial.config for trial in reversed(self.trials.values())}
 
     def trial(self, trial_id: str) -> "TrialFolder":
@@ -163,13 +163,13 @@ class RunFolder:
         return TrialFolder(self._part("trials", trial_id))
 
     def is_finished(self, trial_id: str) -> bool:
-        """Whether a trial has ended: its marker is committed, and so are the rounds that the marker names."""
+        """Whether the marker of a trial and the rounds that it counts are committed."""
         folder = self.trial(trial_id)
         ending = folder.ending()
         return ending is not None and ending.rounds == folder.num_committed()
 
     def is_done(self, name: str) -> bool:
-        """Whether nothing is left to do of a trial or of a warm-up."""
+        """Whether a trial or a warm-up is complete."""
         return self.is_finished(name) if name in self.trials else self.warmup(name).is_committed()
 
     def startable(self) -> list[str]:
@@ -181,8 +181,8 @@ class RunFolder:
         """The folder of one warm-up."""
         return StageFolder(self._part("warmups", key))
 
-    def trail(self, name: str) -> Path:
-        """Where the process of a trial, or warm-up, writes which images it is at."""
+    def heartbeat(self, name: str) -> Path:
+        """The heartbeat file of the process of a trial or warm-up."""
         return (self.trial(name).path if name in self.trials else self.warmup(name).path) / "at.json"
 
     def _part(self, kind: str, name: str) -> Path:
@@ -190,14 +190,6 @@ class RunFolder:
         if name in ("", ".", "..") or not is_name or Path(name).name != name:
             raise RunFolderError(f"{self.path / kind}: {name!r} is not the name of a folder in it")
         return self.path / kind / name
-
-    @property
-    def _config_path(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def _environment_path(self) -> Path:
-        return self.path / "environment.json"
 
 
 @dataclass(frozen=True)
@@ -224,12 +216,12 @@ class TrialFolder:
         self._ending = path / "finished.json"
 
     def finish(self, ending: Ending) -> None:
-        """Commit the marker that the trial has ended; equal markers are not written again."""
+        """Commit the marker of the end of the trial; an equal marker is not written again."""
         if self.ending() != ending:
             write_json(self._ending, asdict(ending))
 
     def ending(self) -> Ending | None:
-        """The committed marker, or None. Raises RunFolderError if it was altered."""
+        """Read the committed marker, or return None. Raises RunFolderError if it was altered."""
         return _typed(_ENDING, self._ending) if self._ending.exists() else None
 
     def stage(self, round_index: int) -> StageFolder:
@@ -237,7 +229,7 @@ class TrialFolder:
         return StageFolder(self.path / f"round_{round_index:02d}")
 
     def num_committed(self) -> int:
-        """Rounds that are done."""
+        """Number of committed rounds."""
         count = 0
         while self.stage(count).is_committed():
             count += 1
@@ -245,10 +237,10 @@ class TrialFolder:
 
 
 def read_record(path: Path) -> RoundRecord:
-    """Read a record. Raises RunFolderError for anything else, a record of another round included."""
+    """Read a record. Raises RunFolderError for any other file, including the record of another round."""
     record = _typed(_RECORD, path)
-    place = path.parent.name
-    expected = int(place.removeprefix("round_")) if re.fullmatch(r"round_\d+", place) else -1
+    folder = path.parent.name
+    expected = int(folder.removeprefix("round_")) if re.fullmatch(r"round_\d+", folder) else -1
     shares = (record.miou, record.accuracy, record.spent_share, *(value or 0.0 for value in record.iou.values()))
     counts = (record.step, record.budget_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
     if record.round != expected:
@@ -259,21 +251,21 @@ def read_record(path: Path) -> RoundRecord:
 
 
 def _typed(adapter: TypeAdapter[_T], path: Path) -> _T:
-    """What `read_json` reads, if it has the keys and types of `_T`. Raises RunFolderError."""
+    """Read JSON with the keys and types of `_T`. Raises RunFolderError."""
     tree = read_json(path)
     try:
         value = adapter.validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise RunFolderError(f"{path}: not what a run writes there ({place}: {first['msg']})") from None
+        raise RunFolderError(f"{path}: unexpected content ({place}: {first['msg']})") from None
     if is_dataclass(value) and tree.keys() - {field.name for field in fields(value)}:
-        raise RunFolderError(f"{path}: not what a run writes there (unknown keys)")
+        raise RunFolderError(f"{path}: unexpected content (unknown keys)")
     return value
 
 
 def _is_beginning(path: Path) -> bool:
-    """Whether a process that was killed while it created a run folder may have left this."""
+    """Whether a process that was killed while it created a run folder may have left this file."""
     return path.name in (LOCK, STOP, "environment.json") or is_leftover(path)
 
 
@@ -288,7 +280,7 @@ def _environment() -> dict[str, object]:
 
 
 def _git_revision() -> str | None:
-    """Revision of the checkout this file is part of, with `-dirty` if it was changed; None outside a checkout."""
+    """Revision of this file's checkout, with `-dirty` if it was changed; None outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

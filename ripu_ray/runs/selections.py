@@ -1,4 +1,4 @@
-"""What was chosen, image by image, and packed for the wire and the ledger."""
+"""The selected regions of each image, and their compact form for transfer and for the ledger."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Selection:
-    """The regions chosen in one image in one round, best first.
+    """The selected regions of one image in one round, best first.
 
     Attributes:
-        image_id: which image.
+        image_id: of the image.
         centres_N2: (n, 2) uint16, row and column in label pixels.
-        scores_N: (n,) float32, by which they were ranked.
+        scores_N: (n,) float32, the scores of the ranking.
         pixels_N: (n,) uint32, pixels of each region inside the image.
-        void_pixels_N: (n,) uint32, those of them for which the oracle has no class.
-        boundary_pixels_N: (n,) uint32, the length of the outlines inside each region.
-        class_pixels_MC: (m, C) labelled pixels of each class. One row for each region, m = n, where only the first
-            regions may be bought in the end (a budget for the whole pool); else one row for all regions, m = 1.
+        void_pixels_N: (n,) uint32, void pixels among them.
+        boundary_pixels_N: (n,) uint32, the length of the class boundaries inside each region.
+        class_pixels_MC: (m, C) labelled pixels of each class. With a budget for the whole pool, m = n: one row for each
+            region, since only the first regions may be bought. Otherwise m = 1: one row for all regions.
     """
 
     image_id: str
@@ -32,14 +32,14 @@ class Selection:
     class_pixels_MC: NDArray[np.integer[Any]]
 
     def first(self, count: int) -> "Selection":
-        """The best `count` of them; `class_pixels_MC` must have a row for each region."""
+        """The best `count` regions; `class_pixels_MC` must have a row for each region."""
         arrays = {name: value[:count] for name, value in vars(self).items() if name != "image_id"}
         return Selection(self.image_id, **arrays)
 
 
 @dataclass(frozen=True)
 class PackedSelections:
-    """The selections of several images in flat arrays: 11 bytes a region of up to 127 pixels, 14 up to 32,767."""
+    """The selections of several images in flat arrays: 11 bytes per region of up to 127 pixels, 14 up to 32,767."""
 
     counts_B: NDArray[np.int32]
     centres_N2: NDArray[np.uint16]
@@ -52,7 +52,7 @@ class PackedSelections:
 
     @classmethod
     def pack(cls, selections: Sequence[Selection]) -> "PackedSelections":
-        """Put selections one behind the other."""
+        """Concatenate selections."""
 
         def narrow(arrays: list[NDArray[Any]]) -> NDArray[np.unsignedinteger[Any]]:
             joined = np.concatenate(arrays)
@@ -70,7 +70,7 @@ class PackedSelections:
         )
 
     def unpack(self, image_ids: Sequence[str]) -> Iterator[Selection]:
-        """Take them apart again; `image_ids` in the order of `pack`."""
+        """Split them again; `image_ids` in the order of `pack`."""
         stops = np.cumsum(self.counts_B)
         class_pixels = np.split(self.class_pixels_MC, np.cumsum(self.class_rows_B)[:-1])
         for image_id, stop, count, class_pixels_MC in zip(image_ids, stops, self.counts_B, class_pixels, strict=True):

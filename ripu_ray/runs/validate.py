@@ -1,6 +1,6 @@
-"""Whether a purchase that is read back can have been made: a digest finds what was altered, not what was made up.
+"""Validation of purchases that are read back: a checksum does not detect a file that was fabricated as a whole.
 
-Shapes: N rows of a purchase, in the order of the pool.
+Shapes: N rows of a purchase, in the order of the pool; P images of the pool.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ripu_ray.core.geometry import purchase_radius, suppression_radius
 
 @dataclass(frozen=True)
 class Rows:
-    """A purchase: position of the image in the pool, centre, and what the window comes to."""
+    """A purchase: position of each image in the pool, centre, score and pixels of each region."""
 
     positions_N: NDArray[np.int64]
     rows_N: NDArray[np.int64]
@@ -26,12 +26,12 @@ class Rows:
     void_pixels_N: NDArray[np.int64]
 
 
-class Plausibility:
-    """Looks at purchases round by round, without opening an image.
+class PurchaseCheck:
+    """Validates purchases round by round, without reading an image.
 
     Args:
         sizes: (H, W) of each label map of the pool, in order.
-        strategy: by which was bought; no reference.
+        strategy: of the purchases; not a reference.
     """
 
     def __init__(self, sizes: Sequence[tuple[int, int]], strategy: StrategyConfig) -> None:
@@ -41,26 +41,25 @@ class Plausibility:
         self._spent_P = np.zeros(len(self._sizes_P2), np.int64)
 
     def find_fault(self, rows: Rows) -> tuple[int, str] | None:
-        """Look at the round that follows.
+        """Validate the next round.
 
         Returns:
-            None, or the position of an image and what is wrong with it in words: out of order, a centre outside the
-            image, other pixels than the window has, windows that overlap, now or with earlier rounds, or more than
-            the budget.
+            None, or the position of an image and its fault as text: out of order, a centre outside the image, a wrong
+            number of pixels, windows that overlap each other or those of earlier rounds, or more than the budget.
         """
         strategy = self._strategy
         height_N, width_N = self._sizes_P2[rows.positions_N].T
         extents = (self._extent(rows.rows_N, height_N), self._extent(rows.cols_N, width_N))
         inside_N = rows.pixels_N if strategy.shape == "superpixels" else extents[0] * extents[1]
-        for wrong_N, words in (
+        for wrong_N, fault in (
             (np.diff(rows.positions_N, prepend=0) < 0, "out of the pool's order"),
             ((rows.rows_N >= height_N) | (rows.cols_N >= width_N), "a centre outside the image"),
-            (~np.isfinite(rows.scores_N), "a score that is no number"),
-            ((rows.pixels_N != inside_N) | (rows.pixels_N < 1), "other pixels than the window has"),
+            (~np.isfinite(rows.scores_N), "a score that is not a finite number"),
+            ((rows.pixels_N != inside_N) | (rows.pixels_N < 1), "a number of pixels that differs from the window's"),
             (rows.void_pixels_N > rows.pixels_N, "more void pixels than pixels"),
         ):
             if wrong_N.any():
-                return int(rows.positions_N[np.argmax(wrong_N)]), words
+                return int(rows.positions_N[np.argmax(wrong_N)]), fault
         self._centres.append(np.stack([rows.positions_N, rows.rows_N, rows.cols_N]))
         reach = suppression_radius(strategy.mode, strategy.radius) if strategy.shape == "sliding" else 0
         position = _find_overlap(np.concatenate(self._centres, axis=1), reach)
@@ -94,10 +93,10 @@ class Plausibility:
 
 
 def _find_overlap(centres_3N: NDArray[np.int64], reach: int) -> int | None:
-    """The image of two centres (position, row, column) of which each lies within `reach` of the other, or None.
+    """The image of two centres (position, row, column) that are within `reach` of each other, or None.
 
-    Cells of `reach + 1` pixels a side hold one centre each, or there is a fault; then the cells beside each other are
-    compared, by sorted keys, so that millions of centres take seconds.
+    Two centres in one cell of `reach + 1` pixels a side are a fault; otherwise each cell is compared with its
+    neighbours by sorted keys. Millions of centres take seconds.
     """
     if centres_3N.shape[1] < 2:
         return None

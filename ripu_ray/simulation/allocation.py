@@ -1,7 +1,7 @@
-"""One budget for the whole pool: the best regions of all images, found without any score map on the driver.
+"""One budget for the whole pool: selects the best regions of all images without score maps on the driver.
 
-What is greedily chosen of one image has scores that do not rise, so the greedy choice over the pool is the merge of the
-images' sequences. Each image is asked for the start of its sequence; whoever was bought whole is asked for more.
+The greedy sequence of one image has non-increasing scores, so the greedy selection over the pool is the merge of the
+images' sequences. Each image is scored for the start of its sequence, and for more if all of that is bought.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,9 +12,9 @@ from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
 
 _FIRST = 2
-"""Times its equal share of the pixels that each image is first asked for."""
+"""Multiple of its equal share of the pixels that is first requested of each image."""
 _GROWTH = 4
-"""Times more that an image is asked for when all that it gave was bought."""
+"""Growth of a request after all regions of the previous one were bought."""
 
 
 def allocate(
@@ -22,15 +22,15 @@ def allocate(
     allowed_pixels: int,
     score: Callable[[Iterable[ScoreRequest]], Iterator[Selection]],
 ) -> list[Selection]:
-    """Buy the best regions of the pool, in order of score, as long as the next one fits.
+    """Buy the best regions of the pool, in order of score, until the next one does not fit.
 
-    Equal scores go by the order of the requests, then by the order within the image. Less than one region of the
-    allowance is left over, unless nothing is left to buy.
+    Equal scores are ordered by request, then by the order within the image. Less than one region of the allowance
+    remains, unless no region is left to buy.
 
     Args:
         requests: one for each image of the pool, in order.
-        allowed_pixels: what may be bought in this round, over the pool.
-        score: `Scorer.score` with this round's weights; called for some images more than once.
+        allowed_pixels: budget of this round, over the pool.
+        score: `Scorer.score` with this round's weights; called more than once for some images.
 
     Returns:
         A selection for each request, in order.
@@ -43,7 +43,7 @@ def allocate(
         again = (ScoreRequest(requests[i].image_id, requests[i].centres_N2, asked[i]) for i in asked)
         found.update((position[selection.image_id], selection) for selection in score(again))
         bought = _merge([found[index] for index in range(len(requests))], allowed_pixels)
-        # An image that gave less than it was asked for has no more.
+        # An image that returned less than requested has no more regions.
         short = {
             index: _GROWTH * pixels
             for index, pixels in asked.items()
@@ -55,7 +55,7 @@ def allocate(
 
 
 def _merge(selections: Sequence[Selection], allowed_pixels: int) -> list[int]:
-    """How many regions of each image are bought: the longest start of the merged sequence that is paid for."""
+    """Number of bought regions of each image: the longest prefix of the merged sequence that fits the budget."""
     counts = [len(selection.scores_N) for selection in selections]
     score_N = np.concatenate([selection.scores_N for selection in selections])
     pixels_N = np.concatenate([selection.pixels_N for selection in selections]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""One checkpoint on the validation images, in this process: confusion counts, and pictures of what was predicted."""
+"""Evaluation of one checkpoint on the validation images, in this process: metrics and pictures of the predictions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ from ripu_ray.storage.files import replace_file
 
 @dataclass(frozen=True)
 class Figures:
-    """What the confusion counts say.
+    """Metrics from confusion counts.
 
     Attributes:
-        miou, accuracy: in [0, 1]; NaN when nothing was counted.
-        iou: class name -> IoU in [0, 1]; NaN where the class is neither there nor predicted.
+        miou, accuracy: in [0, 1]; NaN when no pixel was counted.
+        iou: class name -> IoU in [0, 1]; NaN for a class that is neither labelled nor predicted.
         miou_13: mean over 13 of SYNTHIA's 16 classes (without wall, fence and pole); None for other classes.
     """
 
@@ -39,7 +39,7 @@ class Figures:
 
 
 def figures(confusion_CC: NDArray[np.int64], classes: ClassTable) -> Figures:
-    """Read the figures from confusion counts (rows are the truth) of `classes`."""
+    """Compute the metrics from confusion counts (C, C) of `classes`; rows are true classes."""
     by_class = dict(zip(classes.names, iou(confusion_CC).tolist(), strict=True))
     among_13 = None
     if classes == CLASSES_16:
@@ -58,14 +58,14 @@ def evaluate_checkpoint(
     """Predict every validation image and compare with its label.
 
     Args:
-        config: names the data and the network.
-        checkpoint: of ours, or published by the reference implementation.
+        config: specifies the data and the network.
+        checkpoint: of this package, or published by the reference implementation.
         flip: average the probabilities of the image and of its mirror image.
-        predictions: folder that gets `<image id>.png`, at label size in the colours of the classes.
-        watch: goes between the image ids and the loop over them, to show progress.
+        predictions: folder for `<image id>.png`, at label size in the colours of the classes; None: no pictures.
+        watch: wraps the iterable of image ids, to show progress.
 
     Returns:
-        The figures.
+        The metrics.
 
     Raises:
         DataError: a file of the data set, or the checkpoint, is missing, damaged or does not fit.

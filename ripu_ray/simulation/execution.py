@@ -1,4 +1,4 @@
-"""One warm-up or one trial of a run folder, with the parts that the caller makes; and a whole run in this process."""
+"""Execution of one warm-up or one trial with the caller's scorer and fine-tuner, or of a whole run in this process."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -15,37 +15,37 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer, local_device
 from ripu_ray.simulation.loop import Workbench, run_trial, run_warmup
 from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
-from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.heartbeat import Heartbeat
 
 Failures = dict[str, str]
-"""Trial id, or warm-up key, -> one line that says why it failed."""
+"""Trial id, or warm-up key, -> one line with the cause of the failure."""
 
 OpenTracker = Callable[[RunFolder, str], Tracker]
-"""Makes the tracker of a trial, or of a warm-up, by its name."""
+"""Creates the tracker of a trial or of a warm-up, given its name."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """How the parts of a trial, or of a warm-up, are made.
+    """Factories of the parts of a trial or of a warm-up.
 
     Attributes:
-        scorer: from the configuration, the heartbeat of this process, the run folder, the name, and the event log.
-        fine_tuner: likewise.
-        tracker: takes the records.
-        node: says where this process runs.
+        scorer: from the configuration, the heartbeat of this process, the run folder, the name, and a `Warn`.
+        fine_tuner: from the same arguments.
+        tracker: of the records.
+        node: describes this machine.
     """
 
-    scorer: Callable[[Config, Trail, RunFolder, str, Warn], Scorer]
-    fine_tuner: Callable[[Config, Trail, RunFolder, str, Warn], FineTuner]
+    scorer: Callable[[Config, Heartbeat, RunFolder, str, Warn], Scorer]
+    fine_tuner: Callable[[Config, Heartbeat, RunFolder, str, Warn], FineTuner]
     tracker: OpenTracker
     node: Callable[[], str] = socket.gethostname
 
 
 def local_parts(tracker: OpenTracker) -> Parts:
-    """Parts that work in this process, without Ray."""
+    """The parts of a run in this process, without Ray."""
     return Parts(
-        lambda config, trail, *_: LocalScorer(config, trail),
-        lambda config, trail, *_: LocalFineTuner(config, trail),
+        lambda config, heartbeat, *_: LocalScorer(config, heartbeat),
+        lambda config, heartbeat, *_: LocalFineTuner(config, heartbeat),
         tracker,
     )
 
@@ -61,7 +61,7 @@ def execute_warmup(run: RunFolder, key: str, report: OnProgress, parts: Parts) -
 
 
 def execute_trial(run: RunFolder, trial_id: str, report: OnProgress, parts: Parts) -> list[RoundRecord]:
-    """Run what is not committed of one trial of `run`; its warm-up must be committed."""
+    """Run the uncommitted rounds of one trial of `run`; its warm-up must be committed."""
     trial, folder = run.trials[trial_id], run.trial(trial_id)
     tracker = parts.tracker(run, trial_id)
     with _closing(tracker), _workbench(run, trial.config, trial_id, report, parts) as bench:
@@ -69,14 +69,14 @@ def execute_trial(run: RunFolder, trial_id: str, report: OnProgress, parts: Part
 
 
 def run_alone(run: RunFolder, report: OnProgress, parts: Parts) -> Failures:
-    """Run every trial of `run` that is not finished, one after the other, in this process.
+    """Run every unfinished trial of `run` in this process, one after the other.
 
     Returns:
         The trials and warm-ups that failed.
 
     Raises:
-        StoppedError: a stop was requested, and something is left to do.
-        ConfigError: a GPU is asked for, and there is none.
+        StoppedError: a stop was requested before the run was complete.
+        ConfigError: a GPU is configured, and there is none.
     """
     local_device(run.config)
     failures: Failures = {}
@@ -94,13 +94,13 @@ def run_alone(run: RunFolder, report: OnProgress, parts: Parts) -> Failures:
 
 
 def failed(name: str) -> Progress:
-    """The last report of a trial, or warm-up, that failed."""
+    """The last report of a failed trial or warm-up."""
     return Progress(name, "failed", 0, 0)
 
 
 @contextmanager
 def _closing(tracker: Tracker) -> Iterator[None]:
-    """Close a tracker when the block ends; a failure is a failed trial, a requested stop is not."""
+    """Close a tracker when the block ends. A requested stop is not a failure of the trial."""
     try:
         yield
     except StoppedError:
@@ -115,9 +115,9 @@ def _closing(tracker: Tracker) -> Iterator[None]:
 @contextmanager
 def _workbench(run: RunFolder, config: Config, name: str, report: OnProgress, parts: Parts) -> Iterator[Workbench]:
     events = EventLog(run.path, name, report)
-    with Trail(run.trail(name), parts.node()) as trail:
-        fine_tuner = parts.fine_tuner(config, trail, run, name, events.warn)
-        scorer = parts.scorer(config, trail, run, name, events.warn)
+    with Heartbeat(run.heartbeat(name), parts.node()) as heartbeat:
+        fine_tuner = parts.fine_tuner(config, heartbeat, run, name, events.warn)
+        scorer = parts.scorer(config, heartbeat, run, name, events.warn)
         try:
             yield Workbench(open_domains(config.data, config.opens_source), scorer, fine_tuner, events, run.stop)
         finally:

@@ -1,4 +1,4 @@
-"""What a trial saw and bought in a few images: worked out again from its weights and its ledger."""
+"""Predictions, scores and purchases of a trial in a few images, recomputed from its weights and its ledger."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,16 +27,16 @@ from ripu_ray.training.checkpoint import network_state
 
 
 @dataclass(frozen=True)
-class Sight:
-    """One image of the pool, as one trial saw it.
+class InspectedImage:
+    """Scores, purchases and predictions of one trial in one image of the pool.
 
     Attributes:
-        image_id: which one.
-        image_HW3: uint8 RGB, at the size that the network sees.
-        label_HW: the truth, uint8, IGNORE_LABEL where void.
-        score_HW: float32, on which the first purchase was based.
-        round_HW: int16, in which round each pixel was bought; -1: never.
-        before_HW, after_HW: classes predicted before the first purchase and after the last.
+        image_id: of the image.
+        image_HW3: uint8 RGB, at the network's input size.
+        label_HW: uint8 ground truth, IGNORE_LABEL where void.
+        score_HW: float32 score of the first purchase.
+        round_HW: int16, the round in which each pixel was bought; -1: not bought.
+        before_HW, after_HW: uint8 classes, predicted before the first purchase and after the last.
     """
 
     image_id: str
@@ -49,26 +49,26 @@ class Sight:
 
 
 def spread_ids(image_ids: Sequence[str], count: int) -> list[str]:
-    """`count` images, or all of them, evenly over the list: always the same ones."""
+    """Choose `count` images, or all of them, evenly spaced over the list and without randomness."""
     count = min(count, len(image_ids))
     return [image_ids[(2 * number + 1) * len(image_ids) // (2 * count)] for number in range(count)]
 
 
-def look(trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> list[Sight]:
-    """Look at a few images of the pool through the eyes of a trial that has bought something.
+def inspect_images(trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> list[InspectedImage]:
+    """Recompute scores, purchases and predictions of a trial in a few images of the pool.
 
     Args:
-        trial: of a strategy, not a reference.
+        trial: of a strategy, not a reference; with one committed round at least.
         folder: its folder.
-        warmup: what it started from.
-        count: how many images, spread over the pool.
+        warmup: its warm-up.
+        count: number of images, spread over the pool.
 
     Raises:
         DataError, RunFolderError: the images, the weights or a purchase cannot be read.
     """
     rounds = folder.num_committed()
     if not rounds:
-        raise RunFolderError(f"{folder.path}: nothing is bought yet")
+        raise RunFolderError(f"{folder.path}: no committed round, expected one at least")
     config = trial.config
     pool = open_domains(config.data, with_source=False).pool
     image_ids = spread_ids(pool.image_ids, count)
@@ -76,27 +76,30 @@ def look(trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> 
     scorer.load(warmup.weights)
     before = [[array.numpy() for array in scorer.score_map(0, image_id)] for image_id in image_ids]
     scorer.load(folder.stage(rounds - 1).weights)
-    sights = []
+    inspected = []
     for image_id, (score_HW, before_HW) in zip(image_ids, before, strict=True):
         size = pool.label_size(image_id)
         round_HW = bought_rounds(folder, rounds, image_id, regions.of(image_id, size), size)
         after_HW = scorer.score_map(0, image_id)[1].numpy()
         label_HW, image_HW3 = pool.label(image_id), pool.image(image_id)
-        sights.append(Sight(image_id, image_HW3, label_HW, score_HW, round_HW, before_HW, after_HW))
-    return sights
+        inspected.append(InspectedImage(image_id, image_HW3, label_HW, score_HW, round_HW, before_HW, after_HW))
+    return inspected
 
 
 def bought_rounds(
     folder: TrialFolder, rounds: int, image_id: str, regions: Regions, size: tuple[int, int]
 ) -> NDArray[np.int16]:
-    """In which of the first `rounds` rounds each pixel of an image was bought; -1: in none of them.
+    """The round in which each pixel of an image was bought.
 
     Args:
         folder: of a trial.
-        rounds: all of them committed.
+        rounds: number of rounds to read; all must be committed.
         image_id: in the pool.
         regions: of the image.
         size: (H, W) of its labels.
+
+    Returns:
+        (H, W) int16; -1: not bought in the first `rounds` rounds.
 
     Raises:
         RunFolderError: a purchase cannot be read.
@@ -135,15 +138,15 @@ def _centres(stage: StageFolder, image_id: str) -> NDArray[np.int32]:
 
 @dataclass(frozen=True)
 class Example:
-    """One image after one round; everything has the labels' size.
+    """One image after one round; all arrays have the labels' size.
 
     Attributes:
         image_id: in its split.
         split: pool or validation.
         image_HW3: uint8 RGB.
-        label_HW: the truth, uint8, IGNORE_LABEL where void.
-        predicted_HW: uint8, by the network after the round.
-        round_HW: int16, in which round each pixel was bought; -1: not yet.
+        label_HW: uint8 ground truth, IGNORE_LABEL where void.
+        predicted_HW: uint8 classes, predicted after the round.
+        round_HW: int16, the round in which each pixel was bought; -1: not bought so far.
     """
 
     image_id: str
@@ -158,10 +161,10 @@ class Examples:
     """The examples of one trial.
 
     Args:
-        trial: which one.
+        trial: of the grid.
         folder: its folder.
-        warmup: what it starts from.
-        count: how many images; the pool has the larger half, each spread over its split.
+        warmup: its warm-up.
+        count: number of images, spread over each split; the pool has the larger half.
     """
 
     def __init__(self, trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> None:
@@ -179,8 +182,8 @@ class Examples:
         self._network = build_network(trial.config.model, domains.classes.num_classes, seed=0)
         self._network.to(self._device).eval()
 
-    def look(self, round_index: int) -> Iterator[Example]:
-        """The examples after a committed round; -1 is the warm-up.
+    def after_round(self, round_index: int) -> Iterator[Example]:
+        """Predict the examples with the weights of a committed round; -1 is the warm-up.
 
         Raises:
             DataError: an image or the weights cannot be read.
@@ -205,21 +208,21 @@ class Examples:
                 )
 
     def _bought(self, image_id: str, size: tuple[int, int], last: int) -> NDArray[np.int16]:
-        # References buy nothing, or everything, and write down neither.
+        # References have no ledger.
         rounds = 0 if self._is_reference else last + 1
         return bought_rounds(self._folder, rounds, image_id, self._regions.of(image_id, size), size)
 
 
 class Purchases:
-    """The purchases of one trial that is no reference.
+    """The purchases of one trial.
 
     Args:
-        trial: of the grid of a run folder.
+        trial: of a strategy, not a reference.
         folder: its folder.
 
     Raises:
-        RunFolderError: what lies there is damaged.
-        DataError: the trial's data is not to be found here, so that its pixels cannot be told.
+        RunFolderError: the ledger is damaged.
+        DataError: the trial's data, which the sizes and regions are read from, is missing or damaged.
     """
 
     def __init__(self, trial: Trial, folder: TrialFolder) -> None:
@@ -231,7 +234,7 @@ class Purchases:
 
     @property
     def num_rounds(self) -> int:
-        """Rounds that are bought."""
+        """Number of committed purchases."""
         return self._ledger.num_rounds
 
     def size(self, image_id: str) -> tuple[int, int]:
@@ -239,6 +242,6 @@ class Purchases:
         return self._pool.label_size(image_id)
 
     def mask(self, image_id: str, round_index: int) -> NDArray[np.bool_]:
-        """(H, W), True where an image of the pool was bought in a round. Raises DataError: it cannot be read."""
+        """(H, W) bool, the pixels of an image that were bought in a round. Raises DataError: it cannot be read."""
         centres = self._ledger.bought_in(round_index, image_id)
         return self._maps.of(image_id, self.size(image_id)).cover(centres)

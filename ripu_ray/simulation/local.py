@@ -1,4 +1,4 @@
-"""Scorer and FineTuner in the process at hand: no Ray, the same results."""
+"""Scorer and FineTuner in this process, without Ray; the results are the same as with Ray."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,32 +13,32 @@ from ripu_ray.runs.record import Losses
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
-from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnStep, TrainingJob
 from ripu_ray.training.phase import train
 
 
 def local_device(config: Config) -> str:
-    """Where an in-process network runs. Raises ConfigError: a GPU is asked for, and there is none."""
+    """Device of a network in this process. Raises ConfigError: a GPU is configured, and there is none."""
     if config.cluster.gpu and not torch.cuda.is_available():
         raise ConfigError(f"cluster.gpu: torch {torch.__version__} finds no GPU on this machine")
     return "cuda" if config.cluster.gpu else "cpu"
 
 
 class LocalScorer:
-    """One `ImageScorer`, one image after the other.
+    """A `Scorer` that processes one image after the other.
 
     Args:
         config: of the trial.
-        trail: where to write which image it is at.
+        heartbeat: receives the current image.
     """
 
-    def __init__(self, config: Config, trail: Trail | None = None) -> None:
+    def __init__(self, config: Config, heartbeat: Heartbeat | None = None) -> None:
         self._scorer = ImageScorer(config, local_device(config))
-        self._trail = trail
+        self._heartbeat = heartbeat
 
     def acquire(self) -> None:
-        """Nothing to wait for."""
+        """Do nothing."""
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """See `Scorer`."""
@@ -58,30 +58,30 @@ class LocalScorer:
         return Evaluation(total)
 
     def release(self) -> None:
-        """Nothing is held that anybody waits for."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
     def _noted(self, image_id: str) -> AbstractContextManager[None]:
-        return self._trail.at(image_id) if self._trail else nullcontext()
+        return self._heartbeat.at(image_id) if self._heartbeat else nullcontext()
 
 
 class LocalFineTuner:
-    """Training in this process.
+    """A `FineTuner` that trains in this process.
 
     Args:
         config: of the trial.
-        trail: where to write which images it is at.
+        heartbeat: receives the current images.
     """
 
-    def __init__(self, config: Config, trail: Trail | None = None) -> None:
-        self._trail = trail
+    def __init__(self, config: Config, heartbeat: Heartbeat | None = None) -> None:
+        self._heartbeat = heartbeat
         self._domains = open_domains(config.data, config.opens_source)
         self._device = local_device(config)
 
     def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
         """See `FineTuner`."""
-        if not self._trail:
+        if not self._heartbeat:
             return train(job, self._domains, self._device, on_step)
-        return train(job, self._trail.watch(self._domains), self._device, on_step, wrap=self._trail.note_steps)
+        return train(job, self._heartbeat.watch(self._domains), self._device, on_step, wrap=self._heartbeat.note_steps)

@@ -1,6 +1,6 @@
 """The loop: score -> select -> commit purchase -> fine-tune -> evaluate -> commit round -> report, round by round.
 
-Plain Python over three protocols. Whatever was not committed is done again and gives the same bytes.
+It uses the protocols of `simulation.protocols`. Uncommitted work is repeated after a crash and gives the same bytes.
 """
 
 import time
@@ -28,7 +28,7 @@ from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
 from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
-from ripu_ray.runs.validate import Plausibility
+from ripu_ray.runs.validate import PurchaseCheck
 from ripu_ray.simulation.allocation import allocate
 from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
 from ripu_ray.simulation.stopping import make_rule
@@ -37,12 +37,12 @@ from ripu_ray.training.checkpoint import find_fault
 from ripu_ray.training.job import TrainingJob
 
 WARMUP_ROUND = -1
-"""The round index of the record of a warm-up."""
+"""Round index of the record of a warm-up."""
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """What a warm-up and a trial work with, who hears of it, and how they are asked to stop."""
+    """The data, scorer and fine-tuner of a warm-up or trial, its progress reports and its stop request."""
 
     domains: Domains
     scorer: Scorer
@@ -53,7 +53,7 @@ class Workbench:
 
 @dataclass(frozen=True)
 class _Bought:
-    """What there is to train on: None for nothing, with its cost, its classes and the digest of the last purchase."""
+    """The annotations to train on (None: none), their cost and classes, and the digest of the last purchase."""
 
     annotated: Mapping[str, NDArray[np.int32]] | None
     spent: Spent
@@ -62,19 +62,19 @@ class _Bought:
 
 
 def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) -> RoundRecord:
-    """Train on the source alone and evaluate, unless that was done before.
+    """Train on the source alone and evaluate, unless the warm-up is committed.
 
     Args:
         name: of the warm-up, for progress reports.
         config: of any trial that shares this warm-up.
-        stage: where the weights and the record go.
+        stage: folder for the weights and the record.
 
     Returns:
         The record of round -1, in which nothing is bought.
 
     Raises:
-        StoppedError: somebody asked to stop; the steps so far are on disk.
-        RipuError: says what went wrong.
+        StoppedError: a stop was requested; the mid-phase checkpoint is on disk.
+        RipuError: the warm-up failed; one line with the cause.
     """
     if stage.is_committed():
         return stage.read()
@@ -97,22 +97,22 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
 def run_trial(
     trial: Trial, folder: TrialFolder, warmup: StageFolder, bench: Workbench, tracker: Tracker
 ) -> list[RoundRecord]:
-    """Run the rounds of one trial that are not committed yet.
+    """Run the uncommitted rounds of one trial.
 
     Returns:
         The records of the warm-up and of every round.
 
     Raises:
-        StoppedError: somebody asked to stop; what was done so far is on disk.
-        RipuError: says what went wrong, and in which round; committed rounds stay.
+        StoppedError: a stop was requested; committed rounds and the mid-phase checkpoint are on disk.
+        RipuError: a round failed; one line with the round and the cause. Committed rounds are kept.
     """
     strategy = trial.config.strategy
     pool = bench.domains.pool
-    plausibility = Plausibility([pool.label_size(image_id) for image_id in pool.image_ids], strategy)
+    check = PurchaseCheck([pool.label_size(image_id) for image_id in pool.image_ids], strategy)
     area = purchase_area(strategy.mode, strategy.radius) if strategy.shape == "sliding" else None
-    ledger = Ledger(folder.path, pool.image_ids, area, plausibility)
+    ledger = Ledger(folder.path, pool.image_ids, area, check)
     records = [warmup.read()]
-    # Trackers hear of every round, committed before or not: a crash may have come between a commit and its log.
+    # Trackers receive rounds that were committed before, too: a crash may have happened between commit and log.
     tracker.log_round(records[-1], warmup.seconds())
     previous, rule, reason = warmup, make_rule(trial.config.stopping), None
     for round_index in range(strategy.rounds):
@@ -198,7 +198,7 @@ def _nothing(domains: Domains) -> _Bought:
 def _train(
     job: TrainingJob, bench: Workbench, seconds: dict[str, float], report: Callable[[str, int, str], None]
 ) -> tuple[Losses, NDArray[np.int64]]:
-    """Take the steps of a stage, from the middle if that is on disk, and evaluate: mean losses, confusion counts."""
+    """Train a stage, from its mid-phase checkpoint if there is one, and evaluate: mean losses, confusion counts."""
     bench.stop.check()
     if fault := find_fault(job):
         report("train", 0, f"{fault}; {job.phase} starts again from its first step")

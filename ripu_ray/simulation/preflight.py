@@ -1,9 +1,10 @@
-"""What can be known to be wrong before anything starts."""
+"""Validation of data, budgets and weights before the start of a sweep."""
 
 from importlib.util import find_spec
 from math import ceil
 
 from ripu_ray.config import DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config.registry import NETWORKS
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
@@ -14,12 +15,12 @@ from ripu_ray.runs.grid import Trial
 
 
 def check_trials(trials: tuple[Trial, ...]) -> None:
-    """Check the data of a sweep, and that every trial of it can buy something.
+    """Check the data of a sweep, and that every trial can buy at least one region.
 
     Raises:
-        DataError: names the file that is missing or wrong: images, labels, weights to start from.
-        ConfigError: a window is larger than an image, a budget buys nothing in any image, a confusion matrix does
-            not fit the classes, or nothing can be compiled though `training.compile` asks for it.
+        DataError: images, labels or initial weights are missing or damaged; names the file.
+        ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
+            matrix does not fit the classes, or torch.compile fails with `training.compile`.
     """
     opened: dict[tuple[DatasetSection, bool], Domains] = {}
     for config in (trial.config for trial in trials):
@@ -35,15 +36,27 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
             raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
         if not config.strategy.is_reference:
             _check_purchases(config.strategy, opened[key])
-    # Last, since they load torch: whatever else is wrong has been said by then.
+    # Last, since these checks import torch, which takes seconds.
     for model, key in {(trial.config.model, (trial.config.data, trial.config.opens_source)) for trial in trials}:
         _check_weights(model, opened[key])
     if any(trial.config.training.compile and not trial.config.cluster.gpu for trial in trials):
         _check_compiler()
 
 
+def describe_weights(trials: tuple[Trial, ...]) -> list[str]:
+    """For each network that can start from packaged ImageNet weights, a line that says whether it does."""
+    models = dict.fromkeys(trial.config.model for trial in trials if not trial.config.model.init_from)
+    packages = {model: NETWORKS[model.name].package for model in models}
+    return [
+        f"{model.name} starts from "
+        + (f"the ImageNet weights of {package}" if model.pretrained == "imagenet" else "random weights")
+        for model, package in packages.items()
+        if package
+    ]
+
+
 def _check_weights(model: ModelConfig, domains: Domains) -> None:
-    if not model.init_from and not model.backbone_weights:
+    if not (model.init_from or model.backbone_weights or model.pretrained == "imagenet"):
         return
     from ripu_ray.models.networks import build_network
     from ripu_ray.models.pretrained import load_pretrained
@@ -52,7 +65,7 @@ def _check_weights(model: ModelConfig, domains: Domains) -> None:
 
 
 def _check_compiler() -> None:
-    """Of this machine; what the GPUs' machines can compile, they find out."""
+    """Check torch.compile on this machine. It is not called for GPU runs, whose workers may be elsewhere."""
     import torch
 
     try:

@@ -1,4 +1,4 @@
-"""The seams of the loop: what it asks of a scorer, a fine-tuner and a tracker, and the records that pass through."""
+"""The interfaces of the loop: protocols of scorer, fine-tuner and tracker, and their data classes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class ScoreRequest:
     Attributes:
         image_id: in the pool.
         centres_N2: (n, 2) int32, bought in earlier rounds.
-        prefix_pixels: None: what the image's own budget allows. Else: the best regions in order, until they come to so
-            many pixels or nothing is left.
+        prefix_pixels: None: select within the image's own budget. Else: select the best regions in order until they
+            have this number of pixels or none is left.
     """
 
     image_id: str
@@ -37,36 +37,36 @@ class Evaluation:
 
 
 class Scorer(Protocol):
-    """Looks at images with the network's weights; pure, so any request may be repeated."""
+    """Scores and evaluates images with given weights. The results depend on the arguments alone."""
 
     def acquire(self) -> None:
-        """Take the cores and GPUs that scoring needs, all or nothing; kept until `release`."""
+        """Reserve the cores and GPUs for scoring, all or none, until `release`."""
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
-        """Select regions in every requested image; the selections come in any order."""
+        """Select regions in every requested image; yields the selections in any order."""
 
     def evaluate(self, weights: Path) -> Evaluation:
         """Compare predictions with labels over all validation images."""
 
     def release(self) -> None:
-        """Let go of the cores and GPUs that the next phase may want."""
+        """Release the reserved cores and GPUs for the next phase."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
 
 class FineTuner(Protocol):
     """Trains the network."""
 
     def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
-        """Take the job's steps, write its checkpoint, and return the mean losses."""
+        """Train the job's steps, write its checkpoint, and return the mean losses."""
 
 
 class Tracker(Protocol):
-    """Takes the records of one trial somewhere."""
+    """Logs the records of one trial."""
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Log one committed round and the seconds of its phases; a round that was logged before is no news."""
+        """Log one committed round and the seconds of its phases; a round that was logged before is ignored."""
 
     def close(self, failure: str | None = None) -> None:
-        """End the trial; `failure` says why, if it failed."""
+        """End the log; `failure` is the cause if the trial failed."""

@@ -1,4 +1,4 @@
-"""From one target image to the regions bought in it: decode, forward, acquisition, selection, oracle's count."""
+"""Scoring of one target image: decode, forward, acquisition, selection, and the pixel counts of the regions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ class ImageScorer:
 
     Args:
         config: of the trial.
-        device: where the network runs.
+        device: of the network.
     """
 
     def __init__(self, config: Config, device: str = "cpu") -> None:
@@ -43,16 +43,16 @@ class ImageScorer:
         self._network.to(self._device).eval()
 
     def load(self, weights: Path) -> None:
-        """Take the network's weights from a checkpoint. Raises DataError if they are another network's."""
+        """Load the weights of a checkpoint. Raises DataError if they do not fit the network."""
         self.load_state(network_state(weights), weights)
 
     def load_state(self, state: dict[str, Tensor], weights: Path) -> None:
-        """Take the network's weights, read from a checkpoint. Raises DataError if they are another network's."""
+        """Load weights that were read from the file `weights`. Raises DataError if they do not fit the network."""
         check_state(state, self._network.state_dict(), weights)
         self._network.load_state_dict(state)
 
     def score(self, round_index: int, request: ScoreRequest) -> Selection:
-        """Select what the budget allows of one image of the pool in this round.
+        """Select regions of one image of the pool within the budget of this round.
 
         Raises:
             NonFiniteError: a logit is NaN or infinite; names round and image.
@@ -81,7 +81,7 @@ class ImageScorer:
         return Selection(image_id, centres.astype(np.uint16), scores, *costs, class_pixels)
 
     def score_map(self, round_index: int, image_id: str) -> tuple[Tensor, Tensor]:
-        """What choosing in a round starts from: (H, W) float32 scores, larger is better, and (H, W) predicted classes.
+        """(H, W) float32 scores of a round, larger is better, and (H, W) uint8 predicted classes.
 
         Raises:
             NonFiniteError: a logit is NaN or infinite.
@@ -97,7 +97,7 @@ class ImageScorer:
         return score, maps.predicted_HW
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
-        """Confusion counts (C, C) over validation images. Raises NonFiniteError, with the image."""
+        """Confusion counts (C, C) over validation images. Raises NonFiniteError, which names the image."""
         num_classes = self._domains.classes.num_classes
         total = np.zeros((num_classes, num_classes), np.int64)
         for image_id in image_ids:
@@ -112,7 +112,7 @@ class ImageScorer:
 
     @property
     def validation_ids(self) -> tuple[str, ...]:
-        """The images that `evaluate` may be given."""
+        """The validation images, in order."""
         return self._domains.validation.image_ids
 
     @torch.inference_mode()

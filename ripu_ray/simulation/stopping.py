@@ -1,6 +1,6 @@
-"""Stopping rules: after each committed round, a rule says whether the trial ends before its budget is spent.
+"""Stopping rules: after each committed round, a rule decides whether the trial ends before its budget is spent.
 
-A rule sees the committed records alone. A resumed trial therefore ends where an unbroken one does.
+A rule depends on the committed records alone, so a resumed trial ends after the same round as an uninterrupted one.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ class StoppingRule(Protocol):
     """Decides after each round."""
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
-        """Why the trial should end now, in one line; None: it goes on.
+        """One line with the reason to end the trial now, or None to continue.
 
         Args:
             history: the records of the warm-up and of every committed round, in order.
@@ -23,7 +23,7 @@ class StoppingRule(Protocol):
 
 
 stopping_rule: Callable[[str], Callable[[type], type]] = STOPPING_RULES.register
-"""Registers a class under a name that `stopping.rule` may have. Its instances are made from the section `stopping`."""
+"""Registers a class under a name for `stopping.rule`. It is instantiated with the section `stopping`."""
 
 
 @stopping_rule("small_gain")

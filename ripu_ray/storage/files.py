@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, synced, renamed. And files that one process holds."""
+"""Atomic writes: a file is written to a temporary name, synced and renamed."""
 
 import fcntl
 import hashlib
@@ -18,14 +18,14 @@ from ripu_ray.storage.remote import RemotePath
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Make `path` appear, or change, in one step.
+    """Create or replace `path` atomically.
 
     Args:
-        path: its folder is made if missing.
-        write: is given the open temporary file, which lies beside `path`, or in memory if that is remote.
+        path: its folder is created if missing.
+        write: receives the open temporary file, which is in the same folder, or in memory for a remote path.
 
     Raises:
-        StorageError: such as of a full disk. Nothing appears under `path`, and the temporary file is taken away.
+        StorageError: the write failed, for example on a full disk. `path` is unchanged; the temporary file is removed.
     """
     with one_line_error(path):
         if isinstance(path, RemotePath):
@@ -47,44 +47,44 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """`replace_file` for UTF-8 text."""
+    """Write UTF-8 text with `replace_file`."""
     replace_file(path, lambda file: file.write(text.encode()))
 
 
 def replace_json(path: Path, tree: Any) -> None:
-    """`replace_file` for JSON; keys keep their order, so equal trees give equal bytes."""
+    """Write JSON with `replace_file`. Keys keep their order, so equal trees give equal bytes."""
     replace_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line in one piece. Not synced: the last lines before a power cut may be lost.
+    """Append a line under a lock. The file is not synced: a power cut may lose the last lines.
 
     Args:
-        path: several processes may append to it; if it is remote, one at a time: there the file is written anew.
-        line: without its end.
+        path: several processes may append to a local file. A remote file is rewritten and may have one writer only.
+        line: without the line end.
 
     Raises:
-        StorageError: such as of a full disk.
+        StorageError: the write failed, for example on a full disk.
     """
     if isinstance(path, RemotePath):
         replace_text(path, (path.read_text(encoding="utf-8") if path.exists() else "") + line + "\n")
         return
     with one_line_error(path), path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        # What a full disk has cut off stays a line of its own.
+        # A line that a full disk truncated remains a separate line.
         torn = file.seek(0, os.SEEK_END) and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
         file.write(b"\n" * bool(torn) + line.encode() + b"\n")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written anywhere below `folder`; nobody may be writing there."""
+    """Remove temporary files of killed processes below `folder`. No process may be writing there."""
     for path in folder.rglob(".*.part"):
         if is_leftover(path):
             path.unlink(missing_ok=True)
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether the name is that of a file which `replace_file` was writing."""
+    """Whether the name is that of a temporary file of `replace_file`."""
     return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
 
 
@@ -94,32 +94,31 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def find_stranger(folder: Path, patterns: Sequence[str]) -> Path | None:
-    """What matches a pattern, such as `trials/*`, and is no part of the folder, or None.
+def find_unsafe_path(folder: Path, patterns: Sequence[str]) -> Path | None:
+    """Return the first path that matches a pattern, such as `trials/*`, and must not be read, or None.
 
-    That is a symbolic link that leads out of it or nowhere, and a pipe or a device, which nobody should wait for.
+    Such a path is a symbolic link that is broken or leads out of the folder, or a pipe or device, which could block.
     """
     if isinstance(folder, RemotePath):
-        return None  # a store has neither
+        return None  # an object store has no links or devices
     root = folder.resolve()
-    return next(
-        (path for pattern in patterns for path in sorted(folder.glob(pattern)) if _is_strange(path, root)), None
-    )
+    return next((path for pattern in patterns for path in sorted(folder.glob(pattern)) if _is_unsafe(path, root)), None)
 
 
-def _is_strange(path: Path, root: Path) -> bool:
+def _is_unsafe(path: Path, root: Path) -> bool:
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             return not path.resolve().is_relative_to(root)
     except FileNotFoundError:
-        return False  # gone in this moment, such as a temporary file
-    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
+        return False  # removed meanwhile, for example a temporary file
+    except (OSError, RuntimeError):  # RuntimeError: a cycle of links
         return True
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def path_beside(path: Path) -> Path:
+    """A new temporary name in the folder of `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
@@ -133,10 +132,11 @@ def _sync_folder(path: Path) -> None:
 
 @contextmanager
 def one_line_error(path: Path) -> Iterator[None]:
+    """Convert an OSError inside the block to a StorageError that names `path`."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # torch says that its writer is out of place, and keeps what the disk said as the context.
+        # torch raises a RuntimeError of its own; the OSError is its context.
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise

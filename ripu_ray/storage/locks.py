@@ -1,4 +1,4 @@
-"""Holding an object of a store: no kernel tells who lives, so the holder shows it by writing the object anew."""
+"""Exclusive locks: of a local file by flock, of a remote object by a lease that its holder renews with a heartbeat."""
 
 import fcntl
 import hashlib
@@ -14,16 +14,16 @@ from ripu_ray.storage.files import one_line_error, path_beside
 from ripu_ray.storage.remote import RemotePath
 
 BEAT_S = 10.0
-"""Between two signs of life."""
+"""Interval of the heartbeat."""
 PATIENCE_S = 60.0
-"""How long a holder may show none. Measured by the clock of whoever waits, so clocks need not agree."""
+"""A lease expires after this time without a heartbeat, by the waiting process's clock: clocks need not agree."""
 
 
 class FileHeldError(Exception):
     """Another process holds the file.
 
     Attributes:
-        text: what it wrote there.
+        text: the content of the file.
     """
 
     def __init__(self, text: str) -> None:
@@ -33,21 +33,21 @@ class FileHeldError(Exception):
 
 @contextmanager
 def hold_file(path: Path, text: str, may_take: Callable[[str], bool]) -> Iterator[str | None]:
-    """Hold `path`, which says `text` to everybody else, until the block ends.
+    """Lock the local file `path`, with `text` as its content, until the block ends.
 
-    The kernel lets go of the file when its holder ends, however it ends, so that a holder on this machine is known to
-    be alive, or dead. The file appears with its text, already held, so no other process sees anything in between.
+    The kernel releases the lock when its holder ends, however it ends, so a holder on this machine is known to be alive
+    or dead. The file appears with its text and already locked, so other processes see no intermediate state.
 
     Args:
-        path: its folder is made if missing.
-        text: who holds it.
-        may_take: whether a file of this text, which nobody on this machine holds, may be taken over.
+        path: its folder is created if missing.
+        text: names the holder.
+        may_take: whether a file with this text, which no process on this machine locks, may be taken over.
 
     Yields:
-        The text of the holder that was taken over, or None.
+        The text of the dead holder whose lock was taken over, or None.
 
     Raises:
-        FileHeldError: another process holds it, or may.
+        FileHeldError: another process holds the lock, or may hold it.
         StorageError: the folder cannot be written.
     """
     temporary = path_beside(path)
@@ -82,14 +82,14 @@ def _put_in_place(held: Path, path: Path, may_take: Callable[[str], bool]) -> st
         try:
             theirs = path.open(encoding="utf-8", errors="replace")
         except FileNotFoundError:
-            continue  # let go of in this moment
+            continue  # released meanwhile
         with theirs:
             try:
                 fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise FileHeldError(theirs.read()) from None
             if not _is_open_file(path, theirs.fileno()):
-                continue  # somebody else was faster
+                continue  # another process took it over meanwhile
             if not may_take(text := theirs.read()):
                 raise FileHeldError(text)
             held.replace(path)
@@ -105,22 +105,22 @@ def _is_open_file(path: Path, descriptor: int) -> bool:
 
 @contextmanager
 def hold_object(path: RemotePath, text: str, wait: Callable[[str, float], object]) -> Iterator[str | None]:
-    """Hold `path`, which says `text` to everybody else, until the block ends.
+    """Hold a lease on the remote object `path`, with `text` as its content, until the block ends.
 
-    The store lets one of several writers create the object. An object that nobody has written anew for `PATIENCE_S` is
-    taken over; of several that want to, again, one is let through. A holder that slept through this, such as a
-    machine that was suspended, goes on unaware: all that a run writes is the same whoever writes it.
+    The store lets one of several writers create the object. An object without a heartbeat for `PATIENCE_S` is taken
+    over by one of the waiting processes. A suspended holder does not notice this and continues; this is harmless, since
+    the files of a run do not depend on the process that writes them.
 
     Args:
         path: of the object.
-        text: who holds it, and nobody else's text.
-        wait: is told the text of a holder, and for how many seconds it will be watched.
+        text: names the holder; unique to it.
+        wait: called with the text of the present holder, and the seconds for which it will be watched.
 
     Yields:
-        The text of the holder that was taken over, or None.
+        The text of the dead holder whose lease was taken over, or None.
 
     Raises:
-        FileHeldError: another process holds it.
+        FileHeldError: another process holds the lease.
         StorageError: the store cannot be written.
     """
     content = text.encode()
@@ -140,7 +140,7 @@ def hold_object(path: RemotePath, text: str, wait: Callable[[str, float], object
             if path.read_bytes() == content:
                 path.unlink()
         except OSError:
-            pass  # it will be taken over
+            pass  # the lease expires
 
 
 def _take(path: RemotePath, content: bytes, wait: Callable[[str, float], object]) -> str | None:
@@ -154,7 +154,7 @@ def _take(path: RemotePath, content: bytes, wait: Callable[[str, float], object]
         try:
             return _take_over(path, content, wait)
         except FileNotFoundError:
-            continue  # let go of while we watched
+            continue  # released meanwhile
 
 
 def _take_over(path: RemotePath, content: bytes, wait: Callable[[str, float], object]) -> str:
@@ -166,7 +166,7 @@ def _take_over(path: RemotePath, content: bytes, wait: Callable[[str, float], ob
         time.sleep(min(1.0, BEAT_S / 2))
         if path.stat().st_mtime_ns != written:
             raise FileHeldError(text)
-    # One of those who have waited for the same death is let through; whoever looks later finds another holder.
+    # Of the processes that waited for the same holder, the one that creates the claim takes over.
     claim = path.with_name(f"{path.name}.{hashlib.sha256(theirs + str(written).encode()).hexdigest()[:16]}")
     try:
         claim.put(content, "create")
@@ -185,7 +185,7 @@ def _beat(path: RemotePath, content: bytes, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
         try:
             if path.read_bytes() != content:
-                return  # somebody took it over
+                return  # another process took it over
             path.put(content)
         except OSError:
-            continue  # the store is in trouble, and tells whoever writes what matters
+            continue  # writers of results report the store's failure

@@ -1,7 +1,7 @@
-"""Files behind URLs such as s3://bucket/folder, with the manners of `pathlib`.
+"""Files at URLs such as s3://bucket/folder, with the interface of `pathlib`.
 
-Whatever fsspec knows is a place: Amazon's S3 and what speaks like it (with s3fs), Google's (with gcsfs), and others.
-Credentials come from where the store's own tools look for them, never from the URL or the configuration.
+Any fsspec filesystem works: S3 and compatible stores (with s3fs), Google Cloud Storage (with gcsfs), and others.
+Credentials come from the store's own environment variables and files, never from the URL or the configuration.
 """
 
 import errno
@@ -22,16 +22,16 @@ from ripu_ray.errors import InputError, RemoteError
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _CHECK_TIMEOUT_S = 20.0
-_NOTHING = "there is nothing of this name"
+_NOTHING = "there is no object of this name"
 
 
 class RemotePath(PosixPath):
-    """A path whose first part is a scheme, such as `s3:`, and whose files are reached by way of fsspec.
+    """A path whose first part is a scheme, such as `s3:`, and whose files are read and written through fsspec.
 
-    It is a `Path`, so that whoever works with paths need not know. What a store cannot do, such as links, locks and
-    renames, it refuses, and so does everything that hands it to the operating system: it has no local name.
+    It is a `Path`, so most code does not distinguish it from a local path. It has no local name: links, locks, renames
+    and other calls of the operating system raise TypeError.
 
-    Whatever the store's library raises becomes FileNotFoundError, FileExistsError or, of the rest, RemoteError.
+    Errors of the store become FileNotFoundError, FileExistsError or, if they are others, RemoteError.
     """
 
     def __str__(self) -> str:
@@ -39,60 +39,60 @@ class RemotePath(PosixPath):
         return f"{scheme}//{'/'.join(rest)}" if scheme.endswith(":") else "/".join((scheme, *rest))
 
     def __fspath__(self) -> str:
-        raise TypeError(f"{self}: not a file of this machine")
+        raise TypeError(f"{self}: not a local file")
 
     def absolute(self) -> "RemotePath":
-        """It is."""
+        """Return the path itself, which is absolute."""
         return self
 
     def resolve(self, strict: bool = False) -> "RemotePath":
-        """Itself: there are no links."""
+        """Return the path itself: a store has no links."""
         return self
 
     def is_symlink(self) -> bool:
-        """There are none."""
+        """Return False: a store has no links."""
         return False
 
     def exists(self) -> bool:
-        """Whether there is an object of this name, or one below it."""
+        """Whether an object of this name, or one below it, exists."""
         return bool(self._call("exists"))
 
     def is_dir(self) -> bool:
-        """Whether there is anything below it."""
+        """Whether an object below this path exists."""
         return bool(self._call("isdir"))
 
     def is_file(self) -> bool:
-        """Whether there is an object of this name."""
+        """Whether an object of this name exists."""
         return bool(self._call("isfile"))
 
     def stat(self) -> Any:  # type: ignore[override]
-        """Only `st_size`, and `st_mtime_ns`, which may be whole seconds."""
+        """Return `st_size` and `st_mtime_ns` only; the latter may have a resolution of one second."""
         modified = self._call("modified")
         return SimpleNamespace(st_size=self._call("size"), st_mtime_ns=int(modified.timestamp() * 1e9))
 
     def iterdir(self) -> Iterator["RemotePath"]:  # type: ignore[override]
-        """What lies directly below."""
+        """Yield the objects and folders directly below."""
         for entry in self._call("ls", detail=False):
             yield self / entry.rstrip("/").rpartition("/")[2]
 
     def file_names(self) -> list[str]:
-        """Names of the objects directly below, by one request for many of them."""
+        """Names of the objects directly below, from one request for many of them."""
         entries = self._call("ls", detail=True)
         return [entry["name"].rpartition("/")[2] for entry in entries if entry["type"] == "file"]
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:  # type: ignore[override]
-        """Objects and folders below that match."""
+        """Yield matching objects and folders."""
         return self._glob(pattern)
 
     def rglob(self, pattern: str) -> Iterator["RemotePath"]:  # type: ignore[override]
-        """The same at any depth."""
+        """Yield matching objects and folders at any depth."""
         return self._glob(f"**/{pattern}")
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Nothing: a folder is there when something lies in it. A bucket is never made."""
+        """Do nothing: a folder exists when it contains an object. A bucket is never created."""
 
     def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
-        """Make an empty object, unless there is one."""
+        """Create an empty object unless one exists."""
         if not self.exists():
             self.put(b"")
 
@@ -107,37 +107,37 @@ class RemotePath(PosixPath):
                 raise
 
     def open(self, mode: str = "r", buffering: int = -1, **text: Any) -> IO[Any]:  # type: ignore[override]
-        """The whole content, for reading; what is to be written is handed to `put` at once."""
+        """Open the whole content for reading; to write, use `put`."""
         if mode not in ("r", "rb"):
             raise RemoteError(errno.EROFS, f"cannot be opened for writing ({mode})", str(self))
         content = io.BytesIO(self.read_bytes())
         return content if mode == "rb" else io.TextIOWrapper(content, **text)
 
     def read_bytes(self) -> bytes:
-        """The whole content."""
+        """Read the whole content."""
         content: bytes = self._call("cat_file")
         return content
 
     def write_bytes(self, data: Any) -> int:
-        """Write the object at once."""
+        """Write the object in one request."""
         self.put(bytes(data))
         return len(data)
 
     def put(self, content: bytes, mode: Literal["overwrite", "create"] = "overwrite") -> None:
-        """Write the object at once.
+        """Write the object in one request.
 
-        `create` raises FileExistsError where there is one; of several at the same time, the store lets one through.
+        `create` raises FileExistsError if the object exists; of several concurrent writers, one succeeds.
         """
         self._call("pipe_file", content, mode=mode)
 
     @property
     def filesystem(self) -> Any:
-        """The fsspec filesystem, which knows this path by the name `key`."""
+        """The fsspec filesystem, in which this path has the name `key`."""
         return _filesystem(self.parts[0].removesuffix(":"), os.getpid())
 
     @property
     def key(self) -> str:
-        """The path as its filesystem says it: bucket and name."""
+        """The path inside its filesystem: bucket and name."""
         return "/".join(self.parts[1:])
 
     def _glob(self, pattern: str) -> Iterator["RemotePath"]:
@@ -148,7 +148,7 @@ class RemotePath(PosixPath):
         try:
             return getattr(self.filesystem, method)(self.key + suffix, *arguments, **options)
         except FileNotFoundError as error:
-            # Of a bucket that is missing, the store says so; else it repeats the name.
+            # The store names a missing bucket in words; for a missing object it repeats the key.
             reason = _reason(error)
             reason = _NOTHING if reason.strip("/") == self.key else reason
             raise FileNotFoundError(errno.ENOENT, reason, str(self)) from None
@@ -159,10 +159,10 @@ class RemotePath(PosixPath):
 
 
 def locate(text: str) -> Path:
-    """The path, local or not, that a text such as `runs`, `file:///data` or `s3://bucket/runs` names. Touches nothing.
+    """Convert a text such as `runs`, `file:///data` or `s3://bucket/runs` to a path, without any access to it.
 
     Raises:
-        InputError: a URL without bucket, with a user or password, or of a kind that nothing here can read.
+        InputError: a URL without bucket, with a user or password, or with a scheme that is not supported.
     """
     match = _URL.match(text)
     if not match:
@@ -183,34 +183,34 @@ def locate(text: str) -> Path:
         extra = ": pip install 'ripu-ray[s3]'" if parts.scheme == "s3" else ""
         raise InputError(f"{text}: {_reason(error)}{extra}") from None
     except ValueError:
-        raise InputError(f"{text}: nothing here reads {parts.scheme}://") from None
+        raise InputError(f"{text}: {parts.scheme}:// is not supported") from None
     return RemotePath(text)
 
 
 def check_writable(folder: Path) -> None:
-    """Write and remove an object in a remote folder; of a local one, whoever writes there first will tell.
+    """Write and remove an object in a remote folder; a local folder is not checked.
 
     Raises:
-        InputError: one line that says why it does not work, after 20 s at most.
+        InputError: the write failed, or there was no answer within 20 s.
     """
     if isinstance(folder, RemotePath):
         probe = folder / f".seen.{os.getpid()}-{secrets.token_hex(4)}.part"
 
         def write() -> None:
-            probe.put(b"written to see whether it can be\n")
+            probe.put(b"write test\n")
             probe.unlink()
 
         _within_timeout(folder, write)
 
 
 def check_readable(folder: Path) -> None:
-    """List a remote folder; of a local one, whoever reads there will tell. Raises InputError as `check_writable`."""
+    """List a remote folder; a local folder is not checked. Raises InputError as `check_writable` does."""
     if isinstance(folder, RemotePath):
         _within_timeout(folder, lambda: folder._call("ls", detail=False))
 
 
 def _within_timeout(folder: Path, ask: Callable[[], object]) -> None:
-    """Ask in a thread of its own: some libraries try for minutes to reach what is not there."""
+    """Call `ask` in a separate thread: some libraries retry an unreachable address for minutes."""
     answers: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
 
     def run() -> None:
@@ -232,7 +232,7 @@ def _within_timeout(folder: Path, ask: Callable[[], object]) -> None:
 
 @lru_cache
 def _filesystem(scheme: str, pid: int) -> Any:
-    """One for each process, as a fork may not use its parent's connections. Lists are asked for anew each time."""
+    """One filesystem per process, since a fork must not use its parent's connections. Listings are not cached."""
     import fsspec
 
     return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)

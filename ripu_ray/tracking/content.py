@@ -1,4 +1,4 @@
-"""What a round is in W&B: numbers under their keys, and pictures with masks (docs/wandb.md lists them)."""
+"""What is logged to W&B for a round: numbers by key, and pictures with masks (docs/wandb.md lists them)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from ripu_ray.simulation.inspection import Examples
 AXIS = "spent_share"
 """The x-axis of every panel: strategies are compared at equal cost."""
 COSTS = ("spent_pixels", "clicks", "boundary_pixels", "annotation_s")
-"""The other axes over which a curve can be drawn."""
+"""Columns of the other x-axes."""
 _PLAIN = ("round", "step", AXIS, *COSTS, "void_pixels", "clipped_pixels", "miou", "accuracy")
 _LARGEST_SIDE = 1024
 _WINDOWS = {0: "not bought", 1: "bought before", 2: "bought in this round"}
 
 
 def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget: str) -> dict[str, float]:
-    """The last of the records as W&B's keys.
+    """The numbers of the last record by W&B key.
 
     Args:
-        records: of the warm-up and all rounds so far.
-        seconds: of the last one's phases.
-        budget: of the trial; the mIoU stands under a key of its own, too, so that each budget has its panel.
+        records: records of the warm-up and all rounds so far.
+        seconds: durations of the last round's phases.
+        budget: budget of the trial; a second key for the mIoU contains it, so that each budget has its own panel.
     """
     record = records[-1]
     area = aubc([each.spent_share for each in records], [each.miou for each in records])
@@ -49,12 +49,12 @@ def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:
     import wandb
 
     classes = {**dict(enumerate(examples.class_names)), IGNORE_LABEL: "void"}
-    for example in examples.look(round_index):
-        # Every so many pixels, so that a picture of Cityscapes does not take a megabyte in each round.
-        few = (slice(None, None, -(-max(example.label_HW.shape) // _LARGEST_SIDE)),) * 2
-        bought_HW, label_HW = example.round_HW[few], example.label_HW[few]
+    for example in examples.after_round(round_index):
+        # Subsampled: a picture of Cityscapes in full size takes a megabyte in each round.
+        thin = (slice(None, None, -(-max(example.label_HW.shape) // _LARGEST_SIDE)),) * 2
+        bought_HW, label_HW = example.round_HW[thin], example.label_HW[thin]
         masks = {
-            "prediction": {"mask_data": example.predicted_HW[few], "class_labels": classes},
+            "prediction": {"mask_data": example.predicted_HW[thin], "class_labels": classes},
             "truth": {"mask_data": label_HW, "class_labels": classes},
         }
         if example.split == "pool":
@@ -62,5 +62,5 @@ def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:
             windows_HW = (bought_HW >= 0).astype(np.uint8) + (bought_HW == max(round_index, 0))
             masks["bought"] = {"mask_data": annotation_HW, "class_labels": classes}
             masks["windows"] = {"mask_data": windows_HW, "class_labels": _WINDOWS}
-        picture = wandb.Image(example.image_HW3[few], caption=example.image_id, masks=masks)
+        picture = wandb.Image(example.image_HW3[thin], caption=example.image_id, masks=masks)
         yield f"{example.split}/{example.image_id}", picture

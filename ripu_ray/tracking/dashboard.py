@@ -1,28 +1,27 @@
 """The saved workspace of a sweep in W&B, built in code (docs/wandb.md)."""
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, first_line
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.content import AXIS, COSTS, budget_key
 from ripu_ray.tracking.mode import QUIET, ask_server, has_key
 
-_ANYBODY = "ENTITY"
+_UNKNOWN_ENTITY = "ENTITY"
 
 
-def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _ANYBODY) -> Any:
-    """The workspace, not saved yet.
+def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _UNKNOWN_ENTITY) -> Any:
+    """Build the workspace without saving it.
 
-    mIoU against the spent share, a panel for each budget, over the other costs and by class; lines are means over
-    seeds, with their standard deviation, one for each strategy.
+    Panels show mIoU against the spent share by budget, against the other costs, and by class. Each strategy has one
+    line: the mean over seeds with its standard deviation.
 
     Args:
-        run: the sweep; runs of others in the same project are hidden.
-        class_names: of its data.
-        entity: who owns the project.
+        run: the sweep; other runs of the same project are hidden.
+        class_names: classes of its data set.
+        entity: owner of the project.
 
     Raises:
         ConfigError: wandb-workspaces is not installed.
@@ -54,7 +53,7 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _A
 
 
 def _sections(reports: Any, budgets: Sequence[str], class_names: Sequence[str]) -> list[tuple[str, list[Any], bool]]:
-    """Name, panels, and whether it is open, of each section; `reports` is the module that has the panels."""
+    """(name, panels, is_open) of each section. `reports` is the module that defines the panels."""
 
     def curve(title: str, key: str, axis: str = AXIS, by: str = "trial.arm") -> Any:
         return reports.LinePlot(
@@ -85,19 +84,14 @@ def _sections(reports: Any, budgets: Sequence[str], class_names: Sequence[str]) 
     ]
 
 
-def specification(workspace: Any) -> str:
-    """What would be saved, as JSON."""
-    return json.dumps(workspace._spec, indent=1, sort_keys=True, default=str)
-
-
 def save_workspace(run: RunFolder, class_names: Sequence[str]) -> str:
     """Save the workspace on W&B's server.
 
     Returns:
-        Its address.
+        Its URL.
 
     Raises:
-        ConfigError: there is no extra, no key, or no server that takes it.
+        ConfigError: the extra or the key is missing, or the server does not answer or refuses the key.
     """
     build_workspace(run, class_names)
     if not has_key():
@@ -109,8 +103,7 @@ def save_workspace(run: RunFolder, class_names: Sequence[str]) -> str:
 
     try:
         entity = run.config.tracking.entity or wandb.Api().default_entity
-        saved = build_workspace(run, class_names, entity or _ANYBODY).save()
-    except Exception as error:  # noqa: BLE001 (of the many kinds that the client and its GraphQL raise)
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"the dashboard cannot be saved: {first}") from None
+        saved = build_workspace(run, class_names, entity or _UNKNOWN_ENTITY).save()
+    except Exception as error:  # noqa: BLE001 (the client and its GraphQL library raise many types)
+        raise ConfigError(f"the dashboard cannot be saved: {first_line(error)}") from None
     return str(saved.url)

@@ -1,4 +1,4 @@
-"""All trackers of a trial behind one."""
+"""The trackers of a trial, combined in one tracker."""
 
 import shutil
 import tempfile
@@ -17,7 +17,7 @@ from ripu_ray.tracking.wandb import WandbTracker
 
 
 class TrackerGroup:
-    """Hands everything on; with no trackers, it keeps nothing."""
+    """A `Tracker` that forwards every call to several trackers."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = tuple(trackers)
@@ -34,9 +34,9 @@ class TrackerGroup:
 
 
 class _Uploaded:
-    """A tracker that writes files of this machine; they go into a remote folder when it is closed.
+    """A tracker that writes to a local folder, which is copied to a remote folder on close.
 
-    Of a process that was killed they are lost: whoever goes on with the trial logs every round anew.
+    A killed process loses these files: the resumed trial logs every round again.
     """
 
     def __init__(self, tracker: Tracker, local: Path, folder: Path) -> None:
@@ -61,7 +61,7 @@ def _copy(path: Path, file: BinaryIO) -> None:
 
 
 def open_trackers(run: RunFolder, trial_id: str) -> TrackerGroup:
-    """The trackers of a trial that the configuration asks for, JSON lines always; a warm-up has none."""
+    """Open the configured trackers of a trial; `metrics.jsonl` is always written. A warm-up has no tracker."""
     if trial_id not in run.trials:
         return TrackerGroup(())
     folder = run.trial(trial_id).path

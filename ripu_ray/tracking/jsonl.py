@@ -1,4 +1,4 @@
-"""A tracker that keeps one JSON line a round in `metrics.jsonl` in the trial's folder."""
+"""A tracker that writes one JSON line for each round to `metrics.jsonl` in the trial's folder."""
 
 import json
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from ripu_ray.storage.files import replace_text
 
 
 class JsonlTracker:
-    """See `Tracker`; meant for `tail -F` and other people's tools, the truth stands in the rounds' records.
+    """See `Tracker`. The file is for `tail -F` and other tools; this package reads the records of the rounds instead.
 
-    The file is written anew with each line, so that it is whole at any time; lines that do not agree with the records,
-    such as torn ones, go when the trial goes on.
+    Each line rewrites the whole file atomically. A resumed trial drops incomplete lines and lines that differ from its
+    records.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,15 +24,15 @@ class JsonlTracker:
         self._lines = [line for line in text.splitlines() if _round(line) is not None or '"failure"' in line]
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Add one line, unless it is there. Raises StorageError."""
+        """Add one line, unless the file has it. Raises StorageError."""
         line = json.dumps({**asdict(record), "seconds": dict(seconds)}, allow_nan=False)
         if line not in self._lines:
             self._write([*(old for old in self._lines if _round(old) != record.round), line])
 
     def close(self, failure: str | None = None) -> None:
-        """Add why the trial failed, if it did."""
+        """Add the reason if the trial failed."""
         if failure:
-            # A disk that is full is the failure, and is told elsewhere, too.
+            # A full disk may be the failure itself, which the caller reports.
             with suppress(StorageError):
                 self._write([*self._lines, json.dumps({"failure": failure})])
 
@@ -42,7 +42,7 @@ class JsonlTracker:
 
 
 def _round(line: str) -> int | None:
-    """The round that a line speaks of, or None."""
+    """The round of a line, or None if the line has none."""
     try:
         found = json.loads(line)["round"]
     except (ValueError, LookupError, TypeError, RecursionError):

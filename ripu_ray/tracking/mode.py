@@ -1,6 +1,6 @@
-"""Whether W&B is online: decided once for a sweep, before its trials start, and taken back by the first in trouble.
+"""Whether W&B is online: decided once, before the trials of a sweep start, and revoked by the first trial that fails.
 
-The decision stands in `tracking.json` of the run folder, so that every trial of the sweep follows it, wherever it runs.
+`tracking.json` in the run folder stores the decision, so that every trial on every node reads it.
 """
 
 import json
@@ -18,9 +18,9 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.storage.files import replace_json
 
 ANSWER_TIMEOUT_S = 10.0
-"""Of the question whether the server takes the key."""
+"""Timeout of the check whether the server accepts the key."""
 QUIET = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-"""W&B's own error reports go to the same server, and keep a process from ending for 20 s where it does not answer."""
+"""W&B sends error reports to the same server, which delays the end of a process by 20 s if it does not answer."""
 _HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
 _ASK = """
 import sys, wandb
@@ -34,11 +34,11 @@ except wandb.Error as error:
 
 @dataclass(frozen=True)
 class Decision:
-    """Where the W&B runs of a sweep go.
+    """The mode of the W&B runs of a sweep.
 
     Attributes:
         mode: online, offline or disabled.
-        why: one line that says why it is not online though a key is there; empty otherwise.
+        why: one line with the reason if it is not online although a key is set; else empty.
     """
 
     mode: Literal["online", "offline", "disabled"]
@@ -46,13 +46,13 @@ class Decision:
 
 
 def check_key(tracking: TrackingConfig) -> None:
-    """Raises ConfigError: `tracking.wandb` is online, but there is no key."""
+    """Check that a key is set. Raises ConfigError if `tracking.wandb` is online and there is none."""
     if tracking.wandb == "online" and not has_key():
         raise ConfigError("tracking.wandb is online: expected a key in WANDB_API_KEY or from `wandb login`")
 
 
 def has_key() -> bool:
-    """Whether this machine knows a key for W&B's server, or for that of WANDB_BASE_URL."""
+    """Whether this machine has a key for W&B's server or for that of WANDB_BASE_URL."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
@@ -64,9 +64,9 @@ def has_key() -> bool:
 
 
 def decide(tracking: TrackingConfig, run: Path) -> Decision:
-    """Decide for all trials of the sweep in the folder `run`, and write it down there.
+    """Decide for all trials of the sweep in the folder `run`, and store the decision there.
 
-    Online where that is asked for, or a key is known, and the server answers and takes the key; else offline.
+    Online if a key is set, the server answers and accepts it, and `tracking.wandb` is online or auto; else offline.
     """
     decision = _decide(tracking)
     replace_json(_file(run), asdict(decision))
@@ -74,7 +74,7 @@ def decide(tracking: TrackingConfig, run: Path) -> Decision:
 
 
 def current(tracking: TrackingConfig, run: Path) -> Decision:
-    """What is decided now; where nobody has decided yet, `decide`."""
+    """The stored decision; calls `decide` if there is none."""
     try:
         decision = Decision(**json.loads(_file(run).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -84,7 +84,7 @@ def current(tracking: TrackingConfig, run: Path) -> Decision:
 
 
 def go_offline(run: Path, why: str) -> None:
-    """Take it back, and say why: trials that start from now on are offline."""
+    """Store the decision to be offline, with the reason; it applies to trials that start later."""
     replace_json(_file(run), asdict(Decision("offline", why)))
 
 
@@ -98,11 +98,11 @@ def _decide(tracking: TrackingConfig) -> Decision:
 
 
 def ask_server() -> str:
-    """Empty if W&B's server takes the key, else why not, in one line.
+    """Check W&B's server. Returns an empty text if it accepts the key, else the reason in one line.
 
-    W&B itself asks, with its own rules for servers, keys and proxies, in a process that can be ended at any time.
+    The W&B client sends the request, with its own rules for servers, keys and proxies, in a process that can be killed.
     """
-    asking = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", _ASK],
         env={**os.environ, **QUIET},
         stdin=subprocess.DEVNULL,
@@ -110,18 +110,18 @@ def ask_server() -> str:
         stderr=subprocess.PIPE,
         text=True,
     )
-    with asking:
-        assert asking.stdout
-        # W&B is loaded once it says whom it is going to ask: that is no fault of the server's.
-        server = asking.stdout.readline().strip()
+    with process:
+        assert process.stdout
+        # The URL is printed after W&B is imported: the timeout covers the request alone.
+        server = process.stdout.readline().strip()
         try:
-            _, said = asking.communicate(timeout=ANSWER_TIMEOUT_S)
+            _, errors = process.communicate(timeout=ANSWER_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            asking.kill()
+            process.kill()
             return f"{server}: no answer"
-    if not asking.returncode:
+    if not process.returncode:
         return ""
-    reason = (said.strip().splitlines() or ["no answer"])[-1].rpartition(f"{server}: ")[2]
+    reason = (errors.strip().splitlines() or ["no answer"])[-1].rpartition(f"{server}: ")[2]
     return f"{server}: {'no answer' if 'did not respond in time' in reason else reason}"
 
 

@@ -1,4 +1,4 @@
-"""W&B's runs as this package opens them. Nothing here is imported before a run is opened: it takes 0.7 s."""
+"""Opening and closing W&B runs. `wandb` is imported on first use, because that takes 0.7 s."""
 
 import os
 import re
@@ -7,15 +7,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ripu_ray.errors import first_line
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.tracking.mode import QUIET
+from ripu_ray.tracking.mode import QUIET, go_offline
+from ripu_ray.tracking.wandb_internals import SETTINGS
 
 _TIMEOUT_S = {"online": 8.0, "offline": 60.0}
-"""For the start of a run, and for what is not uploaded yet at its end: the rest stays on disk."""
+"""Timeout of the start of a run, and of the upload at its end; what is not uploaded stays on disk."""
 
 
 def identify(run: RunFolder, name: str, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What W&B calls a run of a sweep: arguments of `wandb.init`. The same run has the same id in every process."""
+    """Arguments of `wandb.init` that identify a run of a sweep. The id is the same in every process."""
     return {
         "project": run.config.tracking.project,
         "entity": run.config.tracking.entity,
@@ -28,15 +30,15 @@ def identify(run: RunFolder, name: str, kind: str, config: Mapping[str, Any]) ->
 
 
 def open_run(identity: Mapping[str, Any], folder: Path, is_online: bool) -> Any:
-    """Open a run of W&B, or go on with it.
+    """Open a W&B run, or resume it.
 
     Args:
-        identity: of `identify`.
-        folder: gets a folder `wandb` with the run's files.
+        identity: result of `identify`.
+        folder: parent of the folder `wandb`, which holds the run's files.
         is_online: whether the run is uploaded.
 
     Returns:
-        The run. Its `finish` raises TimeoutError when the upload does not end in time.
+        The run. Its `finish` raises TimeoutError if the upload does not end in time.
     """
     os.environ |= {name: os.environ.get(name, value) for name, value in QUIET.items()}
     import wandb
@@ -49,17 +51,18 @@ def open_run(identity: Mapping[str, Any], folder: Path, is_online: bool) -> Any:
         init_timeout=_TIMEOUT_S[mode],
         finish_timeout=_TIMEOUT_S[mode],
         finish_timeout_raises=True,
-        # The run folder's environment.json has the packages and the revision.
+        # environment.json in the run folder has the packages and the revision.
         disable_git=True,
-        x_save_requirements=False,
+        **SETTINGS,
     )
     return wandb.init(**identity, resume="allow", dir=str(folder.absolute()), mode=mode, settings=settings)  # type: ignore[arg-type]
 
 
-def end_session() -> None:
-    """Let go of a W&B that failed, so that another run can be opened."""
+def end_session(sweep: Path, error: Exception) -> None:
+    """End a W&B session that failed, so that a new run can be opened, and set the sweep in the folder offline."""
     import wandb
 
-    # It exits with the code of its own process, where that has failed.
+    # `teardown` exits with the exit code of W&B's service process if that failed.
     with suppress(Exception, SystemExit):
         wandb.teardown()
+    go_offline(sweep, f"{type(error).__name__}: {first_line(error)}")

@@ -1,6 +1,6 @@
-"""Weights & Biases: one run per trial, grouped by sweep, drawn over the spent share.
+"""Weights & Biases: one run per trial, grouped by sweep, with the spent share as x-axis.
 
-Whatever ails W&B, a trial goes on: its run becomes an offline one with every round, for `wandb sync`.
+A failure of W&B never ends a trial: it continues with an offline run that holds every round, for `wandb sync`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,25 +16,25 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.content import AXIS, numbers, pictures
-from ripu_ray.tracking.local_runs import keep_for_upload, take_stock
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import end_session, identify, open_run
+from ripu_ray.tracking.wandb_internals import keep_for_upload, read_local_runs
 
 
 class WandbTracker:
-    """See `Tracker`. A trial waits for W&B at its end alone: until then, a thread of its own speaks with it.
+    """See `Tracker`. A separate thread calls W&B; the trial waits for it only in `close`.
 
     Args:
         run: the sweep; its name is the run's group.
-        trial_id: the run's name; with the sweep, its id.
-        folder: where W&B keeps its files, on this machine.
+        trial_id: the run's name; sweep and trial form its id.
+        folder: local folder for W&B's files.
     """
 
     def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
         self._sweep, self._folder = run.path, folder
         trial = run.trials[trial_id]
         self._budget = str(trial.config.strategy.budget)
-        # What panels are grouped by: seeds are repetitions of a strategy, budgets have panels of their own.
+        # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
         names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
         self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names})
         self._examples: Examples | None = None
@@ -49,11 +49,11 @@ class WandbTracker:
         self._thread.submit(self._start)
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Log one point of every curve, soon."""
+        """Queue the round for logging."""
         self._thread.submit(self._log_round, record, seconds)
 
     def wait(self) -> None:
-        """Until all that was handed over is with W&B, or never will be."""
+        """Wait until every queued round is logged or has failed."""
         self._thread.submit(lambda: None).result()
 
     def close(self, failure: str | None = None) -> None:
@@ -79,12 +79,12 @@ class WandbTracker:
         self._attempt(self._log)
 
     def _open(self) -> None:
-        stock = take_stock(self._folder)
-        # What was begun offline goes on offline, so that its parts are uploaded in order.
-        self._is_online = self._is_online and not stock.is_pending
+        local = read_local_runs(self._folder)
+        # A run that started offline stays offline, so that its parts are uploaded in order.
+        self._is_online = self._is_online and not local.is_pending
         self._run = open_run(self._identity, self._folder, self._is_online)
-        # No round is logged twice: the server knows what it has.
-        self._logged = set(range(self._run.step)) if self._is_online else set(stock.steps)
+        # No round is logged twice: an online run knows its last step from the server.
+        self._logged = set(range(self._run.step)) if self._is_online else set(local.steps)
         self._run.define_metric(AXIS)
         self._run.define_metric("*", step_metric=AXIS)
 
@@ -100,7 +100,7 @@ class WandbTracker:
                 self._logged.add(record.round + 1)
 
     def _attempt(self, do: Callable[[], None]) -> None:
-        """Do it. Where W&B fails, do it in a new offline run; where that fails, too, the trial goes on without W&B."""
+        """Call `do`. If W&B fails, repeat it in a new offline run; if that fails too, ignore it."""
         if not self._run:
             return
         try:
@@ -114,9 +114,7 @@ class WandbTracker:
                 do()
 
     def _open_again(self, error: Exception) -> None:
-        end_session()
-        first = (str(error).strip().splitlines() or [""])[0]
-        go_offline(self._sweep, f"{type(error).__name__}: {first}")
+        end_session(self._sweep, error)
         self._run, self._is_online = None, False
         with suppress(Exception):
             self._open()

@@ -1,4 +1,4 @@
-"""What a training step sees: a function of (seed, step) alone, drawn in a thread while the step before is computed."""
+"""The batches of a training step: a function of (seed, step) alone, loaded in a thread during the previous step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +22,14 @@ from ripu_ray.training.workers import num_workers, worker_rank
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, h, w, 3) uint8, RGB, with labels (B, H, W) uint8, and where they come from."""
+    """Images (B, h, w, 3) uint8, RGB, labels (B, H, W) uint8, and image ids."""
 
     images_BHW3: Tensor
     labels_BHW: Tensor
     image_ids: tuple[str, ...]
 
     def to(self, device: str) -> "Batch":
-        """The same on a device; from pinned memory without waiting for the copy."""
+        """Copy the tensors to a device; from pinned memory, asynchronously."""
         images_BHW3, labels_BHW = (
             tensor.to(device, non_blocking=True) for tensor in (self.images_BHW3, self.labels_BHW)
         )
@@ -41,13 +41,13 @@ Batches = tuple[Batch | None, Batch | None]
 
 
 class Draw:
-    """The batches of a phase, on the CPU; each worker takes every `num_workers`-th image of the same batch.
+    """Loads the batches of a phase on the CPU; each worker takes every `num_workers`-th image of the same batch.
 
     Args:
         config: of the trial.
-        domains: the data that it names.
-        device: where the batches will go; for "cuda..." they lie in pinned memory.
-        annotated: image id -> (n, 2) centres of what was bought; None: no target.
+        domains: the data of `config`.
+        device: of the training; for "cuda..." the batches are in pinned memory.
+        annotated: image id -> (n, 2) bought centres; None: no target.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Draw:
             self._rarity = RaritySampler(domains.source, domains.classes.num_classes, config.seed)
 
     def __call__(self, step: int) -> Batches:
-        """Source and target of a step. Raises DataError: a file is missing or damaged."""
+        """Load source and target of a step. Raises DataError: a file is missing or damaged."""
         return self._source(step), self._target(step)
 
     def _source(self, step: int) -> Batch | None:
@@ -79,7 +79,7 @@ class Draw:
         annotated, images = self._annotated, self._domains.pool
         if annotated is None:
             return None
-        # Round steps are counted from the end of the warm-up, so that every image of the pool comes once an epoch.
+        # Round steps are counted from the end of the warm-up, so that each epoch contains every image of the pool once.
         step -= self._config.training.warmup_steps
         size = self._config.training.target_batch
         return self._batch(
@@ -107,8 +107,7 @@ class Draw:
 
     def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
         mine = chosen[worker_rank() :: num_workers()]
-        coming = self._loaders.map(images.image, mine), self._loaders.map(label, mine)
-        images_BHW3, labels_BHW = map(list, coming)
+        images_BHW3, labels_BHW = map(list, (self._loaders.map(images.image, mine), self._loaders.map(label, mine)))
         if self._config.training.label_resolution == "input":
             labels_BHW = [
                 resize_label(label_HW, image_HW3.shape[:2])
@@ -120,20 +119,20 @@ class Draw:
 
 
 def drawn_ahead(draw: Callable[[int], Batches], steps: Sequence[int]) -> Iterator[tuple[int, Batches]]:
-    """Each step and its batches; a thread draws the next step's while the caller works on this one's.
+    """Yield each step and its batches; a thread draws the next batches while the caller works on these.
 
     Args:
-        draw: called in the steps' order, once for each, always from the same thread.
-        steps: to be taken.
+        draw: called once for each step, in order, from one thread.
+        steps: to take.
 
     Raises:
-        Whatever `draw` raises, at the step that it was called for.
+        An error of `draw`, at the step of the call.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = (thread.submit(draw, step) for step in steps)
-        batches = next(coming, None)
+        pending = (thread.submit(draw, step) for step in steps)
+        batches = next(pending, None)
         for step in steps:
             assert batches
-            following = next(coming, None)
+            following = next(pending, None)
             yield step, batches.result()
             batches = following

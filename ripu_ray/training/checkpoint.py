@@ -1,4 +1,4 @@
-"""What a training checkpoint holds: the network, the optimiser, and the number of steps done."""
+"""Training checkpoints: network, optimiser and number of steps, at the end of a phase or in its middle."""
 
 import hashlib
 import json
@@ -18,25 +18,25 @@ from ripu_ray.storage.files import digest
 from ripu_ray.training.job import TrainingJob
 
 _DTYPES = (torch.float32, torch.int64)
-"""Of weights, and of the counters of batch norm."""
+"""Types of weights, and of the counters of batch norm."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Enough to go on training as if nothing had happened."""
+    """The state from which training continues with identical results."""
 
     network: dict[str, Tensor]
     optimiser: dict[str, Any]
     step: int
 
     def is_finite(self) -> bool:
-        """Whether there is no NaN and no infinity among the weights and in what the optimiser keeps of them."""
+        """Whether the weights and the optimiser's tensors contain no NaN and no infinity."""
         kept = (value for values in self.optimiser["state"].values() for value in values.values())
         tensors = [tensor for tensor in (*self.network.values(), *kept) if isinstance(tensor, Tensor)]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> None:
-        """Give a network and its optimiser this state. Raises DataError, with the file's name, if it does not fit."""
+        """Load this state into a network and its optimiser. Raises DataError, which names the file: it does not fit."""
         check_state(self.network, network.state_dict(), path)
         network.load_state_dict(self.network)
         try:
@@ -49,20 +49,20 @@ class TrainingState:
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError):
             fits = False
         if not fits:
-            raise DataError(f"{path}: the optimiser's state is not of this training")
+            raise DataError(f"{path}: the optimiser's state does not fit this training")
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the state atomically. Raises StorageError."""
         save_checkpoint(path, {"network": self.network, "optimiser": self.optimiser, "step": self.step})
 
 
 def load_training_state(path: Path) -> TrainingState:
-    """Read what `TrainingState.save` wrote. Raises DataError for any other file."""
+    """Read a file of `TrainingState.save`. Raises DataError for any other file."""
     return read_training_state(load_checkpoint(path), path)
 
 
 def read_training_state(payload: Mapping[str, Any], path: Path) -> TrainingState:
-    """The state in what a checkpoint holds. Raises DataError, with the file's name, if there is none."""
+    """Extract the state from the content of a checkpoint. Raises DataError, which names the file, if there is none."""
     network, optimiser, step = (payload.get(key) for key in ("network", "optimiser", "step"))
     if not (
         isinstance(network, dict)
@@ -77,27 +77,27 @@ def read_training_state(payload: Mapping[str, Any], path: Path) -> TrainingState
 
 
 def network_state(path: Path) -> dict[str, Tensor]:
-    """The weights alone."""
+    """Read the weights of a checkpoint. Raises DataError."""
     return load_training_state(path).network
 
 
 @dataclass(frozen=True)
 class Partial:
-    """Where a phase stands: the state, and the sum of each loss over the phase's steps so far."""
+    """A mid-phase checkpoint: the state, and the sum of each loss over the phase's steps so far."""
 
     state: TrainingState
     sums: dict[str, float]
 
 
 def save_partial(job: TrainingJob, identity: str, partial: Partial) -> None:
-    """Write `job.partial`, whole or not at all. Raises StorageError."""
+    """Write `job.partial` atomically. Raises StorageError."""
     state = partial.state
     payload = {"network": state.network, "optimiser": state.optimiser, "step": state.step, "sums": partial.sums}
     save_sealed(job.partial, {**payload, "phase": identity})
 
 
 def load_partial(job: TrainingJob, identity: str) -> Partial | None:
-    """What `save_partial` wrote for this very phase, or None if there is nothing.
+    """Read the mid-phase checkpoint of this phase, or return None if there is none.
 
     Raises:
         DataError: the file is torn, altered, or of another phase.
@@ -106,16 +106,16 @@ def load_partial(job: TrainingJob, identity: str) -> Partial | None:
         return None
     payload = load_sealed(job.partial)
     if payload.get("phase") != identity:
-        raise DataError(f"{job.partial}: of another phase than this {job.phase}")
+        raise DataError(f"{job.partial}: checkpoint of another phase, expected this {job.phase}")
     state, sums = read_training_state(payload, job.partial), payload.get("sums")
     in_phase = job.first_step < state.step < job.first_step + job.num_steps
     if not (in_phase and isinstance(sums, dict) and all(isinstance(value, float) for value in sums.values())):
-        raise DataError(f"{job.partial}: not the middle of a phase")
+        raise DataError(f"{job.partial}: not a mid-phase checkpoint (a step outside the phase, or no sums of losses)")
     return Partial(state, sums)
 
 
 def find_fault(job: TrainingJob) -> str | None:
-    """A line that says why `job.partial` cannot be gone on from; None if it can, or is not there."""
+    """The reason why `job.partial` cannot be used; None if it can, or does not exist."""
     try:
         load_partial(job, identify(job))
     except DataError as error:
@@ -124,7 +124,7 @@ def find_fault(job: TrainingJob) -> str | None:
 
 
 def identify(job: TrainingJob) -> str:
-    """Equal for jobs that give the same weights: all that a phase depends on, as a digest. Reads `job.start`."""
+    """SHA-256, in hex, of all inputs that the weights of a phase depend on. Reads `job.start`."""
     parts = [
         warmup_key(job.config) if job.annotated is None else recipe(job.config),
         [job.phase, job.first_step, job.num_steps],

@@ -1,4 +1,4 @@
-"""Which images a process is at: a small file that outlives it, so that an image which kills its reader has a name."""
+"""The heartbeat of a process: a small file with its current images, to identify an image that kills the process."""
 
 import io
 import json
@@ -25,17 +25,18 @@ from ripu_ray.storage.remote import RemotePath
 from ripu_ray.training.batches import Batch
 
 STORE_INTERVAL_S = 1.0
+"""Shortest interval of heartbeats in a remote folder."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process is.
+    """The content of a heartbeat.
 
     Attributes:
-        node: where it runs, in words.
-        done: steps of the phase that are done.
-        reading: images that are being read or looked at.
-        batch: images of the step that is being computed.
+        node: description of the process's machine.
+        done: completed steps of the phase.
+        reading: images that are being read, scored or evaluated.
+        batch: images of the current training step.
     """
 
     node: str = ""
@@ -45,7 +46,7 @@ class Place:
 
 
 def join_places(places: Sequence[Place]) -> Place:
-    """Of processes that work together, the place of all of them; the node is that of the first."""
+    """Join the heartbeats of processes that work together; the node is that of the first."""
     first = places[0] if places else Place()
     return Place(
         first.node,
@@ -56,9 +57,9 @@ def join_places(places: Sequence[Place]) -> Place:
 
 
 def name_suspects(places: Sequence[Place]) -> str:
-    """The images that processes which died at these places have in common, in words; empty where there is none.
+    """Name the images that all last heartbeats of dead processes have in common, as the end of a sentence, or "".
 
-    Reading one is the likelier cause; all that were in the step count where nothing was being read each time.
+    An image that was being read is the likelier cause; without one, the images of the step are named.
     """
     reading, batch = (
         set[str].intersection(*map(set, images))
@@ -69,12 +70,12 @@ def name_suspects(places: Sequence[Place]) -> str:
     return f", in a step on images {', '.join(sorted(batch))}" if batch else ""
 
 
-class Trail:
-    """Writes the place of this process, in place and without waiting for the disk; into a store once a second at most.
+class Heartbeat:
+    """Writes the place of this process to a file, without sync; to a remote file once a second at most.
 
     Args:
-        path: the file; its folder is made if missing.
-        node: where this process runs, in words.
+        path: the file; its folder is created if missing.
+        node: description of this machine.
     """
 
     def __init__(self, path: Path, node: str) -> None:
@@ -91,25 +92,25 @@ class Trail:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file; it stays."""
+        """Close the file, without removing it."""
         if self._file:
             self._file.close()
 
     def count(self, done: int) -> None:
-        """So many steps of the phase are done."""
+        """Write the number of completed steps of the phase."""
         with self._lock:
             self._place = replace(self._place, done=done)
             self._write()
 
     def compute(self, batch: Sequence[str]) -> None:
-        """A step on these images begins."""
+        """Write the images of the step that starts."""
         with self._lock:
             self._place = replace(self._place, batch=tuple(batch))
             self._write()
 
     @contextmanager
     def at(self, image_id: str) -> Iterator[None]:
-        """An image is read or looked at within the block."""
+        """List an image as being read, scored or evaluated during the block."""
         with self._lock:
             self._reading[image_id] += 1
             self._write()
@@ -121,14 +122,14 @@ class Trail:
                 self._write()
 
     def watch(self, domains: Domains) -> Domains:
-        """The same images, each noted while it is read."""
+        """Wrap the image sets so that each image is listed while it is read."""
         source, pool, validation = (
             _Watched(images, self) for images in (domains.source, domains.pool, domains.validation)
         )
         return Domains(domains.classes, source, pool, validation)
 
     def note_steps(self, step: nn.Module) -> nn.Module:
-        """The same step of training, its images noted before it is computed."""
+        """Wrap a training step so that its images are written before it is computed."""
         return _Noted(step, self)
 
     def _write(self) -> None:
@@ -139,13 +140,13 @@ class Trail:
                 self._written_s = now_s
                 replace_file(self._path, lambda file: file.write(line))
             return
-        # Spaces cover what a longer line has left behind.
+        # Spaces overwrite the rest of a longer line.
         os.pwrite(self._file.fileno(), line.ljust(self._length), 0)
         self._length = max(self._length, len(line))
 
 
 def read_place(path: Path) -> Place | None:
-    """What a `Trail` has written last; None if there is nothing, or it is just being written."""
+    """Read the last heartbeat; None if there is none, or if it is being written."""
     try:
         tree = json.loads(path.read_text())
         return Place(tree["node"], tree["done"], tuple(tree["reading"]), tuple(tree["batch"]))
@@ -154,32 +155,32 @@ def read_place(path: Path) -> Place | None:
 
 
 class _Watched:
-    """An `ImageSet` that notes what is read."""
+    """An `ImageSet` that writes a heartbeat for each image that is read."""
 
-    def __init__(self, images: ImageSet, trail: Trail) -> None:
-        self._images, self._trail = images, trail
+    def __init__(self, images: ImageSet, heartbeat: Heartbeat) -> None:
+        self._images, self._heartbeat = images, heartbeat
         self.image_ids, self.label_size = images.image_ids, images.label_size
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """See `ImageSet`."""
-        with self._trail.at(image_id):
+        with self._heartbeat.at(image_id):
             return self._images.image(image_id)
 
     def label(self, image_id: str) -> NDArray[np.uint8]:
         """See `ImageSet`."""
-        with self._trail.at(image_id):
+        with self._heartbeat.at(image_id):
             return self._images.label(image_id)
 
 
 class _Noted(nn.Module):
-    """A `TrainingStep` that notes what it is given."""
+    """A `TrainingStep` that writes a heartbeat with the images of each step."""
 
-    def __init__(self, step: nn.Module, trail: Trail) -> None:
+    def __init__(self, step: nn.Module, heartbeat: Heartbeat) -> None:
         super().__init__()
-        self.step, self._trail = step, trail
+        self.step, self._heartbeat = step, heartbeat
 
     def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
         """See `TrainingStep`."""
-        self._trail.compute([image_id for batch in (source, target) if batch for image_id in batch.image_ids])
+        self._heartbeat.compute([image_id for batch in (source, target) if batch for image_id in batch.image_ids])
         loss: tuple[Tensor, dict[str, Tensor]] = self.step(source, target)
         return loss

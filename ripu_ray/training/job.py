@@ -11,23 +11,23 @@ from ripu_ray.config import Config
 from ripu_ray.runs.interrupt import StopRequest
 
 OnStep = Callable[[int], None]
-"""Called with the number of steps that are done."""
+"""Called with the number of completed steps."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Steps to take.
+    """The input of one phase.
 
     Attributes:
         config: of the trial.
         first_step: index of the first step, counted from the start of the warm-up.
-        num_steps: how many.
-        start: checkpoint to go on from; None for a fresh network.
-        output: where the checkpoint after the last step appears.
+        num_steps: number of steps.
+        start: checkpoint to start from; None for a new network.
+        output: path of the checkpoint after the last step.
         phase: "warm-up" or "round N", for messages.
         annotated: image id -> (n, 2) bought centres; None trains on the source alone.
-        purchase_sha256: digest of the round's purchase; with `start`, it stands for all that is annotated.
-        stop: looked at after each step; None: never stop.
+        purchase_sha256: digest of the round's purchase; with `start`, it identifies all annotations.
+        stop: checked after each step; None: never stop.
     """
 
     config: Config
@@ -42,5 +42,5 @@ class TrainingJob:
 
     @property
     def partial(self) -> Path:
-        """Where the state in the middle of the phase is kept."""
+        """Path of the mid-phase checkpoint."""
         return self.output.with_name("partial.pt")

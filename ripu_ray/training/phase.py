@@ -1,9 +1,8 @@
-"""One phase of training, in one process or in each of several that torch.distributed joins.
+"""One phase of training, in one process or in each process of a torch.distributed group.
 
-L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target); the warm-up has the source's
-part only, source-free training the target's. Each mean is over the whole batch, however it is spread over workers:
-every worker contributes its sum over the global count. What a step sees depends on (seed, step) alone, so a phase may
-stop and go on anywhere.
+L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target). The warm-up has the source
+terms only, source-free training the target terms only. Each mean is over the global batch: every worker contributes its
+sum over the global count. The batches depend on (seed, step) alone, so a phase can be resumed after any step.
 """
 
 import math
@@ -38,11 +37,11 @@ from ripu_ray.training.job import OnStep, TrainingJob
 from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
 
 WrapStep = Callable[[nn.Module], nn.Module]
-"""How a step is made data-parallel, such as DistributedDataParallel."""
+"""Makes a step data-parallel, for example DistributedDataParallel."""
 
 
 class TrainingStep(nn.Module):
-    """The loss of one step as a module, so that one forward pass of DistributedDataParallel is one step."""
+    """The loss of one step as a module: one forward pass of DistributedDataParallel is one step."""
 
     def __init__(self, network: Network, training: TrainingConfig) -> None:
         super().__init__()
@@ -50,7 +49,7 @@ class TrainingStep(nn.Module):
         self._training = training
 
     def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to differentiate, scaled so that its gradient's mean over workers is right, and each global mean."""
+        """The loss, scaled for a gradient that is averaged over workers, and the global mean of each term."""
         training = self._training
         terms = {}
         if source is not None:
@@ -81,33 +80,33 @@ class TrainingStep(nn.Module):
         with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
             logits: Tensor = self.network(images_B3HW)
         size = batch.labels_BHW.shape[-2:]
-        # The losses need float32, and planes of their own for each class.
+        # The losses need float32 in contiguous (C, H, W) order.
         return F.interpolate(logits.float().contiguous(), size=size, mode="bilinear", align_corners=True)
 
 
 def train(
     job: TrainingJob, domains: Domains, device: str, on_step: OnStep, wrap: WrapStep = lambda step: step
 ) -> Losses:
-    """Take the job's steps, those that `job.partial` has not seen yet, and write its checkpoint (worker 0 does).
+    """Take the remaining steps of a job, from its mid-phase checkpoint if there is one. Worker 0 writes checkpoints.
 
-    The state in the middle is written to `job.partial` every `training.checkpoint_every` steps, and when the job is
-    asked to stop. It stays there until the stage is committed.
+    The mid-phase checkpoint `job.partial` is written every `training.checkpoint_every` steps and when a stop is
+    requested. It is kept until the stage is committed.
 
     Args:
-        job: what to do.
-        domains: the data that `job.config` names.
+        job: the input of the phase.
+        domains: the data of `job.config`.
         device: "cpu" or "cuda...".
-        on_step: called after each step with the number of this phase's steps that are done.
+        on_step: called after each step with the number of completed steps of this phase.
         wrap: makes the step data-parallel; called on every worker.
 
     Returns:
         The mean of each loss over the phase; empty for no steps.
 
     Raises:
-        NonFiniteError: names phase, step and images. What is not finite is never written.
-        StoppedError: `job.stop` was made, and what was done so far is written.
-        DataError: `job.partial` is damaged or of another phase (`find_fault` tells before), or a file of weights that
-            `model` names does not fit.
+        NonFiniteError: a loss or weight is not finite; names phase, step and images. It is not written to disk.
+        StoppedError: `job.stop` is set; the mid-phase checkpoint is written.
+        DataError: `job.partial` is damaged or of another phase (use `find_fault` before), or weights of `model` do not
+            fit.
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
@@ -130,7 +129,7 @@ def train(
         done = step + 1 - job.first_step
         on_step(done)
         if step + 1 == last:
-            break  # the checkpoint of the phase follows
+            break  # the final checkpoint follows
         stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
         if stopped or done % config.training.checkpoint_every == 0:
             state = _finite_state(network, optimiser, step + 1, place, device)
@@ -145,12 +144,12 @@ def train(
 
 
 def _build(config: Config, domains: Domains, device: str) -> Network:
-    """The network of a phase on its device, in the memory layout and compiled as the configuration asks."""
+    """Build the network on its device, with the configured memory layout and compilation."""
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.training.compile:
-        # In place: a compiled copy would put `_orig_mod.` before the names of the state dict. One program a size.
+        # In place: a compiled copy would prefix the names of the state dict with `_orig_mod.`. One program per size.
         network.compile(dynamic=False)
     return network
 
@@ -166,7 +165,7 @@ def _restore(
     partial = load_partial(job, identity)
     step = partial.state.step if partial else -1
     if largest(step, device) != -largest(-step, device):
-        partial = None  # a worker sees no checkpoint, or an older one
+        partial = None  # a worker finds no checkpoint, or an older one
     if partial:
         partial.state.restore(network, optimiser, job.partial)
     elif job.start:
@@ -184,7 +183,7 @@ def _take_step(
     batches: Batches,
     device: str,
 ) -> dict[str, Tensor]:
-    """One optimiser update. Returns the global mean of each loss, still on the device."""
+    """Take one optimiser update. Returns the global mean of each loss, on the device."""
     source, target = (batch and batch.to(device) for batch in batches)
     _set_rate(optimiser, config, step)
     optimiser.zero_grad(set_to_none=True)
@@ -203,22 +202,22 @@ def _image_ids(batches: Batches) -> str:
 def _finite_state(
     network: nn.Module, optimiser: torch.optim.Optimizer, step: int, place: str, device: str
 ) -> TrainingState:
-    """The state after `step` steps, for worker 0 to write. Raises NonFiniteError, on all workers, with the place."""
-    # Others read the weights, and know nothing of channels_last.
+    """The state after `step` steps. Raises NonFiniteError, which names `place`, on all workers."""
+    # Readers of the weights do not expect channels_last.
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     state = TrainingState(weights, optimiser.state_dict(), step)
     if any_worker(not state.is_finite(), device):
-        raise NonFiniteError(f"{place}: a weight, or what the optimiser keeps of it, is NaN or infinite")
+        raise NonFiniteError(f"{place}: a weight, or the optimiser's state of it, is NaN or infinite")
     return state
 
 
 def seed_dropout(seed: int, step: int) -> None:
-    """Make what a step drops a function of seed, step and worker; dropout takes torch's global random state alone."""
+    """Seed dropout by seed, step and worker. It sets torch's global generator, since dropout accepts no other."""
     torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
 
 
 def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
-    """Count (at least 1, so that an empty mean is 0) and detached total over all workers."""
+    """Count (at least 1, so that an empty mean is 0) and detached total, over all workers."""
     sums = torch.stack([term.count.to(torch.float64), term.total.detach().to(torch.float64)])
     if dist.is_initialized():
         dist.all_reduce(sums)

@@ -1,4 +1,4 @@
-"""Which images a step sees, a function of the seed and the position alone."""
+"""The images of a step, as a function of the seed and the position alone."""
 
 import os
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from ripu_ray.data.images import ImageSet
 from ripu_ray.errors import DataError
 
 SUB_EPOCH = 3000
-"""Images after which the classes' shares are counted anew. Source: paper.md, "Data facts that bite"."""
+"""Images after which the counts of the classes are reset. Source: paper.md, "Data facts that bite"."""
 
 
 def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, count: int) -> tuple[str, ...]:
-    """The `count` images from position `first` on of an endless sequence of seeded permutations."""
+    """The `count` images from position `first` of an endless sequence of seeded permutations."""
     chosen = []
     for position in range(first, first + count):
         epoch, index = divmod(position, len(image_ids))
@@ -28,14 +28,14 @@ def draw_ids(image_ids: Sequence[str], seed: int, purpose: str, first: int, coun
 
 
 class RaritySampler:
-    """Images by the rarity of their classes, in sub-epochs of 3,000.
+    """Samples images by the rarity of their classes, in sub-epochs of 3,000.
 
-    Each image of a sub-epoch is found in two steps: a class is drawn with weight 1 / log(1.01 + its share of the
-    classes of the images drawn before), then the next of the images that have this class, in a random order that
-    starts again when it ends. Classes that no image has are never drawn.
+    Each image of a sub-epoch is drawn in two steps: a class with weight 1 / log(1.01 + its share of the classes of the
+    images drawn before), then the next image with this class, in a random order that repeats. Classes without images
+    are never drawn.
 
     Args:
-        images: every label of them is read once in each process, in threads.
+        images: each process reads every label once, in threads.
         num_classes: of the labels.
         seed: of the run.
     """
@@ -46,7 +46,7 @@ class RaritySampler:
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def draw(self, first: int, count: int) -> tuple[str, ...]:
-        """The `count` images from position `first` on of an endless sequence."""
+        """The `count` images from position `first` of an endless sequence."""
         chosen = []
         for position in range(first, first + count):
             epoch, index = divmod(position, SUB_EPOCH)
@@ -58,17 +58,17 @@ class RaritySampler:
 
 
 def find_classes(images: ImageSet, num_classes: int) -> NDArray[np.bool_]:
-    """Which classes each image has.
+    """Find the classes of each image.
 
     Args:
-        images: N of them.
+        images: N images.
         num_classes: C.
 
     Returns:
-        (N, C) bool, not to be written to.
+        (N, C) bool; shared, so do not modify it.
 
     Raises:
-        DataError: names a label that is damaged.
+        DataError: a label is damaged; names the file.
     """
 
     def present(image_id: str) -> NDArray[np.bool_]:
@@ -80,15 +80,15 @@ def find_classes(images: ImageSet, num_classes: int) -> NDArray[np.bool_]:
 
 
 _find_classes_once = lru_cache(maxsize=1)(find_classes)
-"""The phases of a run share one image set."""
+"""Cached, since the phases of a run share one image set."""
 
 
 def rarity_order(presence_NC: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One sub-epoch.
+    """Draw one sub-epoch.
 
     Args:
-        presence_NC: (N, C), which classes each image has.
-        count: images to draw.
+        presence_NC: (N, C) bool, the classes of each image.
+        count: number of images to draw.
         rng: of this sub-epoch.
 
     Returns:
@@ -101,7 +101,7 @@ def rarity_order(presence_NC: NDArray[np.bool_], count: int, rng: np.random.Gene
     """
     classes = np.flatnonzero(presence_NC.any(axis=0))
     if not classes.size:
-        raise DataError("no source image has any class: there is nothing to sample")
+        raise DataError("no source image has any class: expected at least one labelled pixel")
     queues = {int(class_id): rng.permutation(np.flatnonzero(presence_NC[:, class_id])) for class_id in classes}
     taken = dict.fromkeys(queues, 0)
     seen_C = np.zeros(presence_NC.shape[1])

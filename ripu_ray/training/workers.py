@@ -1,11 +1,11 @@
-"""How many processes train together, which one this is, and what they agree on."""
+"""The group of training processes: its size, the rank of this process, and values over all of them."""
 
 import torch
 import torch.distributed as dist
 
 
 def num_workers() -> int:
-    """Workers that train together."""
+    """Number of workers that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -15,7 +15,7 @@ def worker_rank() -> int:
 
 
 def largest(value: int, device: str) -> int:
-    """The largest of all workers' values; each has to ask."""
+    """The largest value over all workers. A collective operation: every worker must call it."""
     if not dist.is_initialized():
         return value
     values = torch.tensor(value, device=device)
@@ -24,5 +24,5 @@ def largest(value: int, device: str) -> int:
 
 
 def any_worker(flag: bool, device: str) -> bool:
-    """Whether the flag is up for any worker; each has to ask."""
+    """Whether the flag is set on any worker. A collective operation: every worker must call it."""
     return bool(largest(int(flag), device))

@@ -25,8 +25,8 @@ from tests.running import ignore_steps
 ENDLESS = (*TINY, "training.round_steps=1000000", "training.checkpoint_every=1")
 """Nothing but a signal ends it; a step takes milliseconds."""
 ALONE = (*ENDLESS, "cluster.scorers=0")
-STOPPING = "ripu: stopping after the step at hand; once more stops now"
-GOES_ON = "`ripu sweep --resume runs/x` goes on where it stopped"
+STOPPING = "ripu: stopping after the current step; interrupt again to stop now"
+RESUME = "`ripu sweep --resume runs/x` resumes it"
 
 
 def _start(folder: Path, settings: tuple[str, ...], *arguments: str) -> ProcessTree:
@@ -61,7 +61,7 @@ def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, cod
         assert tree.wait_until(lambda: _partials(tmp_path))
         tree.interrupt(number)
         assert tree.process.wait() == code
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {RESUME}"]
         assert not tree.members()
     run = RunFolder(tmp_path / "runs/x")
     assert not [path.name for path in run.path.iterdir() if path.name in ("stop", "lock.json")]
@@ -89,7 +89,7 @@ def test_a_signal_while_ray_starts_is_ours(tmp_path: Path) -> None:
         assert tree.wait_until(lambda: any(map(_is_gcs_server, tree.members())))
         tree.process.send_signal(signal.SIGTERM)
         assert tree.process.wait() == 143
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {RESUME}"]
 
 
 def test_a_second_signal_stops_now(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_second_signal_stops_now(tmp_path: Path) -> None:
         assert tree.wait_until(lambda: STOPPING in tree.err)
         tree.interrupt()
         assert tree.process.wait() == 130
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped now; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped now; {RESUME}"]
         assert not tree.members()
 
 
@@ -128,8 +128,8 @@ def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(
         assert third.process.wait() == 130
         lines = third.err.splitlines()
         assert lines[0].startswith(f"ripu: runs/x: taken over from {owner}, since ")
-        assert lines[0].endswith(", which is gone")
-        assert lines[1:] == [STOPPING, f"ripu: stopped; {GOES_ON}"]
+        assert lines[0].endswith(", which has ended")
+        assert lines[1:] == [STOPPING, f"ripu: stopped; {RESUME}"]
     assert {path: path.stat().st_ino for path in (tmp_path / "runs/x").rglob("*.parquet")} == before
 
 
@@ -144,7 +144,7 @@ def test_signals_reach_trials_on_ray(tmp_path: Path, twice: bool) -> None:
             assert tree.wait_until(lambda: STOPPING in tree.err)
             tree.interrupt()
         assert tree.process.wait() == 130
-        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped{' now' * twice}; {GOES_ON}"]
+        assert tree.err.splitlines() == [STOPPING, f"ripu: stopped{' now' * twice}; {RESUME}"]
         # Ray's own processes end with their parent, and need a moment for it.
         tree.wait_until_gone(150)
     (partial,) = _partials(tmp_path)

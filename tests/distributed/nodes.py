@@ -39,7 +39,7 @@ from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import ScoreRequest
 from ripu_ray.training.checkpoint import TrainingState
-from ripu_ray.training.heartbeat import Trail
+from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import TrainingJob
 from tests.conftest import TINY
 from tests.running import ignore, ignore_steps, into
@@ -115,7 +115,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
         job.partial.unlink()  # or the second run would go on where the first was at its fourth step
 
         def work(config: dict[str, Any]) -> None:
-            class Waiting(Trail):
+            class Waiting(Heartbeat):
                 """After three steps, it waits for its end; of the next group nobody waits."""
 
                 def count(self, done: int) -> None:
@@ -123,13 +123,13 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
                     if done == 3 and not gone.exists():
                         time.sleep(3600)
 
-            training.Trail = Waiting  # type: ignore[attr-defined]
+            training.Heartbeat = Waiting  # type: ignore[attr-defined]
             training._work(config)
 
         def on_step(done: int) -> None:
             if done == 3 and not gone.exists():
-                (trail,) = (path for path in folder.glob("ray/*/rank-0.json") if '"done": 3' in path.read_text())
-                (lost,) = (node for node in nodes if node.node_id[:8] in trail.read_text())
+                (heartbeat,) = (path for path in folder.glob("ray/*/rank-0.json") if '"done": 3' in path.read_text())
+                (lost,) = (node for node in nodes if node.node_id[:8] in heartbeat.read_text())
                 cluster.remove_node(lost, allow_graceful=False)
                 gone.touch()
 

@@ -74,13 +74,13 @@ def test_trials_whose_processes_die(plain: dict[str, bytes], tmp_path: Path, mon
 
     log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     # On a busy machine, that scorers are slow to start is said as well.
-    warnings = [line for line in log if line["level"] == "warning" and "wait since" not in line["text"]]
+    warnings = [line for line in log if line["level"] == "warning" and "have waited for" not in line["text"]]
     told = [(line["trial"], line["round"], line["phase"], line["text"]) for line in warnings]
     shown = [(r.trial_id, r.round, r.phase, r.note) for r in reports if " died" in r.note]
     assert sorted(told) == sorted(shown)
     # Training reports after its first step: until then, the driver knows of the phase before it.
     assert {line[:3] for line in told} == {(mortal, 1, "evaluate"), (poisoned, 0, "score")}
-    dead = r"the trial's process on node \S+ \(\w{8}\) died; it is started again, and goes on from what is on disk"
+    dead = r"the trial's process on node \S+ \(\w{8}\) died; it is restarted from its folder"
     assert len(told) == 2
     assert all(re.fullmatch(dead, text) for *_, text in told)
     # Round 0 of the trial that died in round 1 was not run again.
@@ -131,7 +131,7 @@ def test_trials_that_cannot_start_say_so(tmp_path: Path, monkeypatch: pytest.Mon
     finally:
         ray.kill(greedy)
     _, waiting = [report.note for report in reports]
-    assert re.fullmatch(rf"trials wait since \d+ s; {there_is}", waiting)
+    assert re.fullmatch(rf"trials have waited for \d+ s; {there_is}", waiting)
 
 
 @pytest.mark.slow

@@ -186,7 +186,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     _, words = watcher.communicate()
     assert watcher.returncode == 130
     there = f"endless --address {head.address}"
-    assert words == f"ripu: the job goes on; come back: ripu attach {there}; stop it: ripu stop {there}\n"
+    assert words == f"ripu: the job continues; follow it: ripu attach {there}; stop it: ripu stop {there}\n"
 
     listed = head.ripu("jobs")
     (line,) = (line for line in listed.stdout.splitlines() if "--name=endless" in line)
@@ -194,14 +194,14 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     other = head.ripu(*ENDLESS, "--budget", "7")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
-    assert "job endless is at work with other settings" in other.stderr
+    assert "job endless is running with other settings" in other.stderr
 
     # The same command finds the job, and hears of its end.
     with subprocess.Popen(
         head.command(*ENDLESS), cwd=head.laptop, env=head.environment(), stdout=subprocess.PIPE, text=True
     ) as again:
         assert again.stdout
-        assert again.stdout.readline() == "job endless: is at work already\n"
+        assert again.stdout.readline() == "job endless: is running already\n"
         assert head.ripu("stop", "endless").stdout == "job endless: is being stopped\n"
         assert again.wait() == 1
     ended = head.ripu("attach", "endless")
@@ -209,7 +209,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     assert ended.stdout.startswith("1 trials, 1 warm-ups; starting Ray\n")
     assert ended.stderr.startswith("ripu: job endless stopped: ")
     assert head.ripu("logs", "endless").stdout == ended.stdout
-    assert head.ripu("stop", "endless").stdout == "job endless: was not at work\n"
+    assert head.ripu("stop", "endless").stdout == "job endless: was not running\n"
     unknown = head.ripu("logs", "no-such-job")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert "no job no-such-job" in unknown.stderr
@@ -219,7 +219,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"RAY_AUTH_TOKEN": OTHER_TOKEN}, "the cluster refuses this token; look at RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_TOKEN": OTHER_TOKEN}, "the cluster refuses this token; check RAY_AUTH_MODE=token"),
         ({"RAY_AUTH_MODE": "disabled"}, "the cluster wants a token; set RAY_AUTH_MODE=token"),
     ],
 )

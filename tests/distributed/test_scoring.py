@@ -125,8 +125,8 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     assert _purchase(scorer, config, weights, tmp_path / "ray") == expected
     assert len(list(graves.iterdir())) == 2
     # One line for each of them, and not one for each batch that it had.
-    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images are asked again; another one is started"
-    died = [line for line in said if "wait since" not in line]
+    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images are scored again; another one is started"
+    died = [line for line in said if "have waited for" not in line]
     assert len(died) == 2
     assert all(re.match(says, line) for line in died)
 
@@ -193,7 +193,7 @@ def test_scorers_that_cannot_start_say_what_they_ask(weights: Path, monkeypatch:
     finally:
         ray.kill(greedy)
     (line,) = said
-    assert re.fullmatch(rf"3 scorers, each of 1 CPU, wait since \d+ s; {there_is}", line)
+    assert re.fullmatch(rf"3 scorers, each of 1 CPU, have waited for \d+ s; {there_is}", line)
 
 
 def test_scorers_that_never_fit_are_left_out_with_a_word(
@@ -206,8 +206,8 @@ def test_scorers_that_never_fit_are_left_out_with_a_word(
         scorer.acquire()
         assert len(scorer._pool._nodes) == 2
         scorer.release()
-    assert [line for line in said if "wait since" not in line] == [
-        "3 scorers are asked for, the nodes that are left can hold 2: it goes on with them"
+    assert [line for line in said if "have waited for" not in line] == [
+        "3 scorers are requested, the remaining nodes can hold 2: the trial continues with them"
     ]
 
 

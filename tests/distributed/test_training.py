@@ -21,7 +21,7 @@ from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.runs.record import Losses
 from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.training import heartbeat as trail
+from ripu_ray.training import heartbeat
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 from ripu_ray.training.workers import worker_rank
@@ -98,14 +98,14 @@ def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkey
     job = TrainingJob(config, 0, 4, start=None, output=tmp_path / "w.pt", phase="warm-up")
 
     def patch() -> None:
-        class Mortal(trail.Trail):
+        class Mortal(heartbeat.Heartbeat):
             def count(self, done: int) -> None:
                 super().count(done)
                 if worker_rank() == 1 and done == 3 and not grave.exists():
                     grave.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        training.Trail = Mortal  # type: ignore[attr-defined]
+        training.Heartbeat = Mortal  # type: ignore[attr-defined]
 
     expected = RayFineTuner(config, tmp_path / "ray").fit(replace(job, output=tmp_path / "unbroken.pt"), ignore_steps)
     monkeypatch.setattr(training, "_work", _in_workers(patch))
@@ -116,8 +116,8 @@ def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkey
     assert job.output.read_bytes() == (tmp_path / "unbroken.pt").read_bytes()
     assert steps[-1] == 4
     # On a busy machine, that workers are slow to start is said as well.
-    (line,) = (line for line in said if "wait since" not in line)
-    says = r"a training worker on node \S+ \(\w{8}\) died after 3 of 4 steps; another group goes on after 2"
+    (line,) = (line for line in said if "have waited for" not in line)
+    says = r"a training worker on node \S+ \(\w{8}\) died after 3 of 4 steps; another group resumes after 2"
     assert re.fullmatch(says, line)
 
 
@@ -155,7 +155,7 @@ def test_training_workers_that_cannot_start_say_what_they_ask(tmp_path: Path, mo
     with pytest.raises(ClusterError, match=rf"{asked} did not start within 3 s; {there_is}"):
         RayFineTuner(config, tmp_path / "ray", into(said)).fit(_job(config, tmp_path / "w.pt"), ignore_steps)
     (line,) = said
-    assert re.fullmatch(rf"{asked} wait since \d+ s; {there_is}", line)
+    assert re.fullmatch(rf"{asked} have waited for \d+ s; {there_is}", line)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from ripu_ray.core.geometry import cover
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.runs.validate import Plausibility
+from ripu_ray.runs.validate import PurchaseCheck
 from ripu_ray.storage.checksums import write_json
 from ripu_ray.storage.files import digest
 from tests.conftest import TINY
@@ -61,7 +61,7 @@ def _write(folder: Path, tables: list[pa.Table]) -> None:
 
 
 def _open(folder: Path) -> Ledger | None:
-    return attempt(lambda: Ledger(folder, POOL, 9, Plausibility(SIZES, STRATEGY)), str(folder))
+    return attempt(lambda: Ledger(folder, POOL, 9, PurchaseCheck(SIZES, STRATEGY)), str(folder))
 
 
 def _check(ledger: Ledger | None) -> None:

@@ -26,7 +26,7 @@ def test_a_clear_lead_over_many_seeds_is_told_apart_from_random() -> None:
     assert f"ahead on {row['wins']} of 10 seeds" in answer.text
     assert f"over 2 comparisons (t-test p = {row['t_holm']:.3f}" in answer.text or "t-test p < 0.001" in answer.text
     assert "significant by both tests" in answer.text
-    assert (answer.verdict, answer.settled) == ("told apart from random", True)
+    assert (answer.verdict, answer.settled) == ("differs significantly from random", True)
 
 
 def test_four_seeds_are_too_few_however_clear_the_lead() -> None:

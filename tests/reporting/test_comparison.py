@@ -51,9 +51,9 @@ def test_one_setting_more_steps(runs: Path) -> None:
     assert all(pair.iou[name] == (records[0].iou[name], records[1].iou[name]) for name in records[0].iou)
     changes = [abs((one or 0) - (other or 0)) for one, other in pair.iou.values()]
     assert changes == sorted(changes, reverse=True)
-    parts = pair.parts_in
+    parts = pair.differs_in
     assert parts
-    assert found.answer == f"part in round {parts.round}: {100 * parts.common_share:.0f} % of the pixels in common"
+    assert found.answer == f"differ from round {parts.round}: {100 * parts.common_share:.0f} % of the pixels in common"
 
 
 def test_overlaps_are_those_of_the_masks(runs: Path) -> None:
@@ -74,7 +74,7 @@ def test_overlaps_are_those_of_the_masks(runs: Path) -> None:
     first = [np.stack([cover((32, 48), each.bought_in(0, name), 1) for name in pool.image_ids]) for each in ledgers]
     expected = (first[0] & first[1]).sum() / max(first[0].sum(), first[1].sum())
     assert pair.overlaps[0].common_share == expected
-    assert pair.parts_in == pair.overlaps[0]
+    assert pair.differs_in == pair.overlaps[0]
 
 
 def test_a_resumed_run_equals_an_unbroken_one(runs: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_any_shape_compares_and_other_sizes_do_not(runs: Path) -> None:
 def test_on_the_terminal(runs: Path) -> None:
     done = CliRunner().invoke(app, ["compare", str(runs / "plain"), str(runs / "longer")])
     assert done.exit_code == 0
-    assert done.output.startswith("part in round ")
+    assert done.output.startswith("differ from round ")
     assert "training.round_steps" in done.output
     assert "only in A: region-w3-ripu-b5-s1\n" in done.output
     told = json.loads(CliRunner().invoke(app, ["compare", str(runs / "plain"), str(runs / "plain"), "--json"]).output)

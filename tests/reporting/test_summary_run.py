@@ -6,7 +6,7 @@ from ripu_ray.config import load_config
 from ripu_ray.reporting.figures import write_curves
 from ripu_ray.reporting.results import collect
 from ripu_ray.reporting.summary_run import log_summary
-from ripu_ray.tracking.local_runs import read_entries
+from ripu_ray.tracking.wandb_internals import read_entries
 from tests.conftest import TINY
 from tests.running import run_all
 

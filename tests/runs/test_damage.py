@@ -116,7 +116,7 @@ def test_every_single_byte_of_the_small_files_is_guarded(copy: Path) -> None:
         for position in range(len(before)):
             for bit in (0, 2, 5, 7):
                 path.write_bytes(before[:position] + bytes([before[position] ^ 1 << bit]) + before[position + 1 :])
-                # An older file has no seal; what then differs is a key that nobody knows.
+                # An older file has no checksum; what then differs is a key that nobody knows.
                 with suppress(RunFolderError):
                     assert read_json(path).keys() != tree.keys(), position
         path.write_bytes(before)
@@ -199,9 +199,9 @@ FORGERIES: dict[str, tuple[Alter, str]] = {
     "outside": (_far, "a centre outside the image"),
     "twice": (_beside, "too close to each other"),
     "overlapping": (_close, "too close to each other"),
-    "cheap": (_free, "other pixels than the window has"),
+    "cheap": (_free, "a number of pixels that differs from the window's"),
     "void": (_void, "more void pixels than pixels"),
-    "nan": (_nan, "a score that is no number"),
+    "nan": (_nan, "a score that is not a finite number"),
     "stranger": (_stranger, "'target/train/99999' is not in the pool"),
     "order": (_upside_down, "out of the pool's order"),
     "budget": (_more, "more than the budget"),
@@ -246,7 +246,7 @@ def test_a_plausible_purchase_of_another_run_is_not_the_record_s(copy: Path) -> 
     labelled = sum(kept["pixels"].to_pylist()) - sum(kept["void_pixels"].to_pylist())
     write_json(path.with_name("classes.json"), {"class_pixels": [labelled]})
     write_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows - 1})
-    with pytest.raises(RunFolderError, match=r"record\.json: speaks of another purchase than purchase\.parquet"):
+    with pytest.raises(RunFolderError, match=r"record\.json: does not belong to the purchase in purchase\.parquet"):
         _read_everything(copy)
 
 
@@ -287,10 +287,10 @@ def test_rounds_that_lost_what_lies_before_them_are_not_built_upon(copy: Path) -
         ({"iou": []}, "iou"),
         ({"extra": 1}, "unknown keys"),
         ({"weights_sha256": "0" * 64}, "missing, torn or altered"),
-        ({"spent_pixels": 10**6}, "speaks of another purchase"),
+        ({"spent_pixels": 10**6}, "does not belong to the purchase"),
     ],
 )
-def test_a_made_up_record_with_a_fitting_seal_is_refused(copy: Path, changes: dict[str, Any], says: str) -> None:
+def test_a_made_up_record_with_a_fitting_checksum_is_refused(copy: Path, changes: dict[str, Any], says: str) -> None:
     (path,) = copy.glob("trials/*/round_00/record.json")
     write_json(path, {**read_json(path), **changes})
     with pytest.raises(RunFolderError, match=says):

@@ -1,4 +1,4 @@
-"""The log of a run, and the trail that a process leaves."""
+"""The log of a run, and the heartbeat of a process."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.runs.event_log import EventLog, Progress
-from ripu_ray.training.heartbeat import Place, Trail, join_places, name_suspects, read_place
+from ripu_ray.training.heartbeat import Heartbeat, Place, join_places, name_suspects, read_place
 from tests.conftest import TINY
 
 WRITER = """
@@ -61,14 +61,14 @@ def test_a_trail_says_where_its_process_is(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "at.json"
     domains = open_domains(load_config(None, TINY).data)
     image_id = domains.pool.image_ids[2]
-    with Trail(path, "here") as trail:
-        watched = trail.watch(domains)
+    with Heartbeat(path, "here") as heartbeat:
+        watched = heartbeat.watch(domains)
         assert (watched.pool.image(image_id) == domains.pool.image(image_id)).all()
         assert (watched.pool.label(image_id) == domains.pool.label(image_id)).all()
-        with trail.at("a" * 300), trail.at("b"):
+        with heartbeat.at("a" * 300), heartbeat.at("b"):
             assert read_place(path) == Place("here", 0, ("a" * 300, "b"), ())
-        trail.compute(["c", "d"])
-        trail.count(7)
+        heartbeat.compute(["c", "d"])
+        heartbeat.count(7)
         assert read_place(path) == Place("here", 7, (), ("c", "d"))
     assert read_place(tmp_path / "nowhere") is None
 

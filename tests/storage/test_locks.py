@@ -71,4 +71,4 @@ def test_a_run_in_a_bucket_is_locked_by_its_owner(bucket: Path, monkeypatch: pyt
     ):
         raise AssertionError("two hold it")
     assert len(says) == 1
-    assert "watching for 60 s whether it lives" in says[0]
+    assert "waiting 60 s for its heartbeat" in says[0]

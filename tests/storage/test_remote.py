@@ -46,9 +46,9 @@ def test_a_bucket_is_used_like_a_folder(bucket: Path, tmp_path: Path) -> None:
 
 def test_nothing_takes_a_url_for_a_file_of_this_machine() -> None:
     path = locate("s3://bucket/name")
-    with pytest.raises(TypeError, match="s3://bucket/name: not a file of this machine"):
+    with pytest.raises(TypeError, match="s3://bucket/name: not a local file"):
         path.chmod(0o600)
-    with pytest.raises(TypeError, match="not a file of this machine"):
+    with pytest.raises(TypeError, match="not a local file"):
         path.rename("name")
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_written_to_its_end_does_not_appear(bucket: Path) -> None:
         ("s3://key:secret@bucket/x", "s3://bucket/x: a URL with a user or password"),
         ("s3://", "s3://: expected a bucket and a folder"),
         ("s3://bucket/x?versionId=1", "expected a bucket and a folder"),
-        ("nowhere://bucket/x", "nowhere://bucket/x: nothing here reads nowhere://"),
+        ("nowhere://bucket/x", "nowhere://bucket/x: nowhere:// is not supported"),
         ("file://host/x", "expected file:// and an absolute path"),
     ],
 )

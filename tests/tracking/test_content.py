@@ -15,7 +15,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.tracking.local_runs import read_entries
+from ripu_ray.tracking.wandb_internals import read_entries
 from tests.conftest import TINY
 from tests.running import run_all
 

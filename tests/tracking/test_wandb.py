@@ -10,9 +10,9 @@ from ripu_ray.config import TrackingConfig, load_config, to_tree
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.group import open_trackers
-from ripu_ray.tracking.local_runs import read_entries
 from ripu_ray.tracking.mode import Decision, check_key, decide, has_key
 from ripu_ray.tracking.wandb import WandbTracker
+from ripu_ray.tracking.wandb_internals import read_entries
 from tests.tracking.records import ROUNDS, WARMUP
 
 OFFLINE = ("tracking.wandb=offline", "tracking.project=wheat", "tracking.images=0")

@@ -103,7 +103,7 @@ def test_a_phase_that_is_asked_to_stop_repeats_nothing(tmp_path: Path) -> None:
     assert job.output.read_bytes() == whole.output.read_bytes()
 
 
-@pytest.mark.parametrize("harm", ["torn", "altered", "a wrong seal", "another phase", "another purchase", "empty"])
+@pytest.mark.parametrize("harm", ["torn", "altered", "a wrong checksum", "another phase", "another purchase", "empty"])
 def test_a_partial_that_is_damaged_or_of_another_phase_is_never_believed(tmp_path: Path, harm: str) -> None:
     config = _config()
     job = _job(config, tmp_path / "round")
@@ -111,7 +111,7 @@ def test_a_partial_that_is_damaged_or_of_another_phase_is_never_believed(tmp_pat
         LocalFineTuner(config).fit(job, _break_off_after(4))
     content = job.partial.read_bytes()
     altered = bytearray(content)
-    altered[0 if harm == "a wrong seal" else len(content) // 2] ^= 1
+    altered[0 if harm == "a wrong checksum" else len(content) // 2] ^= 1
     if harm in ("torn", "empty"):
         job.partial.write_bytes(content[: len(content) // 2] if harm == "torn" else b"")
     elif harm.startswith("another"):

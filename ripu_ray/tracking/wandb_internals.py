@@ -1,0 +1,66 @@
+"""All private interfaces of W&B that this package uses: the files of local runs, a setting, a workspace's JSON.
+
+tests/tracking/test_wandb_internals.py fails when they change.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+READ_FROM = {"wandb": "0.31", "wandb-workspaces": "0.4"}
+"""Package -> version in whose source these were found."""
+SETTINGS = {"x_save_requirements": False}
+"""Settings with the prefix `x_`, which W&B may rename in any version."""
+
+
+@dataclass(frozen=True)
+class LocalRuns:
+    """The W&B runs of one folder.
+
+    Attributes:
+        steps: steps that were logged in any of them.
+        is_pending: whether one of them is not uploaded.
+    """
+
+    steps: frozenset[int]
+    is_pending: bool
+
+
+def read_local_runs(folder: Path) -> LocalRuns:
+    """Read the runs that earlier processes logged below `folder`/wandb, and repair those of killed processes.
+
+    The run of a killed process is marked as not uploaded. It is removed if it has no entries.
+    """
+    steps: set[int] = set()
+    for file in sorted(folder.glob("wandb/*run-*/*.wandb")):
+        entries = read_entries(file)
+        if not entries:
+            shutil.rmtree(file.parent)
+            continue
+        steps |= {entry["history"]["step"].get("num", 0) for entry in entries if entry["type"] == "history"}
+        if entries[-1]["type"] != "exit":
+            keep_for_upload(file.parent)
+    pending = [run for run in folder.glob("wandb/offline-run-*") if not list(run.glob("*.synced"))]
+    return LocalRuns(frozenset(steps), bool(pending))
+
+
+def keep_for_upload(run: Path) -> None:
+    """Rename the folder of an online run to that of an offline run, which `wandb sync` uploads."""
+    if run.name.startswith("run-"):
+        run.rename(run.with_name(f"offline-{run.name}"))
+
+
+def read_entries(file: Path) -> list[dict[str, Any]]:
+    """The complete records of a `.wandb` file, each with its type and content, read by `wandb leet inspect`."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def specification(workspace: Any) -> str:
+    """The JSON that `Workspace.save` sends to the server."""
+    return json.dumps(workspace._spec, indent=1, sort_keys=True, default=str)

@@ -1,0 +1,60 @@
+"""The private interfaces of W&B that `wandb_internals` uses are as they were read."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import wandb
+import wandb_workspaces.workspaces as workspaces
+
+from ripu_ray.tracking.session import open_run
+from ripu_ray.tracking.wandb_internals import (
+    READ_FROM,
+    SETTINGS,
+    LocalRuns,
+    keep_for_upload,
+    read_entries,
+    read_local_runs,
+    specification,
+)
+
+
+def test_the_versions_are_those_that_were_read() -> None:
+    for package, read in READ_FROM.items():
+        assert version(package).startswith(f"{read}."), package
+
+
+def test_the_private_settings_exist() -> None:
+    assert wandb.Settings.model_fields.keys() >= SETTINGS.keys()
+
+
+def test_a_local_run_has_the_files_and_entries_that_are_read(tmp_path: Path) -> None:
+    run = open_run({"project": "wheat", "id": "field"}, tmp_path, is_online=False)
+    folder = Path(run.dir).parent
+    for step in (0, 2):
+        run.log({"miou": 0.5}, step=step)
+    run.finish()
+    assert folder.parent == tmp_path / "wandb"
+    assert folder.name.startswith("offline-run-")
+    (file,) = folder.glob("*.wandb")
+    entries = read_entries(file)
+    steps = [entry["history"]["step"] for entry in entries if entry["type"] == "history"]
+    assert [step.get("num", 0) for step in steps] == [0, 2]
+    assert entries[-1]["type"] == "exit"
+    assert read_local_runs(tmp_path) == LocalRuns(frozenset({0, 2}), is_pending=True)
+    (folder / f"{file.name}.synced").touch()
+    assert not read_local_runs(tmp_path).is_pending
+
+
+def test_the_folder_of_an_online_run_gets_the_name_of_an_offline_run(tmp_path: Path) -> None:
+    online = tmp_path / "run-20260101_000000-field"
+    online.mkdir()
+    keep_for_upload(online)
+    assert [path.name for path in tmp_path.iterdir()] == [f"offline-{online.name}"]
+
+
+def test_a_workspace_gives_the_json_that_it_saves() -> None:
+    workspace = workspaces.Workspace(entity="farm", project="wheat", name="field", sections=[])
+    view = json.loads(specification(workspace))
+    assert (view["displayName"], view["project"]) == ("field", "wheat")
+    assert "panelBankConfig" in view["spec"]["section"]
