@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from ripu_ray.config import load_config
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
+from tests.running import committed, run_all
 
 RIPU = str(Path(sys.executable).with_name("ripu"))
 TINY_FLAGS = [flag for setting in TINY for flag in ("--set", setting)]
@@ -75,6 +76,8 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     bought = sum(pq.read_table(ledger).num_rows for ledger in ledgers)
     assert bought == results.loc[results["round"] == 1, "clicks"].sum()
     assert len(list(run.glob("trials/*/wandb/offline-run-*/*.wandb"))) == 2
+    alone = load_config(None, (*TINY, "cluster.scorers=0"), {"sweep.budgets": ["5", "9px"]})
+    assert committed(RunFolder(run)) == committed(run_all(tmp_path / "alone", alone))
     with Image.open(run / "curves.png") as picture:
         # A curve was drawn: there are many colours, and not one line of text only.
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50

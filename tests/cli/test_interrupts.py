@@ -92,6 +92,7 @@ def test_a_signal_while_ray_starts_is_ours(tmp_path: Path) -> None:
         assert tree.err.splitlines() == [STOPPING, f"ripu: stopped; {RESUME}"]
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_now(tmp_path: Path) -> None:
     # One step takes much longer than to see that the first signal has come.
     slow = ("data.size=[256, 512]", "model.width=32", "training.source_batch=8", "training.warmup_steps=9")

@@ -18,7 +18,8 @@ PLANTED = {
 NETRC_PASSWORD = "fedcba9876543210fedcba9876543210fedcba98"
 
 
-@pytest.mark.parametrize("scorers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scorers", [0, 1])
 def test_no_planted_secret_leaves_the_machine_s_own_places(tmp_path: Path, scorers: int) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -54,6 +54,6 @@ def test_a_fault_is_named_by_its_url(remote: FolderData) -> None:
 
 
 def test_a_root_that_is_not_there_is_one_line(bucket: Path) -> None:
-    for root, says in ((bucket / "none", "there is nothing"), (locate("s3://no-bucket/x"), "bucket does not exist")):
+    for root, says in ((bucket / "none", "there is no object"), (locate("s3://no-bucket/x"), "bucket does not exist")):
         with pytest.raises(InputError, match=rf"^{root}: .*{says}"):
             open_domains(FolderData(root=root))

@@ -131,6 +131,7 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     assert all(re.match(says, line) for line in died)
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_its_actors_is_given_up_by_name(
     weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +197,7 @@ def test_scorers_that_cannot_start_say_what_they_ask(weights: Path, monkeypatch:
     assert re.fullmatch(rf"3 scorers, each of 1 CPU, have waited for \d+ s; {there_is}", line)
 
 
+@pytest.mark.slow
 def test_scorers_that_never_fit_are_left_out_with_a_word(
     weights: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

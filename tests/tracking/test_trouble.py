@@ -140,6 +140,7 @@ def test_w_and_b_s_own_process_may_be_killed(run: RunFolder, online: WandbServer
         assert _steps(later, trial_id) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_after_the_question_leaves_an_offline_run(run: RunFolder, online: WandbServer) -> None:
     assert decide(run.config.tracking, run.path) == Decision("online")
     online.die()

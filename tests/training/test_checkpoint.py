@@ -267,7 +267,8 @@ def test_a_nan_keeps_the_last_good_state_and_the_other_trials_go_on(tmp_path: Pa
     assert re.match(r"round 0, step 1: .* is (nan|inf); images source/", failures[absurd])
     assert [run.trial(name).num_committed() for name in (absurd, sound)] == [0, 2]
     stage = run.trial(absurd).stage(0)
-    assert sorted(path.name for path in stage.path.iterdir()) == ["partial.pt", "purchase.json", "purchase.parquet"]
+    names = ["classes.json", "partial.pt", "purchase.json", "purchase.parquet"]
+    assert sorted(path.name for path in stage.path.iterdir()) == names
     state = load_sealed(stage.partial)
     assert state["step"] == 1
     assert all(bool(torch.isfinite(tensor).all()) for tensor in state["network"].values())
