@@ -51,10 +51,7 @@ def select_balanced(
         Centres (n, 2) int32 in the order of choice, and non-increasing ranks (n,) float32: minus the turn, plus the
         score mapped into (0, 1). A class without free pixels gets no more turns.
 
-    Raises:
-        ValueError, NonFiniteError: as `select`.
-
-    Source: ours; tests/core/test_modifiers.py compares with one full-map maximum per choice.
+    Raises as `select` does. Source: ours; tests/core/test_modifiers.py compares with one full-map maximum per choice.
     """
     blocked_HW = checked(score_HW, excluded_HW, count, suppression_radius)
     board = Board(blocked_HW, suppression_radius)

@@ -75,8 +75,7 @@ class ScorerPool:
             name: returns the image id of an item.
 
         Raises:
-            ClusterError: more than `cluster.max_failures` actors died with an image, or no actor is left and none
-                starts.
+            ClusterError: more than `cluster.max_failures` actors died with an image, or no actor is left or starts.
         """
         fresh = _batches(items, BATCH)
         again: deque[list[Item]] = deque()

@@ -11,7 +11,8 @@ from ripu_ray.config import to_tree
 from ripu_ray.errors import ConfigError, RipuError
 from ripu_ray.runs.grid import Trial, warmup_key
 from ripu_ray.runs.record import RoundRecord
-from ripu_ray.runs.run_folder import RunFolder, read_record
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.validate import read_record
 from ripu_ray.simulation.inspection import Purchases
 
 NUM_WORST = 3

@@ -8,19 +8,16 @@
 A round is committed when its `record.json` exists.
 """
 
-import json
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.errors import RunFolderError
@@ -28,11 +25,11 @@ from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
 from ripu_ray.runs.interrupt import STOP, StopRequest
 from ripu_ray.runs.lock import LOCK
 from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.validate import read_record, read_typed
 from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
 from ripu_ray.storage.files import digest, find_unsafe_path, is_leftover, remove_leftovers
 
-_T = TypeVar("_T")
-_RECORD, _SECONDS = TypeAdapter(RoundRecord), TypeAdapter(dict[str, float])
+_SECONDS = TypeAdapter(dict[str, float])
 _OF = "round"
 """Key in `seconds.json` of the round, -1 for a warm-up."""
 _LONGEST_NAME = 60
@@ -75,7 +72,7 @@ class StageFolder:
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase. Raises RunFolderError if the file was altered or is of another stage."""
-        read = _typed(_SECONDS, self._seconds)
+        read = read_typed(_SECONDS, self._seconds)
         if read.pop(_OF, None) != self.record().round:
             raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
         return read
@@ -222,7 +219,7 @@ class TrialFolder:
 
     def ending(self) -> Ending | None:
         """Read the committed marker, or return None. Raises RunFolderError if it was altered."""
-        return _typed(_ENDING, self._ending) if self._ending.exists() else None
+        return read_typed(_ENDING, self._ending) if self._ending.exists() else None
 
     def stage(self, round_index: int) -> StageFolder:
         """The folder of one round."""
@@ -234,34 +231,6 @@ class TrialFolder:
         while self.stage(count).is_committed():
             count += 1
         return count
-
-
-def read_record(path: Path) -> RoundRecord:
-    """Read a record. Raises RunFolderError for any other file, including the record of another round."""
-    record = _typed(_RECORD, path)
-    folder = path.parent.name
-    expected = int(folder.removeprefix("round_")) if re.fullmatch(r"round_\d+", folder) else -1
-    shares = (record.miou, record.accuracy, record.spent_share, *(value or 0.0 for value in record.iou.values()))
-    counts = (record.step, record.budget_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
-    if record.round != expected:
-        raise RunFolderError(f"{path}: the record of round {record.round}, not of {expected}")
-    if min(counts) < 0 or record.void_pixels > record.spent_pixels or not all(0 <= share <= 1 for share in shares):
-        raise RunFolderError(f"{path}: not a round record (a number is out of its range)")
-    return record
-
-
-def _typed(adapter: TypeAdapter[_T], path: Path) -> _T:
-    """Read JSON with the keys and types of `_T`. Raises RunFolderError."""
-    tree = read_json(path)
-    try:
-        value = adapter.validate_json(json.dumps(tree), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RunFolderError(f"{path}: unexpected content ({place}: {first['msg']})") from None
-    if is_dataclass(value) and tree.keys() - {field.name for field in fields(value)}:
-        raise RunFolderError(f"{path}: unexpected content (unknown keys)")
-    return value
 
 
 def _is_beginning(path: Path) -> bool:

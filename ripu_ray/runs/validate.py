@@ -1,17 +1,58 @@
-"""Validation of purchases that are read back: a checksum does not detect a file that was fabricated as a whole.
+"""Validation of what is read back from a run folder: types and ranges of JSON files, and purchases.
+
+A checksum does not detect a file that was fabricated as a whole. docs/security.md names the threats.
 
 Shapes: N rows of a purchase, in the order of the pool; P images of the pool.
 """
 
+import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from ripu_ray.config import StrategyConfig
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_radius, suppression_radius
+from ripu_ray.errors import RunFolderError
+from ripu_ray.runs.record import RoundRecord
+from ripu_ray.storage.checksums import read_json
+
+_T = TypeVar("_T")
+_RECORD = TypeAdapter(RoundRecord)
+
+
+def read_record(path: Path) -> RoundRecord:
+    """Read a record. Raises RunFolderError for any other file, including the record of another round."""
+    record = read_typed(_RECORD, path)
+    folder = path.parent.name
+    expected = int(folder.removeprefix("round_")) if re.fullmatch(r"round_\d+", folder) else -1
+    shares = (record.miou, record.accuracy, record.spent_share, *(value or 0.0 for value in record.iou.values()))
+    counts = (record.step, record.budget_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
+    if record.round != expected:
+        raise RunFolderError(f"{path}: the record of round {record.round}, not of {expected}")
+    if min(counts) < 0 or record.void_pixels > record.spent_pixels or not all(0 <= share <= 1 for share in shares):
+        raise RunFolderError(f"{path}: not a round record (a number is out of its range)")
+    return record
+
+
+def read_typed(adapter: TypeAdapter[_T], path: Path) -> _T:
+    """Read JSON with the keys and types of `_T`. Raises RunFolderError."""
+    tree = read_json(path)
+    try:
+        value = adapter.validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunFolderError(f"{path}: unexpected content ({place}: {first['msg']})") from None
+    if is_dataclass(value) and tree.keys() - {field.name for field in fields(value)}:
+        raise RunFolderError(f"{path}: unexpected content (unknown keys)")
+    return value
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,7 @@ def train(
 ) -> Losses:
     """Take the remaining steps of a job, from its mid-phase checkpoint if there is one. Worker 0 writes checkpoints.
 
-    The mid-phase checkpoint `job.partial` is written every `training.checkpoint_every` steps and when a stop is
-    requested. It is kept until the stage is committed.
+    `job.partial` is written every `training.checkpoint_every` steps, and when a stop is requested.
 
     Args:
         job: the input of the phase.
@@ -105,8 +104,7 @@ def train(
     Raises:
         NonFiniteError: a loss or weight is not finite; names phase, step and images. It is not written to disk.
         StoppedError: `job.stop` is set; the mid-phase checkpoint is written.
-        DataError: `job.partial` is damaged or of another phase (use `find_fault` before), or weights of `model` do not
-            fit.
+        DataError: `job.partial` is damaged or of another phase (see `find_fault`), or weights of `model` do not fit.
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
@@ -121,11 +119,7 @@ def train(
     for step, batches in drawn_ahead(draw, range(first, last)):
         place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
         means = _take_step(step_module, optimiser, config, step, batches, device)
-        # Read after the whole step is queued: reading earlier would make the GPU wait.
-        for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
-            if not math.isfinite(mean):
-                raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {_image_ids(batches)}")
-            sums[name] += mean
+        _add_means(sums, means, job, step, batches)
         done = step + 1 - job.first_step
         on_step(done)
         if step + 1 == last:
@@ -193,6 +187,14 @@ def _take_step(
     loss.backward()
     optimiser.step()
     return means
+
+
+def _add_means(sums: dict[str, float], means: dict[str, Tensor], job: TrainingJob, step: int, batches: Batches) -> None:
+    """Add the means of a step. Called when the whole step is queued: reading them earlier would make the GPU wait."""
+    for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
+        if not math.isfinite(mean):
+            raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {_image_ids(batches)}")
+        sums[name] += mean
 
 
 def _image_ids(batches: Batches) -> str:
