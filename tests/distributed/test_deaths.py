@@ -15,7 +15,6 @@ import ray
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.data import loading
 from ripu_ray.data.synthetic import images as synthetic
 from ripu_ray.distributed import cluster, sweeping
 from ripu_ray.distributed.sweeping import run_sweep
@@ -59,7 +58,7 @@ def test_trials_whose_processes_die(plain: dict[str, bytes], tmp_path: Path, mon
         if name == mortal:
             report = dying(report, grave)
         if name == poisoned:
-            loading.SyntheticImages = Poisoned  # type: ignore[attr-defined]
+            synthetic.SyntheticImages = Poisoned  # type: ignore[misc]
         execution.execute_trial(run, name, report, parts)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)

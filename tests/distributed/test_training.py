@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
-from ripu_ray.data import loading
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic import images as synthetic
 from ripu_ray.distributed import cluster, training
@@ -135,7 +134,7 @@ def test_an_image_that_kills_training_workers_is_given_up_by_name(
                     os.kill(os.getpid(), signal.SIGKILL)
                 return super().image(image_id)
 
-        loading.SyntheticImages = Poisoned  # type: ignore[attr-defined]
+        synthetic.SyntheticImages = Poisoned  # type: ignore[misc]
 
     monkeypatch.setattr(training, "_work", _in_workers(patch))
     says = (
