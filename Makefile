@@ -13,7 +13,7 @@ test: lint
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not cluster"
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest $(PARALLEL) -m "slow and not cluster"
+	$(BIN)/pytest -m "slow and not cluster"
 
 test-all: test test-slow test-cluster
 
