@@ -135,12 +135,12 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
 def test_an_image_that_kills_its_actors_is_given_up_by_name(
     weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = _config(1, "cluster.max_failures=1")
+    config = _config(1, "cluster.max_failures=2")
     monkeypatch.setattr(scoring, "ScoringActor", _Poisoned)
     closing.append(scorer := RayScorer(config, keep=True))
-    with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 2 times; given up"):
+    with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 3 times; given up"):
         _purchase(scorer, config, weights, tmp_path)
-    with pytest.raises(ClusterError, match=r"image .*val/00001: its scoring actor died 2 times; given up"):
+    with pytest.raises(ClusterError, match=r"image .*val/00001: its scoring actor died 3 times; given up"):
         scorer.evaluate(weights)
 
 
