@@ -156,7 +156,7 @@ def test_a_job_ends_with_its_own_exit_code(head: Head) -> None:
     refused = head.ripu("run", *TINY_FLAGS[10:], *lost, WANDB_API_KEY=KEY)
     assert refused.returncode == 2
     assert f"ripu: {head.laptop}/nowhere: data.root is not a folder" in refused.stdout
-    assert "WANDB_API_KEY travels" in refused.stderr
+    assert "WANDB_API_KEY is sent in the job's runtime environment" in refused.stderr
     assert "job lost failed: exit code 2" in refused.stderr
     assert KEY not in refused.stdout + refused.stderr
     request = urllib.request.Request(f"{head.address}/api/jobs/lost", headers={"Authorization": f"Bearer {TOKEN}"})
