@@ -22,9 +22,12 @@ def ray_parts(share: int = 1) -> Parts:
 
 
 def _scorer(share: int, config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> Scorer:
-    scorer: Scorer = LocalScorer(config, heartbeat)
+    scorer: Scorer
     if config.cluster.scorers:
+        # A LocalScorer is not built here: it takes a GPU, which the process of such a trial does not have.
         scorer = RayScorer(config, keep=not config.cluster.train_workers, share=share, warn=warn)
+    else:
+        scorer = LocalScorer(config, heartbeat)
     return CountedScorer(scorer, run.name, name)
 
 

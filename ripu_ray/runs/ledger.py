@@ -90,9 +90,18 @@ class Ledger:
         """The centres of every image of the pool."""
         return {image_id: self.centres(image_id) for image_id in self._position}
 
-    def class_pixels(self) -> NDArray[np.int64]:
-        """(C,) labelled pixels of each class bought so far, by the true labels."""
-        total_C: NDArray[np.int64] = np.sum(self._class_pixels, axis=0, dtype=np.int64)
+    def class_pixels(self, num_classes: int) -> NDArray[np.int64]:
+        """(C,) labelled pixels of each class bought so far, by the true labels.
+
+        Raises:
+            RunFolderError: a round has counts for another number of classes.
+        """
+        total_C = np.zeros(num_classes, np.int64)
+        for round_index, counts in enumerate(self._class_pixels):
+            if len(counts) != num_classes:
+                path = self._commit_path(round_index).with_name(CLASSES)
+                raise RunFolderError(f"{path}: counts of {len(counts)} classes, the data has {num_classes}")
+            total_C += counts
         return total_C
 
     def commit(self, round_index: int, selections: Iterable[Selection]) -> None:

@@ -188,7 +188,8 @@ def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains) 
     if config.strategy.acquisition == "full":
         everything = WholePool(domains.pool, config.strategy.radius)
         return _Bought(everything, *everything.count(domains.pool, domains.classes.num_classes))
-    return _Bought(ledger.annotated(), ledger.spent, ledger.class_pixels(), ledger.digest(round_index))
+    class_pixels_C = ledger.class_pixels(domains.classes.num_classes)
+    return _Bought(ledger.annotated(), ledger.spent, class_pixels_C, ledger.digest(round_index))
 
 
 def _nothing(domains: Domains) -> _Bought:

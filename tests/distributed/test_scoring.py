@@ -10,19 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+import torch
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed import cluster, scoring
+from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.scoring import RayScorer, ScoringActor
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.models.networks import build_network
+from ripu_ray.runs.event_log import ignore_warning
 from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.local import LocalScorer
 from ripu_ray.simulation.protocols import Scorer, ScoreRequest
 from ripu_ray.training.checkpoint import TrainingState
+from ripu_ray.training.heartbeat import Heartbeat
 from tests.conftest import TINY
 from tests.running import into
 
@@ -51,7 +56,8 @@ def _requests(config: Config) -> list[ScoreRequest]:
 def _purchase(scorer: Scorer, config: Config, weights: Path, folder: Path) -> bytes:
     ledger = Ledger(folder, open_domains(config.data).pool.image_ids, 9)
     ledger.commit(0, scorer.score(weights, 0, _requests(config)))
-    assert ledger.class_pixels().sum() + ledger.spent.void_pixels == ledger.spent.pixels
+    num_classes = open_domains(config.data).classes.num_classes
+    assert ledger.class_pixels(num_classes).sum() + ledger.spent.void_pixels == ledger.spent.pixels
     return (folder / "round_00" / "purchase.parquet").read_bytes()
 
 
@@ -241,3 +247,14 @@ def test_actors_end_with_their_scorer(weights: Path) -> None:
     with pytest.raises(ray.exceptions.RayActorError):
         for _ in range(10_000):  # Ray ends actors in its own time
             ray.get(actor.ready.remote())
+
+
+def test_a_trial_with_scorers_on_gpus_needs_no_gpu_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray hides the GPUs from a process that holds none, such as that of a trial whose scorers hold them.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = load_config(None, (*TINY, "cluster.gpu=true", "cluster.scorers=1", "cluster.train_workers=1"))
+    run = RunFolder.create(tmp_path / "run", config)
+    with Heartbeat(tmp_path / "at.json", "here") as heartbeat:
+        parts = ray_parts()
+        parts.scorer(config, heartbeat, run, "trial", ignore_warning).close()
+        parts.fine_tuner(config, heartbeat, run, "trial", ignore_warning)

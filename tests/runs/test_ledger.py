@@ -118,3 +118,14 @@ def test_a_ledger_whose_commit_is_not_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "round_00" / "purchase.json").write_text(json.dumps([1]))
     with pytest.raises(RunFolderError, match="expected keys and values, found list"):
         Ledger(tmp_path, POOL, 9)
+
+
+def test_class_counts_add_up_and_belong_to_the_classes_of_the_data(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, POOL, 9)
+    for round_index, number in enumerate((2, 1)):
+        centres = [(10 * round_index + index, 5) for index in range(number)]
+        ledger.commit(round_index, [selection("a", *centres), selection("b"), selection("c")])
+    for read in (ledger, Ledger(tmp_path, POOL, 9)):
+        assert read.class_pixels(2).tolist() == [11 + 6, 0]
+        with pytest.raises(RunFolderError, match=r"round_00/classes\.json: counts of 2 classes, the data has 3"):
+            read.class_pixels(3)
