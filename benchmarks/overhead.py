@@ -49,7 +49,7 @@ def seconds(folder: Path, scorers: int, rounds: int) -> float:
 
 
 def _ignore(progress: Progress) -> None:
-    """Nobody watches."""
+    """Drop a report."""
 
 
 if __name__ == "__main__":

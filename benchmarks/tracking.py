@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _ignore(progress: Progress) -> None:
-    """Nobody watches."""
+    """Drop a report."""
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ RipuError
 │   └── RunFolderError           a run folder that holds something else, or is damaged
 ├── StorageError                 a file that cannot be written: the disk is full, say
 ├── ClusterError                 Ray does not have, or did not give, what a phase asked for
-├── StoppedError             somebody asked the run to stop; it goes on when it is resumed
+├── StoppedError             a stop was requested; the run can be resumed
 └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
 
 RemoteError (OSError)            a store behind a URL that refuses, or does not answer; trying again may help

@@ -47,7 +47,7 @@ def run_all(folder: Path, config: Config) -> RunFolder:
 
 
 def ignore(progress: Progress) -> None:
-    """Nobody watches."""
+    """Drop a report."""
 
 
 def into(lines: list[str]) -> Warn:
@@ -60,7 +60,7 @@ def into(lines: list[str]) -> Warn:
 
 
 def ignore_steps(done: int) -> None:
-    """Nobody counts."""
+    """Drop a count of steps."""
 
 
 def committed(run: RunFolder, names: tuple[str, ...] = COMMITTED) -> dict[str, bytes]:

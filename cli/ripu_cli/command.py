@@ -87,8 +87,9 @@ def _execute(config: Config, folder: Path) -> bool:
     _print_offline(decision)
     needs_ray = len(run.trials) > 1 or config.cluster.scorers or config.cluster.train_workers
     with show_progress(run) as on_progress:
-        for line in describe_weights(expand(config)):
-            EventLog(run.path, "", on_progress).warn(line)
+        events = EventLog(run.path, "", on_progress)
+        for line in describe_weights(run.trials.values()):
+            events.warn(line)
         if needs_ray:
             from ripu_ray.distributed.sweeping import run_sweep
 

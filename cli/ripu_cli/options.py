@@ -69,7 +69,7 @@ def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
 
     # Typer reads the options from the signature.
     with_options.__signature__ = Signature(  # type: ignore[attr-defined]
-        [*own, *(parameter for parameter in signature(Shared).parameters.values())]
+        [*own, *signature(Shared).parameters.values()]
     )
     with_options.__annotations__ = {
         **get_type_hints(command, include_extras=True),

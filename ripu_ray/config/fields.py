@@ -87,7 +87,7 @@ def _scorers(value: object) -> object:
 
 
 def _nameable(path: Path) -> Path:
-    """Refuse a path that no file can have. Whether it is there is looked up by whoever opens it."""
+    """Refuse a path that no file can have. Existence is checked where the file is opened."""
     try:
         name = os.fsencode(str(path))
     except UnicodeEncodeError:

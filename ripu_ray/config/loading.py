@@ -1,7 +1,7 @@
 """The configuration as a whole, and where its values come from.
 
-Each stronger than the one before: the defaults of the sections (the embedded demo), a YAML file, `--set key=value`,
-the command line's flags. This module imports nothing of ours but the sections and the errors.
+Each source overrides the ones before it: the defaults of the sections (the embedded demo), a YAML file,
+`--set key=value`, the flags of the command line.
 """
 
 from collections.abc import Mapping, Sequence
@@ -165,6 +165,8 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
     for key, values in varied.items():
         anchored[key] = list(values)
         for index, value in enumerate(values):
+            if not isinstance(value, str | dict | list):
+                continue  # no path, so no need to validate the whole configuration with it
             try:
                 # Other keys need a value, too: some settings are right only together.
                 part = vary(config, {name: listed[0] for name, listed in varied.items()} | {key: value})

@@ -1,5 +1,6 @@
 """Validation of data, budgets and weights before the start of a sweep."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from math import ceil
 
@@ -43,7 +44,7 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
         _check_compiler()
 
 
-def describe_weights(trials: tuple[Trial, ...]) -> list[str]:
+def describe_weights(trials: Iterable[Trial]) -> list[str]:
     """For each network that can start from packaged ImageNet weights, a line that says whether it does."""
     models = dict.fromkeys(trial.config.model for trial in trials if not trial.config.model.init_from)
     packages = {model: NETWORKS[model.name].package for model in models}

@@ -89,8 +89,6 @@ def train(
 ) -> Losses:
     """Take the remaining steps of a job, from its mid-phase checkpoint if there is one. Worker 0 writes checkpoints.
 
-    `job.partial` is written every `training.checkpoint_every` steps, and when a stop is requested.
-
     Args:
         job: the input of the phase.
         domains: the data of `job.config`.

@@ -23,7 +23,7 @@ def path(bucket: Path) -> Iterator[RemotePath]:
 
 
 def _unheard(text: str, seconds: float) -> None:
-    """Nobody listens."""
+    """Drop a line."""
 
 
 def test_it_is_held_until_the_block_ends(path: RemotePath) -> None:

@@ -258,7 +258,7 @@ class _Street:
                 self.box(*box, face)
 
     def draw_clutter(self, nearness: float) -> None:
-        """Bins, boxes, benches: things that nobody labelled."""
+        """Bins, boxes, benches: things without a label."""
         x, foot = self._roadside(nearness), self.row(nearness)
         size = self.height * nearness * self.rng.uniform(0.1, 0.25)
         self.box(x - size / 2, foot - size, x + size / 2, foot, self.ink(IGNORE_LABEL, "clutter", nearness))
