@@ -42,5 +42,5 @@ class TrainingJob:
 
     @property
     def partial(self) -> Path:
-        """Path of the mid-phase checkpoint, written every `training.checkpoint_every` steps and when a stop is requested."""
+        """Path of the mid-phase checkpoint: every `training.checkpoint_every` steps, and when a stop is requested."""
         return self.output.with_name("partial.pt")
