@@ -24,6 +24,7 @@ PHRASES = {
     "tracking": "records to W&B and JSON lines",
     "reporting": "statistics, tables, figures, the report",
     "distributed": "scoring actors, Ray Train, Ray Tune, jobs; the only folder that imports Ray",
+    "api": "the Python interface: `sweep`, `run`, results, one image scored by hand",
     "ripu_cli": "the command line",
 }
 """One phrase for each folder of the package, and for errors.py and cli/ripu_cli."""

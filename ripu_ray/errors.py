@@ -8,6 +8,7 @@ RipuError
 ├── StorageError                 a file that cannot be written: the disk is full, say
 ├── ClusterError                 Ray does not have, or did not give, what a phase asked for
 ├── StoppedError             a stop was requested; the run can be resumed
+├── ScoreError                   an acquisition function from outside failed; names round and image
 └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
 
 RemoteError (OSError)            a store behind a URL that refuses, or does not answer; trying again may help
@@ -86,6 +87,10 @@ class ClusterError(RipuError):
 
 class StoppedError(RipuError):
     """The run was asked to stop, and has written down where it stands."""
+
+
+class ScoreError(RipuError):
+    """An acquisition function of a plug-in failed, or returned something else than a score."""
 
 
 class NonFiniteError(RipuError, ArithmeticError):

@@ -22,6 +22,7 @@ LAYERS = (
     ("simulation",),
     ("tracking",),
     ("reporting", "distributed"),
+    ("api",),
 )
 """From the bottom to the top: a folder imports only folders of the layers below its own."""
 BELOW = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ripu_cli import jobs
-from ripu_cli.options import ConfigOption, SetOption, Shared, with_shared_options
+from ripu_cli.options import ConfigOption, PluginOption, SetOption, Shared, with_shared_options
 from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.errors import InputError, RemoteError, RipuError
 
@@ -125,12 +125,13 @@ def run(
 def check(
     config: ConfigOption = None,
     settings: SetOption = None,
+    plugins: PluginOption = None,
     overlays: Annotated[Path, typer.Option(help="Picture of 8 labels over their images.")] = Path("overlays.png"),
 ) -> None:
     """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
     from ripu_ray.config import load_config
 
-    resolved = load_config(config, settings or ())
+    resolved = load_config(config, settings or (), {"plugins": plugins})
     from ripu_cli.data import check
 
     faults = check(resolved, overlays)
@@ -149,6 +150,7 @@ def evaluate(
     ],
     config: ConfigOption = None,
     settings: SetOption = None,
+    plugins: PluginOption = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
     predictions: Annotated[
         Path | None, typer.Option(help="Folder for the predictions, as PNGs in the classes' colours.")
@@ -158,7 +160,7 @@ def evaluate(
     from ripu_ray.config import load_config
     from ripu_ray.storage.remote import locate
 
-    resolved = load_config(config, settings or ())
+    resolved = load_config(config, settings or (), {"plugins": plugins})
     from ripu_cli.evaluation import evaluate
 
     evaluate(resolved, locate(checkpoint), flip, predictions)
@@ -173,9 +175,9 @@ def report(
     ] = None,
 ) -> None:
     """Write the results of one or several sweeps as one HTML page."""
-    from ripu_cli import command
+    from ripu_ray.api.results import report
 
-    typer.echo(f"report   {command.report(folders, output)}")
+    typer.echo(f"report   {report(folders, output)}")
 
 
 @app.command()
@@ -217,13 +219,14 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
         _resume(context, locate(shared.resume), shared)
         return
     wandb = shared.wandb.value if shared.wandb else None
-    flags |= {"cluster.address": shared.address, "tracking.wandb": wandb}
+    flags |= {"cluster.address": shared.address, "tracking.wandb": wandb, "plugins": shared.plugins}
     name = shared.name or f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}"
     _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared.dry_run)
 
 
 def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     from ripu_cli import command
+    from ripu_ray.api.running import read_run
 
     given = [
         parameter.opts[0]
@@ -235,7 +238,7 @@ def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     command.check_alone(folder, given)
     if shared.address and jobs.is_job_server(shared.address) and not shared.dry_run:
         raise typer.Exit(jobs.submit_resume(shared.address, folder))
-    _start(command.read_run(folder, shared.address), folder, shared.dry_run)
+    _start(read_run(folder, shared.address), folder, shared.dry_run)
 
 
 def _start(config: "Config", folder: Path, dry_run: bool) -> None:
@@ -245,7 +248,7 @@ def _start(config: "Config", folder: Path, dry_run: bool) -> None:
         command.describe(config, folder)
     elif jobs.is_job_server(config.cluster.address):
         raise typer.Exit(jobs.submit(config, folder))
-    elif command.execute(config, folder):
+    elif command.run_and_print(config, folder):
         raise typer.Exit(1)
 
 

@@ -27,6 +27,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: training.round_steps=20. Repeatable."),
 ]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Module or file with parts of your own (docs/extending.md). Repeatable.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Shared:
 
     config: ConfigOption = None
     settings: SetOption = None
+    plugins: PluginOption = None
     name: Annotated[str | None, typer.Option(help="Name of the run folder. Default: the date and time.")] = None
     output: Annotated[
         str, typer.Option(metavar="FOLDER", help="Folder that holds run folders, or a URL: s3://bucket/runs.")

@@ -2,7 +2,7 @@
 
 from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Budget, BudgetField, Size, Window
-from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, to_tree, vary
+from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, override, to_tree, vary
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.sections import (
     REFERENCES,
@@ -52,6 +52,7 @@ __all__ = [
     "Windows",
     "dump_config",
     "load_config",
+    "override",
     "to_tree",
     "vary",
 ]

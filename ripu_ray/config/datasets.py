@@ -2,7 +2,10 @@
 
 from typing import Any, ClassVar
 
+from pydantic import ConfigDict
+
 from ripu_ray.config.fields import Section
+from ripu_ray.errors import DataError
 
 
 class DatasetSection(Section):
@@ -30,3 +33,13 @@ class DatasetSection(Section):
             InputError: a folder is behind a URL, and cannot be read.
         """
         raise NotImplementedError
+
+
+class AbsentDataset(DatasetSection):
+    """Stands for the section of a data set whose plug-in is not run: it keeps all settings and opens nothing."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def open(self, with_source: bool = True) -> Any:
+        """Raises DataError."""
+        raise DataError(f"data set {self.dataset}: commands that only read a run folder do not run its plug-ins")

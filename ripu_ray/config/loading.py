@@ -15,6 +15,15 @@ from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Section, Seed
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.paths import anchor, copy_paths
+from ripu_ray.config.plugins import (
+    Plugin,
+    add_program_parts,
+    declare_plugin,
+    program_parts,
+    read_sources,
+    resolve_plugins,
+    run_plugins,
+)
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, read_yaml
 from ripu_ray.config.sections import (
@@ -50,6 +59,8 @@ class Config(Section):
     """Everything that a run, or a sweep of runs, depends on."""
 
     seed: Seed = 0
+    plugins: tuple[Plugin, ...] = ()
+    """Modules that register parts: names, which become their descriptions when the configuration is loaded."""
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
         default_factory=_default_data
     )
@@ -103,11 +114,26 @@ class Config(Section):
             )
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Plug-ins travel to another process with the configuration, and run before it is validated there."""
+        return _restore, (to_tree(self), read_sources(self.plugins), program_parts())
+
 
 Overrides = Mapping[str, Any]
 
 
-def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: Overrides | None = None) -> Config:
+def _restore(tree: dict[str, Any], sources: dict[str, str], parts: list[tuple[str, str, Any]]) -> Config:
+    run_plugins([Plugin.model_validate(plugin) for plugin in tree.get("plugins", ())], sources)
+    add_program_parts(parts)
+    return Config.model_validate(tree)
+
+
+def load_config(
+    file: Path | None = None,
+    settings: Sequence[str] = (),
+    flags: Overrides | None = None,
+    runs_plugins: bool = True,
+) -> Config:
     """Read and check a configuration, and make its paths absolute.
 
     A relative path starts from the folder of `file` where it stands in `file`, and from the working directory where it
@@ -117,6 +143,7 @@ def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: O
         file: YAML file of (part of) a `Config`; None for the defaults.
         settings: `key=value` texts, keys dotted, values in YAML ("training.round_steps=20").
         flags: dotted key -> value; a value of None is passed over.
+        runs_plugins: False for a configuration of a run folder: its plug-ins are known by name and not run.
 
     Returns:
         The checked configuration.
@@ -146,12 +173,19 @@ def load_config(file: Path | None = None, settings: Sequence[str] = (), flags: O
             "fetch what it names yourself, and name the file"
         )
 
-    def folder_of(place: str) -> Path:
-        # What comes through a pipe has no folder of its own.
-        if not file or file.is_relative_to("/dev") or any(f"{place}.".startswith(f"{key}.") for key in typed):
-            return Path.cwd()
-        return file.parent
+    # What comes through a pipe has no folder of its own.
+    own_folder = None if not file or file.is_relative_to("/dev") else file.parent
 
+    def folder_of(place: str) -> Path:
+        is_typed = any(f"{place}.".startswith(f"{key}.") for key in typed)
+        return own_folder if own_folder and not is_typed else Path.cwd()
+
+    if not runs_plugins:
+        for plugin in _validate({"plugins": tree.get("plugins", ())}, file).plugins:
+            declare_plugin(plugin)
+    elif "plugins" in tree:
+        folders = [*([own_folder] if own_folder else []), Path.cwd()]
+        tree["plugins"] = resolve_plugins(tree["plugins"], folders, is_piped=file is not None and not own_folder)
     config: Config = anchor(_validate(tree, file), folder_of)
     return _anchor_varied(config, folder_of("sweep.vary"))
 
@@ -179,21 +213,35 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
     return config.model_copy(update={"sweep": sweep})
 
 
-def vary(config: Config, values: Overrides) -> Config:
-    """The configuration with other values at some dotted keys, checked again. Raises ConfigError: names the keys."""
+def override(config: Config, values: Overrides) -> Config:
+    """The configuration with other values at some dotted keys, checked again. Raises ConfigError: one line."""
     tree = to_tree(config)
     for key, value in values.items():
-        _put(tree, key, value, origin=f"sweep.vary {key}")
+        _put(tree, key, value, origin=key)
+    return _validate(tree, None)
+
+
+def vary(config: Config, values: Overrides) -> Config:
+    """The configuration with other values at some dotted keys, checked again. Raises ConfigError: names the keys."""
     try:
-        return _validate(tree, None)
+        return override(config, values)
     except ConfigError as error:
         named = ", ".join(f"{key}={value}" for key, value in values.items())
         raise ConfigError(f"sweep.vary {named}: {error}") from None
 
 
-def dump_config(config: Config) -> str:
-    """The configuration as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
+def dump_config(config: Config, with_sources: bool = False) -> str:
+    """The configuration as YAML that `load_config` reads back to an equal one.
+
+    Args:
+        config: to write.
+        with_sources: adds the sources of plug-ins, for a reader at the other end of a pipe.
+    """
+    tree = to_tree(config)
+    if with_sources and config.plugins:
+        sources = read_sources(config.plugins)
+        tree["plugins"] = [{**plugin, "source": sources.get(plugin["name"])} for plugin in tree["plugins"]]
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -201,6 +249,8 @@ def to_tree(config: Config) -> dict[str, Any]:
     tree = config.model_dump(mode="json")
     tree["strategy"]["budget"] = str(config.strategy.budget)
     tree["sweep"]["budgets"] = [str(budget) for budget in config.sweep.budgets]
+    if not config.plugins:
+        del tree["plugins"]
     return tree
 
 

@@ -1,29 +1,48 @@
 """The names that a configuration may use for parts that can be added: one registry for each kind of part."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
+
+from ripu_ray.errors import ConfigError
 
 T = TypeVar("T")
 _NAME = re.compile("[a-z][a-z0-9_]*")
+_owner = ""
 
 
 class Registry:
     """Names of one kind of part, and the part for each name.
 
+    A part comes from this package, from a plug-in or a program that calls `register`, or from an entry point of an
+    installed package, in the group `ripu_ray.KEY`. An entry point is imported when its name is looked up.
+
     Args:
         kind: what the parts are, for messages, such as "acquisition function".
+        key: names the kind in `Plugin.provides` and in groups of entry points.
         module: registers the parts of this package; it is imported at the first look-up, so that defining a registry
-            costs nothing.
+            costs nothing. It may set `adapt` and `absent`.
+
+    Attributes:
+        adapt: from what an entry point names to a part.
+        absent: from a name to a part that stands for one whose plug-in is not run, so that a configuration can be read.
     """
 
-    def __init__(self, kind: str, module: str) -> None:
+    def __init__(self, kind: str, key: str, module: str) -> None:
+        self.key = key
+        self.adapt: Callable[[Any], Any] = lambda part: part
+        self.absent: Callable[[str], Any] = lambda name: partial(_refuse, f"{kind} {name}")
         self._kind, self._module = kind, module
         self._parts: dict[str, Any] = {}
+        self._owners: dict[str, str] = {}
+        self._entry_points: dict[str, EntryPoint] | None = None
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that adds a part under `name`.
+        """A decorator that adds a part under `name`. The same definition may be run again, as in a notebook.
 
         Raises:
             ValueError: the name is taken, or is not made of lower-case letters, digits and underscores.
@@ -32,30 +51,84 @@ class Registry:
             raise ValueError(f"{self._kind} {name!r}: expected lower-case letters, digits and underscores")
 
         def add(part: T) -> T:
-            if name in self._parts:
+            if name in self._parts and _identity(self._parts[name]) != _identity(part):
                 raise ValueError(f"{self._kind} {name}: the name is taken by {self._parts[name]!r}")
             self._parts[name] = part
+            self._owners[name] = _owner
             return part
 
         return add
 
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of registration."""
+        """All names, in the order of registration, then those of entry points."""
         import_module(self._module)
-        return tuple(self._parts)
+        if self._entry_points is None:
+            self._entry_points = {point.name: point for point in entry_points(group=f"ripu_ray.{self.key}")}
+        return tuple(self._parts | self._entry_points)
 
     def check(self, name: str) -> str:
         """The name itself. Raises ValueError, with all names, if no part has it."""
         if name not in self.names():
             raise ValueError(f"unknown {self._kind} {name!r}: expected {', '.join(self.names())}")
+        if name not in self._parts and self._entry_points:
+            self._load(self._entry_points[name])
         return name
 
     def __getitem__(self, name: str) -> Any:
         """The part of this name. Raises ValueError like `check`."""
         return self._parts[self.check(name)]
 
+    def owned(self, owner: str) -> dict[str, Any]:
+        """The parts that a plug-in registered; of the owner "", those of this package and of the program."""
+        return {name: part for name, part in self._parts.items() if self._owners[name] == owner}
 
-ACQUISITIONS = Registry("acquisition function", "ripu_ray.core.acquisition")
-NETWORKS = Registry("network", "ripu_ray.models.networks")
-DATASETS = Registry("data set", "ripu_ray.data.datasets")
-STOPPING_RULES = Registry("stopping rule", "ripu_ray.simulation.stopping")
+    def declare(self, name: str, owner: str) -> None:
+        """Make a name known whose plug-in is not run, unless it is known already."""
+        if name not in self.names():
+            self._parts[name], self._owners[name] = self.absent(name), owner
+
+    def withdraw(self, owner: str) -> None:
+        """Remove the parts of a plug-in."""
+        for name in self.owned(owner):
+            del self._parts[name], self._owners[name]
+
+    def _load(self, point: EntryPoint) -> None:
+        try:
+            part = point.load()
+            if point.name not in self._parts:
+                self.register(point.name)(self.adapt(part))
+        except Exception as error:  # noqa: BLE001 (whatever an import of another package raises)
+            package = point.dist.name if point.dist else "an installed package"
+            raise ValueError(
+                f"{self._kind} {point.name}: {point.value} of {package} cannot be loaded "
+                f"({type(error).__name__}: {error})"
+            ) from None
+
+
+@contextmanager
+def registering(owner: str) -> Iterator[None]:
+    """Within the block, parts are registered for the plug-in of this name."""
+    global _owner
+    before, _owner = _owner, owner
+    try:
+        yield
+    finally:
+        _owner = before
+
+
+def _refuse(what: str, *arguments: object) -> None:
+    raise ConfigError(f"{what}: commands that only read a run folder do not run its plug-ins")
+
+
+def _identity(part: Any) -> object:
+    """Module and name of a function or a class, or of what it was wrapped from; else the part itself."""
+    part = getattr(part, "build", part)
+    name = getattr(part, "__qualname__", None)
+    return (part.__module__, name) if name and "<locals>" not in name else part
+
+
+ACQUISITIONS = Registry("acquisition function", "acquisitions", "ripu_ray.core.acquisition")
+NETWORKS = Registry("network", "networks", "ripu_ray.models.networks")
+DATASETS = Registry("data set", "datasets", "ripu_ray.data.datasets")
+STOPPING_RULES = Registry("stopping rule", "stopping_rules", "ripu_ray.simulation.stopping")
+REGISTRIES = {registry.key: registry for registry in (ACQUISITIONS, NETWORKS, DATASETS, STOPPING_RULES)}

@@ -4,17 +4,19 @@ Shapes: H x W label pixels, n centres, C classes.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ripu_ray.config import StrategyConfig
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.core.acquisition import AcquisitionFunction, Query
+from ripu_ray.core.acquisition import AcquisitionFunction, Query, ripu
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.modifiers import select_balanced
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.regions import Regions
 from ripu_ray.core.selection import select
+from ripu_ray.errors import RipuError, ScoreError, first_line
 
 
 def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, query: Query) -> tuple[Tensor, PixelMaps]:
@@ -31,10 +33,37 @@ def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, que
 
     Raises:
         NonFiniteError: a NaN or an infinity among the logits.
+        ScoreError: the acquisition function of a plug-in failed, or did not return such a score.
     """
     maps = pixel_maps(logits_CHW, size)
     function: AcquisitionFunction = ACQUISITIONS[acquisition]
-    return function(maps, query), maps
+    if getattr(function, "__module__", "") == ripu.__module__:
+        return function(maps, query), maps
+    try:
+        score_HW = function(maps, query)
+    except RipuError:
+        raise
+    except Exception as error:
+        raise ScoreError(f"acquisition {acquisition} failed: {type(error).__name__}: {first_line(error)}") from error
+    return _checked(score_HW, acquisition, maps), maps
+
+
+def _checked(score_HW: object, acquisition: str, maps: PixelMaps) -> Tensor:
+    """The score of a function from outside this package, if it is one."""
+    if not isinstance(score_HW, Tensor):
+        found = type(score_HW).__name__
+    elif score_HW.shape != maps.predicted_HW.shape:
+        found = f"shape {tuple(score_HW.shape)}"
+    elif not score_HW.is_floating_point():
+        found = str(score_HW.dtype)
+    elif score_HW.isnan().any():
+        found = f"{int(score_HW.isnan().sum())} NaN"
+    else:
+        return score_HW.detach().to(maps.predicted_HW.device, torch.float32)
+    raise ScoreError(
+        f"acquisition {acquisition}: expected a float32 tensor of shape {tuple(maps.predicted_HW.shape)} without NaN, "
+        f"found {found}"
+    )
 
 
 def buy(

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 import warnings
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
@@ -23,6 +23,7 @@ os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "3")
 import ray
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
+import ripu_ray
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
 from ripu_ray.distributed.ray_internals import ask_gcs, running_address
@@ -50,7 +51,9 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         num_cpus = None if cluster.address else local_cpus(cluster)
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
-            with warnings.catch_warnings(action="ignore"):
+            # Ray puts the working directory before the libraries on its processes' paths: a file wandb.py in it would
+            # be imported instead of W&B.
+            with warnings.catch_warnings(action="ignore"), chdir(Path(ripu_ray.__file__).parent.parent):
                 ray.init(
                     # Without an address Ray would join an instance that runs on this machine already.
                     cluster.address or "local",

@@ -160,7 +160,7 @@ def entrypoint(config: Config, folder: Path) -> str:
     flags = [f"--name={folder.name}", f"--output={folder.parent}"]
     command = shlex.join(["ripu", "sweep", "--config=/dev/stdin", *flags])
     # In our YAML every line begins with a space or one of our keys, so no value can forge the end marker.
-    return f"{command} <<'{_END}'\n{dump_config(there)}{_END}"
+    return f"{command} <<'{_END}'\n{dump_config(there, with_sources=True)}{_END}"
 
 
 def resuming_entrypoint(folder: Path) -> str:

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
@@ -82,7 +81,7 @@ def _tune(
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
     control, monitor = _Control(on_progress, run.stop), FailureMonitor(run.path, cluster, on_progress)
     tuner = tune.Tuner(
-        tune.with_resources(_trainable(execute, run.path, share), tune.PlacementGroupFactory([takes])),
+        tune.with_resources(_trainable(execute, run, share), tune.PlacementGroupFactory([takes])),
         param_space={"name": tune.grid_search(list(names))},
         tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
         run_config=tune.RunConfig(
@@ -110,11 +109,12 @@ def _tune(
     return failures
 
 
-def _trainable(execute: Execute, path: Path, share: int) -> Callable[[dict[str, Any]], None]:
+def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[str, Any]], None]:
     """The function that Tune runs in a trial's process."""
+    path, config = run.path, run.config  # pickled with its plug-ins, which run in that process before it is read
 
-    def trainable(config: dict[str, Any]) -> None:
-        name = config["name"]
+    def trainable(parameters: dict[str, Any]) -> None:
+        name = parameters["name"]
         latest, reported_s = Progress(name, "start", 0, 0), 0.0
 
         def report(progress: Progress) -> None:
@@ -126,7 +126,9 @@ def _trainable(execute: Execute, path: Path, share: int) -> Callable[[dict[str, 
                 tune.report({"progress": asdict(progress)})
 
         try:
-            execute(RunFolder(path), name, report, ray_parts(share))
+            here = RunFolder(path)
+            here.config = config
+            execute(here, name, report, ray_parts(share))
         except StoppedError:
             return
         except RipuError as error:

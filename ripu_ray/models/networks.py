@@ -37,6 +37,13 @@ class Builder:
         return self.package.replace("-", "_")
 
 
+_refuse = NETWORKS.absent
+NETWORKS.absent = lambda name: Builder(
+    _refuse(name), frozenset().union(*(builder.takes for builder in NETWORKS.owned("").values()))
+)
+NETWORKS.adapt = lambda build: build if isinstance(build, Builder) else Builder(build, frozenset())
+
+
 def network(name: str, takes: Iterable[str] = (), package: str = "") -> Callable[[Build], Build]:
     """Register a builder under a name that `model.name` may have. See `Builder` for `takes` and `package`."""
 

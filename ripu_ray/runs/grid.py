@@ -145,6 +145,8 @@ def recipe(config: Config) -> dict[str, Any]:
     tree = to_tree(config)
     parts = {key: tree[key] for key in ("seed", "data", "model", "training", "strategy", "stopping", "oracle", "sweep")}
     del parts["training"]["checkpoint_every"]
+    if config.plugins:
+        parts["plugins"] = {plugin.name: plugin.sha256 for plugin in config.plugins}
     # The last bits of results depend on the numbers of workers and threads.
     return {**parts, "workers": [config.cluster.train_workers, config.cluster.threads, config.cluster.gpu]}
 

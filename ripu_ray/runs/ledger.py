@@ -4,12 +4,11 @@ Annotations are not stored; they are rebuilt from the centres. `classes.json` co
 class. A purchase is committed when its `purchase.json`, with the digest of `purchase.parquet`, exists.
 """
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,23 +17,17 @@ from numpy.typing import NDArray
 
 from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
+from ripu_ray.runs.purchases import SCHEMA, read_purchase
 from ripu_ray.runs.record import RoundRecord
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.runs.validate import PurchaseCheck, Rows
 from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.storage.files import digest, replace_file
+from ripu_ray.storage.remote import locate
 
-_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("row", pa.uint16()),
-        ("col", pa.uint16()),
-        ("score", pa.float32()),
-        ("pixels", pa.uint32()),
-        ("void_pixels", pa.uint32()),
-        ("boundary_pixels", pa.uint32()),
-    ]
-)
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Ledger:
@@ -71,6 +64,35 @@ class Ledger:
                 raise RunFolderError(f"{commit.with_suffix('.parquet')}: image {image_ids[fault[0]]}: {fault[1]}")
             self._class_pixels.append(self._read_classes(commit, table))
             self._append(positions, table)
+
+    @classmethod
+    def open(cls, run: str | Path, trial: str) -> "Ledger":
+        """Read the ledger of a trial without its data: the pool are the images in which regions were bought.
+
+        Args:
+            run: run folder, or its URL.
+            trial: id of a trial.
+
+        Raises:
+            RunFolderError: there is no such run or trial, or a purchase is damaged.
+        """
+        opened = RunFolder(locate(str(run)))
+        if trial not in opened.trials:
+            raise RunFolderError(f"{run}: no trial {trial}; expected one of {', '.join(opened.trials)}")
+        folder = opened.trial(trial).path
+        commits = folder.glob("round_*/purchase.json")
+        image_ids = {image_id for commit in commits for image_id in read_purchase(commit)["image_id"].to_pylist()}
+        return cls(folder, sorted(image_ids), None)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row for each purchase, in order: round, image_id, row, col, score, pixels, void and boundary pixels."""
+        import pandas as pd
+
+        tables = [read_purchase(self._commit_path(number)) for number in range(self.num_rounds)]
+        frames = [table.to_pandas() for table in tables] or [SCHEMA.empty_table().to_pandas()]
+        frame = pd.concat(frames, keys=range(len(frames)), names=["round", None])
+        renumbered: pd.DataFrame = frame.reset_index("round").reset_index(drop=True)
+        return renumbered
 
     @property
     def num_rounds(self) -> int:
@@ -157,28 +179,9 @@ class Ledger:
         self._rounds.append(_Round(starts, np.stack([row, col], axis=1), self.spent))
 
     def _read(self, commit: Path) -> tuple[NDArray[np.int32], pa.Table]:
-        path = commit.with_suffix(".parquet")
-        expected = read_json(commit)
-        if expected.keys() != {"purchase_sha256", "num_regions"}:
-            raise RunFolderError(f"{commit}: not a committed purchase")
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from None
-        if hashlib.sha256(content).hexdigest() != expected["purchase_sha256"]:
-            raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")
-        try:
-            table = pq.read_table(pa.BufferReader(content))
-            if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
-                raise ValueError("other columns, or values that are missing")
-            ids = table["image_id"].combine_chunks().dictionary_encode()
-            names = ids.dictionary.to_pylist()
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise RunFolderError(f"{path}: not a purchase ({type(error).__name__}: {error})") from None
-        if table.num_rows != expected["num_regions"]:
-            raise RunFolderError(
-                f"{commit}: num_regions is {expected['num_regions']}, {path.name} has {table.num_rows}"
-            )
+        path, table = commit.with_suffix(".parquet"), read_purchase(commit)
+        ids = table["image_id"].combine_chunks().dictionary_encode()
+        names = ids.dictionary.to_pylist()
         if unknown := set(names) - self._position.keys():
             raise RunFolderError(f"{path}: image {min(unknown)!r} is not in the pool")
         return np.array([self._position[name] for name in names], np.int32)[ids.indices], table
@@ -224,8 +227,8 @@ class Ledger:
             centres[:, 1],
             *(joined(name)[order] for name in ("scores_N", "pixels_N", "void_pixels_N", "boundary_pixels_N")),
         ]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        return place[order], pa.Table.from_arrays(arrays, schema=_SCHEMA), class_pixels
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        return place[order], pa.Table.from_arrays(arrays, schema=SCHEMA), class_pixels
 
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"

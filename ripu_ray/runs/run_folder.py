@@ -1,6 +1,7 @@
 """The files of a run: folders of the sweep, its warm-ups and its trials.
 
     <run>/config.yaml, environment.json        written before the start
+    <run>/plugins/<name>.py                     source of each plug-in that is not an installed module
     <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
     <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
     <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
@@ -20,6 +21,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.config.plugins import Plugin, has_changed, read_sources, run_plugins
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
 from ripu_ray.runs.interrupt import STOP, StopRequest
@@ -27,7 +29,7 @@ from ripu_ray.runs.lock import LOCK
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.validate import read_record, read_typed
 from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
-from ripu_ray.storage.files import digest, find_unsafe_path, is_leftover, remove_leftovers
+from ripu_ray.storage.files import digest, find_unsafe_path, is_leftover, remove_leftovers, replace_text
 
 _SECONDS = TypeAdapter(dict[str, float])
 _OF = "round"
@@ -36,7 +38,7 @@ _LONGEST_NAME = 60
 """Characters of a run's name: W&B builds file names from it and the trial's id."""
 
 # W&B's own folder contains links to logs elsewhere; this package does not follow them.
-_OWN = ("*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
+_OWN = ("*", "plugins/*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
 
 
 class StageFolder:
@@ -110,6 +112,9 @@ class RunFolder:
         config_path = path / "config.yaml"
         if config_path.exists():
             older = cls(path).config
+            for plugin in older.plugins:
+                if any(plugin.name == other.name and plugin.sha256 != other.sha256 for other in config.plugins):
+                    raise RunFolderError(f"{path}: {_changed(plugin)}")
             if recipe(older) != recipe(config):
                 raise RunFolderError(f"{path}: holds another sweep; choose another --name or --output")
             if older != config:
@@ -120,8 +125,26 @@ class RunFolder:
         if path.exists() and (not path.is_dir() or not all(map(_is_beginning, path.iterdir()))):
             raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
         write_json(path / "environment.json", _environment())
+        for name, source in read_sources(config.plugins).items():
+            replace_text(path / "plugins" / f"{name}.py", source)
         write_yaml(config_path, dump_config(config))
         return cls(path)
+
+    def run_plugins(self) -> None:
+        """Run the plug-ins of the run, to resume it. Reading a run folder does not need this.
+
+        Raises:
+            RunFolderError: the file of a plug-in has changed since the run was started.
+            ConfigError: an installed module is missing or has changed.
+        """
+        sources = {}
+        for plugin in self.config.plugins:
+            if has_changed(plugin):
+                raise RunFolderError(f"{self.path}: {_changed(plugin)}")
+            if not plugin.installed:
+                sources[plugin.name] = (self.path / "plugins" / f"{plugin.name}.py").read_text(encoding="utf-8")
+        run_plugins(self.config.plugins, sources)
+        del self.config  # it was read with stand-ins for what the plug-ins register
 
     @property
     def stop(self) -> StopRequest:
@@ -143,7 +166,7 @@ class RunFolder:
     @cached_property
     def config(self) -> Config:
         """The resolved configuration."""
-        return load_config(self._config_path)
+        return load_config(self._config_path, runs_plugins=False)
 
     @cached_property
     def trials(self) -> dict[str, Trial]:
@@ -233,9 +256,13 @@ class TrialFolder:
         return count
 
 
+def _changed(plugin: Plugin) -> str:
+    return f"plug-in {plugin.name}: {plugin.file} has changed since the run was started; restore it, or start a new run"
+
+
 def _is_beginning(path: Path) -> bool:
     """Whether a process that was killed while it created a run folder may have left this file."""
-    return path.name in (LOCK, STOP, "environment.json") or is_leftover(path)
+    return path.name in (LOCK, STOP, "environment.json", "plugins") or is_leftover(path)
 
 
 def _environment() -> dict[str, object]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,6 +20,7 @@ from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.purchases import read_purchase
 from ripu_ray.runs.run_folder import StageFolder, TrialFolder
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.checkpoint import network_state
@@ -127,12 +127,8 @@ def class_colours(data: DatasetSection) -> dict[str, tuple[int, int, int]]:
 
 
 def _centres(stage: StageFolder, image_id: str) -> NDArray[np.int32]:
-    path = stage.path / "purchase.parquet"
-    try:
-        content = pa.BufferReader(path.read_bytes())
-        table = pq.read_table(content, columns=["row", "col"], filters=[("image_id", "==", image_id)])
-    except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"{path}: cannot be read ({type(error).__name__})") from None
+    table = read_purchase(stage.path / "purchase.json")
+    table = table.filter(pc.equal(table["image_id"], image_id))
     return np.stack([table["row"].to_numpy(), table["col"].to_numpy()], axis=1).astype(np.int32)
 
 

@@ -16,7 +16,7 @@ from ripu_ray.core.purchase import buy, score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
-from ripu_ray.errors import NonFiniteError
+from ripu_ray.errors import NonFiniteError, ScoreError
 from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
@@ -72,8 +72,8 @@ class ImageScorer:
                 request.centres_N2,
                 request.prefix_pixels,
             )
-        except NonFiniteError as error:
-            raise NonFiniteError(f"round {round_index}, image {image_id}: {error}") from None
+        except (NonFiniteError, ScoreError) as error:
+            raise type(error)(f"round {round_index}, image {image_id}: {error}") from None
         class_pixels = regions.class_pixels(label, centres, self._domains.classes.num_classes)
         if request.prefix_pixels is None:
             class_pixels = class_pixels.sum(axis=0, keepdims=True)

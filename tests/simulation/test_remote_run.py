@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ripu_cli import command
 
+from ripu_ray.api.running import read_run
 from ripu_ray.config import load_config
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.run_folder import RunFolder
@@ -40,7 +41,7 @@ def test_a_run_that_is_killed_goes_on_from_the_url_alone(
         killed.send_signal(signal.SIGKILL)
     # Nobody is waited for: the one who knows that it is dead may say so.
     (folder / "lock.json").unlink()
-    assert not command.execute(command.read_run(folder, None), folder)
+    assert not command.run_and_print(read_run(folder), folder)
     assert committed(RunFolder(folder)) == plain
     names = {path.name for path in folder.iterdir()}
     assert names >= {"config.yaml", "environment.json", "results.csv", "results.parquet", "curves.png", "trials"}

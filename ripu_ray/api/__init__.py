@@ -1,0 +1,1 @@
+"""The Python interface, which `ripu_ray` exports."""

@@ -1,0 +1,103 @@
+"""Scores and selection in one image, without a run."""
+
+from typing import TYPE_CHECKING, Any
+
+from ripu_ray.config import StrategyConfig
+from ripu_ray.config.registry import ACQUISITIONS
+from ripu_ray.errors import ConfigError, first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+
+def score_image(
+    logits: "ArrayLike",
+    size: tuple[int, int] | None = None,
+    acquisition: str = "ripu",
+    mode: str = "region",
+    window: int | None = None,
+    seed: int = 0,
+) -> "NDArray[np.float32]":
+    """Score every pixel of one image.
+
+    Args:
+        logits: (C, h, w) of a network, numpy or torch; upsampled to `size`.
+        size: (H, W) of the labels; None: (h, w).
+        acquisition: name of an acquisition function.
+        mode: "region": each pixel stands for its window; "pixel".
+        window: side of the window in pixels, odd; None: 3 for regions, 9 for pixels, as in the paper.
+        seed: of the random numbers.
+
+    Returns:
+        (H, W) float32, larger is better.
+
+    Raises:
+        ConfigError: an unknown name, mode or window.
+        NonFiniteError: a NaN or an infinity among the logits.
+    """
+    import torch
+
+    from ripu_ray.core.acquisition import Query
+    from ripu_ray.core.purchase import score_image as score
+    from ripu_ray.core.randomness import generator
+    from ripu_ray.core.regions import Windows
+
+    strategy = _strategy(acquisition=acquisition, mode=mode, window=window)
+    if strategy.is_reference:
+        raise ConfigError(f"acquisition {acquisition}: expected one of {', '.join(ACQUISITIONS.names())}")
+    logits_CHW = torch.as_tensor(logits)
+    if logits_CHW.ndim != 3 or not logits_CHW.is_floating_point():
+        raise ConfigError(f"logits: expected (C, h, w) floats, found {tuple(logits_CHW.shape)} {logits_CHW.dtype}")
+    height, width = size or logits_CHW.shape[1:]
+    regions = Windows((height, width), strategy.mode, strategy.radius)
+    query = Query(regions, strategy.mode, False, generator(seed, "acquisition", 0, "image"))
+    scored: NDArray[np.float32] = score(logits_CHW, (height, width), acquisition, query)[0].cpu().numpy()
+    return scored
+
+
+def select(
+    score: "ArrayLike",
+    budget: str | float = "2.2",
+    mode: str = "region",
+    window: int | None = None,
+    before: "ArrayLike | None" = None,
+) -> "NDArray[np.int32]":
+    """Select the best regions of one image that fit a budget, without overlap.
+
+    Args:
+        score: (H, W), larger is better, without NaN.
+        budget: per cent of the pixels, in (0, 100], or pixels such as "40px"; what `before` covers counts.
+        mode, window: see `score_image`.
+        before: (N, 2) centres (row, column) that are bought already; None: none.
+
+    Returns:
+        (n, 2) int32 centres, best first.
+
+    Raises:
+        ConfigError: a wrong budget, mode, window or shape.
+        NonFiniteError: a NaN or an infinity among the scores.
+    """
+    import numpy as np
+    import torch
+
+    from ripu_ray.core.purchase import buy
+    from ripu_ray.core.regions import Windows
+
+    strategy = _strategy(budget=str(budget), mode=mode, window=window, rounds=1)
+    score_HW = torch.as_tensor(score, dtype=torch.float32)
+    if score_HW.ndim != 2:
+        raise ConfigError(f"score: expected (H, W), found {tuple(score_HW.shape)}")
+    regions = Windows((score_HW.shape[0], score_HW.shape[1]), strategy.mode, strategy.radius)
+    before_N2 = np.empty((0, 2), np.int32) if before is None else np.asarray(before, np.int32).reshape(-1, 2)
+    predicted_HW = torch.zeros(score_HW.shape, dtype=torch.uint8)
+    return buy(score_HW, predicted_HW, 1, regions, strategy, 0, before_N2)[0]
+
+
+def _strategy(window: int | None, **values: Any) -> StrategyConfig:
+    """A checked section `strategy`. Raises ConfigError."""
+    windows = {} if window is None else {"windows": {"region": window, "pixel": window}}
+    try:
+        return StrategyConfig.model_validate(values | windows)
+    except ValueError as error:
+        raise ConfigError(f"strategy: {first_line(error)}") from None

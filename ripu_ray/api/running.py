@@ -1,0 +1,245 @@
+"""Sweeps and single trials: from arguments to a configuration, and from a configuration to results.
+
+Torch, Ray and pandas are imported when a function needs them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ripu_ray.api.results import Results
+from ripu_ray.config import Config, load_config, override
+from ripu_ray.distributed.capacity import check_capacity, local_cpus
+from ripu_ray.errors import ConfigError
+from ripu_ray.runs.event_log import EventLog, OnProgress, Progress
+from ripu_ray.runs.grid import expand
+from ripu_ray.runs.lock import lock_run
+from ripu_ray.simulation.preflight import check_trials, describe_weights
+from ripu_ray.storage.remote import check_readable, check_writable, locate
+from ripu_ray.tracking.mode import check_key, current, decide
+
+if TYPE_CHECKING:
+    from ripu_ray.runs.run_folder import RunFolder
+
+Values = str | float | Sequence[str | float]
+"""One value, a list of values, or a text of values with commas between them."""
+Notify = Callable[[str], object]
+"""Receives one line for the user."""
+Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
+"""Opens a display, and yields the function that receives its reports."""
+
+
+def sweep(
+    config: Config | str | Path | None = None,
+    *,
+    budgets: Values | None = None,
+    mode: Values | None = None,
+    windows: Values | None = None,
+    acquisitions: Values | None = None,
+    seeds: Values | None = None,
+    vary: Mapping[str, Sequence[Any]] | Sequence[str] | None = None,
+    name: str | None = None,
+    output: str | Path = "runs",
+    settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+) -> Results:
+    """Run a grid of trials: every list is one of its dimensions. See `ripu sweep`.
+
+    Args:
+        config: a configuration, the path of its YAML file, or None for the defaults, the embedded task.
+        budgets: per cent of each target image's pixels, in (0, 100], or pixels per image such as "40px".
+        mode: "region", "pixel", or both.
+        windows: side of the window in pixels, odd.
+        acquisitions: names of acquisition functions, "source_only" and "full".
+        seeds: at least 0.
+        vary: dotted key of any other setting -> its values.
+        name: of the run folder; None: date and time. A folder of this name with the same configuration is resumed.
+        output: folder that holds run folders, or a URL.
+        settings: dotted key -> value, such as {"training.round_steps": 20}.
+        plugins: modules or files that register parts (docs/extending.md).
+        on_progress: called with every report of a warm-up or trial.
+
+    Returns:
+        The results; `failures` names the trials that failed.
+
+    Raises:
+        ConfigError, DataError, RunFolderError: wrong input, before anything starts.
+        ClusterError: Ray does not start, or cannot hold a trial.
+        StoppedError: a stop was requested.
+    """
+    flags = {
+        "sweep.budgets": as_list(budgets),
+        "sweep.modes": as_list(mode),
+        "sweep.windows": as_list(windows),
+        "sweep.acquisitions": as_list(acquisitions),
+        "sweep.seeds": as_list(seeds),
+        "sweep.vary": vary if vary is None or isinstance(vary, Mapping) else list(vary),
+    }
+    return start(resolve(config, {**(settings or {}), **flags}, plugins), _folder("sweep", name, output), on_progress)
+
+
+def run(
+    config: Config | str | Path | None = None,
+    *,
+    budget: str | float | None = None,
+    mode: str | None = None,
+    window: int | None = None,
+    acquisition: str | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    output: str | Path = "runs",
+    settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+) -> Results:
+    """Run one trial. Arguments, results and errors are those of `sweep`, with one value instead of a list each."""
+    flags = trial_flags(budget, mode, window, acquisition, seed)
+    return start(resolve(config, {**(settings or {}), **flags}, plugins), _folder("run", name, output), on_progress)
+
+
+def resume(folder: str | Path, on_progress: OnProgress | None = None) -> Results:
+    """Resume the run of a folder as it was started; a finished one is not run again. Errors are those of `sweep`."""
+    path = locate(str(folder))
+    return start(read_run(path), path, on_progress)
+
+
+def start(config: Config, folder: Path, on_progress: OnProgress | None = None) -> Results:
+    """Run a configuration into a run folder, or go on with it. Errors are those of `sweep`."""
+    with open_run(config, folder) as opened:
+        return execute(opened, lambda run: nullcontext(on_progress or _ignore))
+
+
+def resolve(config: Config | str | Path | None, flags: Mapping[str, Any], plugins: Sequence[str] = ()) -> Config:
+    """A checked configuration: of a file or of an object, with settings replaced. Raises ConfigError."""
+    if isinstance(config, Config):
+        if plugins:
+            raise ConfigError("plugins: expected with a file or without a configuration; load_config takes them, too")
+        return override(config, {key: value for key, value in flags.items() if value is not None})
+    return load_config(None if config is None else Path(config), (), {**flags, "plugins": list(plugins) or None})
+
+
+def trial_flags(
+    budget: str | float | None,
+    mode: str | None,
+    window: str | int | None,
+    acquisition: str | None,
+    seed: str | int | None,
+) -> dict[str, Any]:
+    """The settings of a single trial by dotted key; None where nothing was given."""
+    return {
+        "sweep": {},
+        "strategy.budget": None if budget is None else str(budget),
+        "strategy.mode": mode,
+        "strategy.windows.region": window,
+        "strategy.windows.pixel": window,
+        "strategy.acquisition": acquisition,
+        "seed": seed,
+    }
+
+
+def as_list(values: Values | None) -> list[str | float] | None:
+    """A list from one value, from a list, or from a text of values with commas; None stays None."""
+    if isinstance(values, str):
+        return [part.strip() for part in values.split(",")]
+    if values is None:
+        return None
+    return [*values] if isinstance(values, Iterable) else [values]
+
+
+def read_run(folder: Path, address: str | None = None) -> Config:
+    """The configuration of a run folder that is to be resumed, its plug-ins run.
+
+    Args:
+        folder: run folder.
+        address: replaces `cluster.address`.
+
+    Raises:
+        InputError: the folder is behind a URL and cannot be read.
+        RunFolderError: it is not a run folder, or the file of a plug-in has changed.
+    """
+    from ripu_ray.runs.run_folder import RunFolder
+
+    check_readable(folder)
+    run = RunFolder(folder)
+    run.run_plugins()
+    return override(run.config, {"cluster.address": address}) if address else run.config
+
+
+def check(config: Config) -> None:
+    """Check what can be checked before the start: data, weights, W&B's key, the need of a trial.
+
+    Raises:
+        InputError: one line that says what is wrong.
+    """
+    check_key(config.tracking)
+    if config.cluster.address is None:
+        check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
+    check_trials(expand(config))
+
+
+@contextmanager
+def open_run(config: Config, folder: Path, notify: Notify = lambda line: None) -> Iterator["RunFolder"]:
+    """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
+    check(config)
+    check_writable(folder)
+    with lock_run(folder, notify) as before:
+        if before:
+            notify(f"{folder}: taken over from {before}, which has ended")
+        from ripu_ray.runs.run_folder import RunFolder
+
+        run = RunFolder.create(folder, config)
+        run.tidy()
+        yield run
+
+
+def execute(run: "RunFolder", show: Show, notify: Notify = lambda line: None) -> Results:
+    """Run what is left of a locked run folder, and write its results and its report. Errors: see `sweep`."""
+    from ripu_ray.reporting.figures import write_curves
+    from ripu_ray.reporting.report import write_report
+    from ripu_ray.reporting.results import REPORT, write_tables
+    from ripu_ray.reporting.summary_run import log_summary
+
+    decision = decide(run.config.tracking, run.path)
+    if decision.why:
+        notify(_offline(decision.why))
+    with show(run) as on_progress:
+        failures = _run_trials(run, on_progress)
+    results = Results(run.path, failures)
+    if len(results.frame):
+        write_tables(run, results.frame)
+        write_curves(run, results.frame)
+        write_report([run], run.path / REPORT)
+        log_summary(run, results.frame)
+    afterwards = current(run.config.tracking, run.path)
+    if afterwards != decision and afterwards.why:
+        notify(_offline(afterwards.why))
+    return results
+
+
+def _run_trials(run: "RunFolder", on_progress: OnProgress) -> dict[str, str]:
+    events = EventLog(run.path, "", on_progress)
+    for line in describe_weights(run.trials.values()):
+        events.warn(line)
+    if len(run.trials) > 1 or run.config.cluster.scorers or run.config.cluster.train_workers:
+        from ripu_ray.distributed.sweeping import run_sweep
+
+        return run_sweep(run, on_progress)
+    from ripu_ray.simulation.execution import local_parts, run_alone
+    from ripu_ray.tracking.group import open_trackers
+
+    return run_alone(run, on_progress, local_parts(open_trackers))
+
+
+def _offline(why: str) -> str:
+    return f"W&B is offline, `wandb sync` uploads later: {why}"
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+def _folder(kind: str, name: str | None, output: str | Path) -> Path:
+    return locate(str(output)) / (name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}")

@@ -1,0 +1,260 @@
+"""Plug-ins: modules that register parts of a user's own, named by the setting `plugins`.
+
+A plug-in is one file beside the configuration or in the working directory, or a module of an installed package. A file
+is loaded by its path, so that nothing else in its folder becomes importable, and its source travels with the
+configuration to every process of Ray. An installed module is imported by its name in each process.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from ripu_ray.config.fields import Section
+from ripu_ray.config.registry import REGISTRIES, registering
+from ripu_ray.errors import ConfigError, first_line
+
+MAX_BYTES = 1_000_000
+"""Of the file of a plug-in."""
+ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
+
+
+class Plugin(Section):
+    """A plug-in as a run folder records it.
+
+    Attributes:
+        name: of the module.
+        sha256: of its source.
+        file: where it was found.
+        installed: whether it belongs to an installed package, which every node has to have.
+        provides: kind of part -> the names that it registered.
+    """
+
+    name: ModuleName
+    sha256: str
+    file: str
+    installed: bool = False
+    provides: dict[str, tuple[str, ...]] = Field({})
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    sha256: str
+    source: str
+    module: ModuleType
+
+
+_loaded: dict[str, _Loaded] = {}
+
+
+def resolve_plugins(entries: object, folders: Sequence[Path], is_piped: bool) -> list[dict[str, Any]]:
+    """Find and run the plug-ins that a configuration names.
+
+    Args:
+        entries: names, or descriptions as a run folder has them; a list of them, or a single one.
+        folders: see `find_plugin`.
+        is_piped: whether the configuration comes through a pipe, and so from another `ripu`: only then an entry may
+            hold the source itself.
+
+    Returns:
+        A description (`Plugin`) of each as plain values.
+
+    Raises:
+        ConfigError: see `find_plugin`.
+    """
+    plugins: dict[str, Plugin] = {}
+    for entry in entries if isinstance(entries, list | tuple) else [entries]:
+        if isinstance(entry, dict):
+            source = entry.get("source") if is_piped else None
+            try:
+                known = Plugin.model_validate({key: value for key, value in entry.items() if key != "source"})
+            except ValueError:
+                raise ConfigError(f"plugins: expected names of modules, found {entry!r}") from None
+            if isinstance(source, str):
+                run_plugin(known, source)
+                plugin = known
+            else:
+                is_there = not known.installed and Path(known.file).is_file()
+                plugin = find_plugin(known.file if is_there else known.name, folders)
+        elif isinstance(entry, str):
+            plugin = find_plugin(entry, folders)
+        else:
+            raise ConfigError(f"plugins: expected names of modules, found {entry!r}")
+        plugins[plugin.name] = plugin
+    return [plugin.model_dump(mode="json") for plugin in plugins.values()]
+
+
+def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
+    """Find and run a plug-in.
+
+    Args:
+        name: of a module; or the path of a file, which ends in `.py`.
+        folders: where the file is looked up, in this order, before the installed packages.
+
+    Raises:
+        ConfigError: there is none, or it fails.
+    """
+    is_path = name.endswith(".py")
+    relative = Path(name).expanduser() if is_path else Path(*name.split(".")).with_suffix(".py")
+    name = Path(name).stem if is_path else name
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"plug-in {name!r}: expected the name of a module or of a file, such as my_scores.py")
+    for folder in folders:
+        if (file := folder.absolute() / relative).is_file():
+            source = _read(name, file)
+            return _described(Plugin(name=name, sha256=_digest(source), file=str(file)), source)
+    found = None if is_path else _installed(name)
+    if not found:
+        looked = ", ".join(str(folder.absolute()) for folder in dict.fromkeys(folders))
+        also = "" if is_path else ", and no installed module of this name"
+        raise ConfigError(f"plug-in {name}: no file {relative} in {looked}{also}")
+    source = _read(name, found)
+    return _described(Plugin(name=name, sha256=_digest(source), file=str(found), installed=True), source)
+
+
+def run_plugin(plugin: Plugin, source: str) -> ModuleType:
+    """Run a plug-in in this process, unless it is loaded.
+
+    Args:
+        plugin: names it.
+        source: of the module, not used for an installed one.
+
+    Raises:
+        ConfigError: it fails, or the installed module has another source than `plugin.sha256` says.
+    """
+    known = _loaded.get(plugin.name)
+    if known and known.sha256 == plugin.sha256:
+        return known.module
+    for registry in REGISTRIES.values():
+        registry.names()  # the package's own parts are registered first
+        registry.withdraw(plugin.name)
+    if plugin.installed:
+        file = _installed(plugin.name)
+        source = _read(plugin.name, file) if file else ""
+    if _digest(source) != plugin.sha256:
+        raise ConfigError(f"plug-in {plugin.name}: another source than that with which the run was started")
+    module = ModuleType(f"ripu_plugins.{plugin.name}")
+    try:
+        with registering(plugin.name):
+            if plugin.installed:
+                module = import_module(plugin.name)
+            else:
+                module.__file__ = plugin.file
+                sys.modules[module.__name__] = module  # for classes, which look their module up
+                exec(compile(source, plugin.file, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the code of a user raises)
+        sys.modules.pop(module.__name__, None)
+        for registry in REGISTRIES.values():
+            registry.withdraw(plugin.name)
+        raise ConfigError(
+            f"plug-in {plugin.name}: {_place(error, plugin.file)}: {type(error).__name__}: {first_line(error)}"
+        ) from None
+    _loaded[plugin.name] = _Loaded(plugin.sha256, source, module)
+    return module
+
+
+def declare_plugin(plugin: Plugin) -> None:
+    """Make the names known that a plug-in registers, without running it."""
+    for key, names in plugin.provides.items():
+        for name in names:
+            if key in REGISTRIES:
+                REGISTRIES[key].declare(name, plugin.name)
+
+
+def read_sources(plugins: Iterable[Plugin]) -> dict[str, str]:
+    """The sources of loaded plug-ins by name, for another process; an installed one is left out."""
+    return {
+        plugin.name: _loaded[plugin.name].source
+        for plugin in plugins
+        if not plugin.installed and plugin.name in _loaded
+    }
+
+
+def run_plugins(plugins: Iterable[Plugin], sources: Mapping[str, str]) -> None:
+    """Run plug-ins with the sources that `read_sources` gave. Raises ConfigError as `run_plugin` does."""
+    for plugin in plugins:
+        if plugin.installed or plugin.name in sources:
+            run_plugin(plugin, sources.get(plugin.name, ""))
+
+
+def has_changed(plugin: Plugin) -> bool:
+    """Whether the file of a plug-in exists and has another content than when the run was started."""
+    file = _installed(plugin.name) if plugin.installed else Path(plugin.file)
+    return bool(file and file.is_file()) and _digest(_read(plugin.name, Path(str(file)))) != plugin.sha256
+
+
+def find_module(name: str) -> ModuleType:
+    """The module of a loaded plug-in, or else an installed one. Raises ImportError."""
+    return _loaded[name].module if name in _loaded else import_module(name)
+
+
+def program_parts() -> list[tuple[str, str, Any]]:
+    """(kind, name, part) of all parts that the program registered itself, neither this package nor a plug-in."""
+    return [
+        (key, name, part)
+        for key, registry in REGISTRIES.items()
+        for name, part in registry.owned("").items()
+        if not _module_of(part).startswith(("ripu_ray.", "ripu_plugins."))
+    ]
+
+
+def add_program_parts(parts: Iterable[tuple[str, str, Any]]) -> None:
+    """Register parts of the program that started this process, unless their names are known."""
+    for key, name, part in parts:
+        if name not in REGISTRIES[key].names():
+            REGISTRIES[key].register(name)(part)
+
+
+def _module_of(part: Any) -> str:
+    return str(getattr(getattr(part, "build", part), "__module__", ""))
+
+
+def _described(plugin: Plugin, source: str) -> Plugin:
+    """Run a plug-in, and add the names that it registered."""
+    module = run_plugin(plugin, source)
+    provides = {}
+    for key, registry in REGISTRIES.items():
+        names = [name for name, part in registry.owned("").items() if _module_of(part) == module.__name__]
+        if own := (*registry.owned(plugin.name), *names):
+            provides[key] = own
+    return plugin.model_copy(update={"provides": provides})
+
+
+def _installed(name: str) -> Path | None:
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
+
+
+def _read(name: str, file: Path) -> str:
+    try:
+        data = file.read_bytes()
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"plug-in {name}: {file}: expected at most {MAX_BYTES} bytes, found {len(data)}")
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"plug-in {name}: {file}: cannot be read ({first_line(error)})") from None
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _place(error: BaseException, file: str) -> str:
+    """File and line of an error in a plug-in."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    traceback = error.__traceback__
+    while traceback:
+        if traceback.tb_frame.f_code.co_filename == file:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f"{file}, line {line}" if line else file
