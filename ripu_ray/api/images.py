@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ripu_ray.config import StrategyConfig
+from ripu_ray.config import Config, StrategyConfig, override
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.errors import ConfigError, first_line
+from ripu_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,8 +96,5 @@ def select(
 
 def _strategy(window: int | None, **values: Any) -> StrategyConfig:
     """A checked section `strategy`. Raises ConfigError."""
-    windows = {} if window is None else {"windows": {"region": window, "pixel": window}}
-    try:
-        return StrategyConfig.model_validate(values | windows)
-    except ValueError as error:
-        raise ConfigError(f"strategy: {first_line(error)}") from None
+    values |= {} if window is None else {"windows.region": window, "windows.pixel": window}
+    return override(Config(), {f"strategy.{key}": value for key, value in values.items()}).strategy

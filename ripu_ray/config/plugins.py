@@ -146,7 +146,7 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
             if plugin.installed:
                 module = import_module(plugin.name)
             else:
-                module.__file__ = plugin.file
+                module.__file__, module.__package__ = plugin.file, ""
                 sys.modules[module.__name__] = module  # for classes, which look their module up
                 exec(compile(source, plugin.file, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the code of a user raises)

@@ -1,0 +1,199 @@
+"""The Python interface: its list of names, its weight, what it returns, and the examples."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ripu_ray as ripu
+from ripu_ray.errors import ConfigError
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = [
+    "Config",
+    "DatasetSection",
+    "Ledger",
+    "Network",
+    "Query",
+    "Results",
+    "RipuError",
+    "__version__",
+    "acquisition",
+    "dataset",
+    "load_config",
+    "network",
+    "report",
+    "resume",
+    "run",
+    "score_image",
+    "select",
+    "stopping_rule",
+    "sweep",
+]
+SETTINGS = {
+    key: json.loads(value) if value[0] in "[0123456789" else value for key, value in (s.split("=") for s in TINY)
+}
+
+
+def test_the_list_of_names_is_exported_and_documented() -> None:
+    assert ripu.__all__ == NAMES == sorted(NAMES)
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        part = getattr(ripu, name)
+        assert isinstance(part, str) or part.__doc__
+        assert f"`{name}" in page
+    with pytest.raises(AttributeError, match="absent"):
+        _ = ripu.absent
+
+
+def test_the_import_is_light() -> None:
+    code = "import sys, ripu_ray; ripu_ray.sweep, ripu_ray.acquisition, ripu_ray.load_config; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "ray", "pandas", "wandb"} & set(loaded)
+
+
+def test_a_run_returns_its_results_and_resuming_repeats_nothing(tmp_path: Path) -> None:
+    settings = SETTINGS | {"cluster.scorers": 0}
+    seen: list[str] = []
+    results = ripu.run(
+        acquisition="entropy",
+        budget=5,
+        seed=3,
+        name="a",
+        output=tmp_path,
+        settings=settings,
+        on_progress=lambda progress: seen.append(progress.phase),
+    )
+    assert results.failures == {}
+    assert results.trials == ("region-w3-entropy-b5-s3",)
+    assert list(results.frame["round"]) == [-1, 0, 1]
+    assert {"train", "score"} <= set(seen)
+    assert list(results.curves["round"]) == [-1, 0, 1]
+    assert (tmp_path / "a/report.html").exists()
+    assert results.report(tmp_path / "other.html").read_text().startswith("<!DOCTYPE html>")
+    purchases = ripu.Ledger.open(results.folder, results.trials[0]).to_frame()
+    assert len(purchases) == results.frame["clicks"].iloc[-1]
+    assert list(purchases.columns) == [
+        "round", "image_id", "row", "col", "score", "pixels", "void_pixels", "boundary_pixels"
+    ]  # fmt: skip
+    with pytest.raises(ripu.RipuError, match="no trial other"):
+        ripu.Ledger.open(results.folder, "other")
+
+    before = (tmp_path / "a/log.jsonl").read_bytes()
+    again = ripu.resume(tmp_path / "a")
+    assert again.frame.equals(results.frame)
+    assert (tmp_path / "a/log.jsonl").read_bytes() == before
+    config = ripu.load_config(tmp_path / "a/config.yaml")
+    assert ripu.run(config, name="a", output=tmp_path).frame.equals(results.frame)
+    with pytest.raises(ConfigError, match="unknown acquisition 'absent'"):
+        ripu.run(config, acquisition="absent", name="b", output=tmp_path)
+    assert not (tmp_path / "b").exists()
+
+
+def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
+    logits_CHW = torch.randn(5, 12, 18, generator=torch.Generator().manual_seed(1))
+    score_HW = ripu.score_image(logits_CHW.numpy(), (24, 36), "ripu", window=5)
+    assert score_HW.dtype == np.float32
+    assert score_HW.shape == (24, 36)
+    centres = ripu.select(score_HW, budget=10, window=5)
+    assert tuple(centres[0]) == np.unravel_index(score_HW.argmax(), score_HW.shape)
+    covered = np.zeros(score_HW.shape, int)
+    for row, col in centres:
+        covered[max(row - 2, 0) : row + 3, max(col - 2, 0) : col + 3] += 1
+    assert covered.max() == 1
+    assert covered.sum() <= 0.1 * covered.size < covered.sum() + 25
+    more = ripu.select(score_HW, budget=20, window=5, before=centres)
+    assert len(more) >= len(centres) - 1
+    assert not {map(tuple, more)} & {map(tuple, centres)}
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: ripu.score_image(np.zeros((4, 5), np.float32)), "expected .C, h, w. floats"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.int64)), "expected .C, h, w. floats"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="full"), "acquisition full"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), window=4), "window 4: expected an odd"),
+        (lambda: ripu.select(np.zeros((2, 4, 5), np.float32)), "expected .H, W."),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), budget=0), "budget '0'"),
+        (lambda: ripu.sweep(budgets="0"), "budget '0'"),
+        (lambda: ripu.sweep("absent.yaml"), "absent.yaml: cannot be read"),
+        (lambda: ripu.sweep(ripu.load_config(), plugins=["x"]), "plugins"),
+    ],
+)
+def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as error:
+        call()  # type: ignore[operator]
+    assert "\n" not in str(error.value)
+
+
+ON_RAY = ("own_acquisition", "sweep")
+
+
+def test_there_are_five_examples() -> None:
+    assert len(list((ROOT / "examples").glob("*.py"))) == 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in ON_RAY else [])
+        for path in sorted((ROOT / "examples").glob("*.py"))
+    ],
+)
+def test_each_example_runs(name: str, tmp_path: Path) -> None:
+    program = [sys.executable, str(ROOT / f"examples/{name}.py")]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "examples/quickstart.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert (tmp_path / "runs/quickstart/report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_plugin_reaches_every_process_and_libraries_are_not_replaced(tmp_path: Path) -> None:
+    """Files named like libraries lie in the working directory, whose own acquisition function is used over Ray."""
+    (tmp_path / "mine.py").write_text(
+        "import ripu_ray\n\n@ripu_ray.acquisition('mine')\n"
+        "def mine(maps, query):\n    return query.mean(maps.entropy_HW)\n"
+    )
+    for library in ("wandb", "numpy", "pandas", "torch", "matplotlib", "ray"):
+        (tmp_path / f"{library}.py").write_text("raise SystemExit('replaced')")
+    flags = [
+        flag for setting in (*TINY, "tracking.wandb=offline", "cluster.train_workers=1") for flag in ("--set", setting)
+    ]
+    ripu_command = str(Path(sys.executable).with_name("ripu"))
+    arguments = ["sweep", *flags, "--plugin", "mine", "--acquisitions", "mine,entropy", "--name", "a"]
+    done = subprocess.run(
+        [ripu_command, *arguments],
+        cwd=tmp_path,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    results = ripu.Results(tmp_path / "runs/a")
+    bought = {
+        trial: ripu.Ledger.open(results.folder, trial).to_frame().drop(columns="score") for trial in results.trials
+    }
+    # The same order of scores as `entropy`, so the same purchases.
+    mine, entropy = bought.values()
+    assert mine.equals(entropy)

@@ -1,0 +1,228 @@
+"""Plug-ins: where they are looked up, what a wrong one says, how they reach other processes, and when they are run."""
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.config.registry import ACQUISITIONS, REGISTRIES, Registry
+from ripu_ray.core.acquisition import Query
+from ripu_ray.core.purchase import score_image
+from ripu_ray.core.randomness import generator
+from ripu_ray.core.regions import Windows
+from ripu_ray.errors import ConfigError, RunFolderError, ScoreError
+from ripu_ray.runs.run_folder import RunFolder
+
+SCORE = """
+from pathlib import Path
+from ripu_ray import acquisition
+
+with Path({marker!r}).open("a") as file:
+    file.write("run ")
+
+@acquisition({name!r})
+def score(maps, query):
+    return query.mean(maps.entropy_HW * {factor})
+"""
+
+
+@pytest.fixture(autouse=True)
+def _only_own_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test has the parts of the package and registers its own."""
+    for registry in REGISTRIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+        monkeypatch.setattr(registry, "_owners", dict(registry._owners))
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+    yield
+
+
+def _write(folder: Path, name: str, factor: int = 1, module: str = "mine") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{module}.py"
+    file.write_text(SCORE.format(marker=str(folder / "ran"), name=name, factor=factor))
+    return file
+
+
+def test_the_file_beside_the_configuration_comes_before_that_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, here = _write(tmp_path / "configs", "beside"), _write(tmp_path / "here", "here")
+    yaml = tmp_path / "configs/c.yaml"
+    yaml.write_text("plugins: [mine]\nstrategy: {acquisition: beside}\n")
+    monkeypatch.chdir(here.parent)
+    assert load_config(yaml).plugins[0].file == str(beside)
+    (plugin,) = load_config(None, ["strategy.acquisition=here"], {"plugins": ["mine"]}).plugins
+    assert plugin.file == str(here)
+    assert plugin.provides == {"acquisitions": ("here",)}
+    assert "beside" not in ACQUISITIONS.names()  # the other one of this name was replaced
+    (plugin,) = load_config(None, (), {"plugins": [str(beside)]}).plugins
+    assert plugin.file == str(beside)
+    # An installed module is imported by its name, and every node has to have it.
+    (plugin,) = load_config(None, ["plugins=[json.tool]"]).plugins
+    assert plugin.installed
+    assert "json.tool" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("x = (", "mine.py, line 1: SyntaxError"),
+        ("\nimport helper_beside_it", "mine.py, line 2: ModuleNotFoundError"),
+        ("raise SystemExit(3)", "mine.py, line 1: SystemExit"),
+        ("1 / 0", "line 1: ZeroDivisionError: division by zero"),
+        ("from .other import x", "ImportError"),
+        ("import ripu_ray\nripu_ray.acquisition('ripu')(print)", "the name is taken"),
+        ("import ripu_ray\nripu_ray.network('Mine')(print)", "lower-case"),
+        ("x" * 1_000_001, "at most 1000000 bytes"),
+        ("# \xff", "cannot be read"),
+    ],
+)
+def test_a_plugin_that_fails_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, says: str
+) -> None:
+    (tmp_path / "mine.py").write_bytes(source.encode("latin-1"))
+    (tmp_path / "helper_beside_it.py").touch()
+    monkeypatch.chdir(tmp_path)
+    before = ACQUISITIONS.names()
+    with pytest.raises(ConfigError, match="plug-in mine") as error:
+        load_config(None, (), {"plugins": ["mine"]})
+    assert says in str(error.value)
+    assert ACQUISITIONS.names() == before
+
+
+@pytest.mark.parametrize(
+    ("plugins", "says"),
+    [
+        (["absent"], "no file absent.py in"),
+        (["a/absent.py"], "no file a/absent.py in"),
+        (["no-name"], "expected the name of a module"),
+        ([3], "expected names of modules"),
+        ([{"name": "x"}], "expected names of modules"),
+        ([{"name": "x", "sha256": "0", "file": "x.py", "source": "1 / 0"}], "no file x.py"),
+    ],
+)
+def test_wrong_names_are_one_line(plugins: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(None, (), {"plugins": plugins})
+
+
+def _elsewhere(code: str, stdin: bytes, cwd: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", code], input=stdin, cwd=cwd, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def test_the_source_travels_with_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "here", "mine")
+    monkeypatch.chdir(tmp_path / "here")
+    config = load_config(None, ["strategy.acquisition=mine"], {"plugins": ["mine"]})
+    (tmp_path / "here/mine.py").unlink()
+    names = "from ripu_ray.config.registry import ACQUISITIONS; print('mine' in ACQUISITIONS.names())"
+    unpickle = f"import pickle, sys; c = pickle.load(sys.stdin.buffer); assert c.plugins[0].name == 'mine'; {names}"
+    assert _elsewhere(unpickle, pickle.dumps(config), tmp_path) == "True"
+    # A submitted job reads its configuration through a pipe, source included. A file that holds a source is not run.
+    text = dump_config(config, with_sources=True)
+    read = "from pathlib import Path; from ripu_ray.config import load_config; load_config(Path('/dev/stdin'))"
+    assert _elsewhere(f"{read}; {names}", text.encode(), tmp_path) == "True"
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"no file mine\.py"):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_a_run_folder_is_read_without_its_plugin_and_resumed_with_the_same_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, marker = _write(tmp_path / "here", "mine"), tmp_path / "here/ran"
+    monkeypatch.chdir(tmp_path / "here")
+
+    def load() -> Config:
+        return load_config(None, ["strategy.acquisition=mine"], {"plugins": ["mine"]})
+
+    run = RunFolder.create(tmp_path / "run", load())
+    assert (run.path / "plugins/mine.py").read_text() == file.read_text()
+    code = "from pathlib import Path; from ripu_ray.runs.run_folder import RunFolder"
+    read = f"{code}; run = RunFolder(Path({str(run.path)!r}))"
+    shown = _elsewhere(f"{read}; print(run.config.strategy.acquisition)", b"", tmp_path)
+    assert (shown, marker.read_text()) == ("mine", "run ")
+    _elsewhere(f"{read}; run.run_plugins(); run.config", b"", tmp_path)
+    assert marker.read_text() == "run run "
+    _write(tmp_path / "here", "mine", factor=2)
+    with pytest.raises(RunFolderError, match=r"plug-in mine: .*mine\.py has changed since the run was started"):
+        run.run_plugins()
+    with pytest.raises(RunFolderError, match=r"plug-in mine: .*mine\.py has changed since the run was started"):
+        RunFolder.create(run.path, load())
+    (run.path / "plugins/mine.py").write_text("1 / 0")
+    file.unlink()
+    with pytest.raises(ConfigError, match="another source"):
+        _forget(run).run_plugins()
+
+
+def _forget(run: RunFolder) -> RunFolder:
+    from ripu_ray.config import plugins
+
+    plugins._loaded.clear()
+    return RunFolder(run.path)
+
+
+def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "scores-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scores\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[ripu_ray.acquisitions]\nfrom_package = scores:score\nbroken = scores:absent\n"
+        "[ripu_ray.networks]\nnet = scores:net\n"
+    )
+    (tmp_path / "scores.py").write_text("def score(maps, query): return maps.entropy_HW\ndef net(model, c): return c\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for key, name in (("acquisitions", "from_package"), ("networks", "net")):
+        registry = Registry("part", key, REGISTRIES[key]._module)
+        registry.adapt = REGISTRIES[key].adapt
+        assert name in registry.names()
+        part = registry[name]
+        assert getattr(part, "build", part).__module__ == "scores"
+    acquisitions = Registry("acquisition function", "acquisitions", "ripu_ray.core.acquisition")
+    with pytest.raises(ValueError, match="acquisition function broken: scores:absent of scores cannot be loaded"):
+        acquisitions.check("broken")
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (None, "found NoneType"),
+        (torch.zeros(3, 4), r"found shape \(3, 4\)"),
+        (torch.zeros(8, 12, dtype=torch.int64), "found torch.int64"),
+        (torch.full((8, 12), torch.nan), "found 96 NaN"),
+        (ZeroDivisionError("division"), "failed: ZeroDivisionError: division"),
+    ],
+)
+def test_a_wrong_score_is_named(returned: object, says: str) -> None:
+    def wrong(maps: object, query: object) -> object:
+        if isinstance(returned, Exception):
+            raise returned
+        return returned
+
+    ACQUISITIONS.register("wrong")(wrong)
+    query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
+    with pytest.raises(ScoreError, match=f"acquisition wrong.*{says}"):
+        score_image(torch.randn(3, 4, 6), (8, 12), "wrong", query)
+
+
+def test_double_precision_scores_are_taken() -> None:
+    ACQUISITIONS.register("double")(lambda maps, query: maps.entropy_HW.double())
+    query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
+    assert score_image(torch.randn(3, 4, 6), (8, 12), "double", query)[0].dtype == torch.float32
+
+
+def test_the_description_is_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path, "mine")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(None, (), {"plugins": ["mine"]})
+    assert json.loads(config.plugins[0].model_dump_json())["provides"] == {"acquisitions": ["mine"]}
+    assert "entropy_HW" not in dump_config(config)
