@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from ripu_ray.config import REFERENCES
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.statistics import compare, outcomes, summarise
+from ripu_ray.reporting.words import probability
 from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
@@ -152,8 +153,8 @@ def _differences(results: pd.DataFrame) -> str:
             f"{100 * row['difference']:+.2f}",
             f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}",
             f"{row['wins']} : {row['losses']}",
-            f"{row['t_holm']:.3f}",
-            f"{row['wilcoxon_holm']:.3f}",
+            probability(row["t_holm"]),
+            probability(row["wilcoxon_holm"]),
         ]
         for row in table.to_dict("records")
     ]

@@ -1,6 +1,6 @@
 """The question of a sweep, and its answer for each condition with the statistical evidence."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,11 +9,11 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.reporting.curves import reference_levels
+from ripu_ray.reporting.inference import LEVEL, MIN_SEEDS, MOST_SEEDS, POWER, interval, seeds_needed
 from ripu_ray.reporting.naming import SETTINGS, WORLD
-from ripu_ray.reporting.statistics import MIN_SEEDS, competitors, seeded
+from ripu_ray.reporting.statistics import competitors, seeded
+from ripu_ray.reporting.words import counted, listed, percent, points, probability, signed, span
 
-LEVEL = 0.05
-"""A corrected p-value below it is significant."""
 _PLURALS = {
     "acquisition": "acquisition functions", "mode": "modes", "window": "windows", "shape": "shapes",
     "allocation": "allocations", "power": "powers", "balanced": "ways to balance",
@@ -51,12 +51,11 @@ def question(named: pd.DataFrame) -> str:
     if "mode" in differing and "window" in differing and not (buying.groupby("mode")["window"].nunique() > 1).any():
         differing.remove("window")
     conditions = list(buying["condition"].unique())
-    places = _listed(conditions, most=4) or f"{len(conditions)} conditions"
+    places = listed(conditions) if len(conditions) <= 4 else f"{len(conditions)} conditions"
     if buying["strategy"].nunique() == 1:
         return f"What are labels worth that {buying['acquisition'].iloc[0]} chooses, at {places}?"
     words = [_PLURALS.get(name, name) for name in differing]
-    what = _listed(words, most=len(words))
-    return f"Which of these {what} give the best mIoU for the same labels, at {places}?"
+    return f"Which of these {listed(words)} give the best mIoU for the same labels, at {places}?"
 
 
 def answers(finished: pd.DataFrame, differences: pd.DataFrame) -> list[Answer]:
@@ -75,91 +74,132 @@ def answers(finished: pd.DataFrame, differences: pd.DataFrame) -> list[Answer]:
 def _answer(condition: str, there: pd.DataFrame, finished: pd.DataFrame, differences: pd.DataFrame) -> Answer:
     enough = seeded(there)
     few = [str(name) for name in there["strategy"].unique() if name not in set(enough["strategy"])]
-    answer = _among(condition, enough, finished, differences)
-    left_out = f" Left out, with fewer than half the seeds: {_listed(few, most=len(few))}." if few else ""
+    answer = _among(condition, enough, finished, differences[differences["condition"] == condition])
+    left_out = f" Left out, with fewer than half the seeds: {listed(few)}." if few else ""
     return replace(answer, text=answer.text + left_out)
 
 
-def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, differences: pd.DataFrame) -> Answer:
-    table = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
-    paired = table.dropna()
+def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: pd.DataFrame) -> Answer:
+    """The answer among the strategies that have finished enough trials."""
+    values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
+    paired = values.dropna()
     if paired.empty:
-        return Answer(condition, "no seed is finished for all strategies yet, so nothing is compared.")
+        return Answer(condition, "No seed has finished for all strategies yet, so nothing is compared.")
     ranked = paired.mean().sort_values(ascending=False, kind="stable")
     leader, best = str(ranked.index[0]), float(ranked.iloc[0])
-    seeds = f"{len(paired)} seeds" if len(paired) > 1 else "one seed"
-    gap = _gap(best, reference_levels(finished, str(there["world"].iloc[0])))
+    level = f"{percent(best)} mIoU over {counted(len(paired), 'seed')}"
+    level += gap(best, reference_levels(finished, str(there["world"].iloc[0])))
     if len(ranked) == 1:
-        return Answer(condition, f"{leader} reaches {_percent(best)} mIoU over {seeds}{gap}.")
-    second = str(ranked.index[1])
-    apart = paired[leader] - paired[second]
-    text = (
-        f"{leader} leads with {_percent(best)} mIoU over {seeds}{gap}, {_points(apart.mean())} ahead of the next, "
-        f"{second} (ahead on {int((apart > 0).sum())} of {len(apart)})."
-    )
-    if len(paired) < MIN_SEEDS:
-        more = f" With fewer than {MIN_SEEDS} seeds no test is meaningful: this may be chance."
-        return Answer(condition, text + more)
-    return _tested(condition, leader, text, differences[differences["condition"] == condition])
+        low, high = map(float, interval(paired[leader].to_numpy(np.float64)))
+        return Answer(condition, f"{leader} reaches {level}{_sure(low, high)}.", "nothing to compare it with")
+    rows = [from_arm(leader, row) for row in table.to_dict("records") if leader in (row["first"], row["second"])]
+    # Compare with random if possible; else with the strategy of the largest p-value, or the next.
+    order = sorted(rows, key=lambda row: (not _is_baseline(leader, row), -np.nan_to_num(row["t_holm"], nan=-1)))
+    if not order:
+        next_one = str(ranked.index[1])
+        apart = (paired[leader] - paired[next_one]).to_numpy(np.float64)
+        low, high = map(float, interval(apart))
+        return Answer(
+            condition,
+            f"{leader} has the highest mean, {level}. No strategy differs from it in only one setting, so nothing is "
+            f"tested. The next, {next_one}, is {points(apart.mean())} behind{_sure(low, high)}.",
+        )
+    return _compared(condition, leader, level, order[0])
 
 
-def _tested(condition: str, leader: str, text: str, table: pd.DataFrame) -> Answer:
-    """Add the tests of the leader to the answer, with corrected p-values as in the table."""
-    tested = [row for row in table.to_dict("records") if leader in (row["first"], row["second"])]
-    tested = [_from(leader, row) for row in tested if not np.isnan(row["t_holm"])]
-    if not tested:
-        return Answer(condition, f"{text} No other strategy differs from it in only one setting, so nothing is tested.")
-    # Compare with random if possible; else with the strategy of the largest p-value.
-    baseline = [row for row in tested if "random" in row["other"].split(", ") and "random" not in leader.split(", ")]
-    row = baseline[0] if baseline else max(tested, key=lambda row: float(row["t_holm"]))
-    by = [name for name, test in (("the t-test", "t_holm"), ("Wilcoxon's", "wilcoxon_holm")) if row[test] < LEVEL]
-    found = {0: "not significant", 1: f"significant by {''.join(by)} alone", 2: "significant by both tests"}[len(by)]
-    tests = f"t-test p {_equals(row['t_holm'])}, Wilcoxon p {_equals(row['wilcoxon_holm'])}"
-    more = (
-        f"Against {row['other']} it gains {_points(row['difference'])} (95 % interval {100 * row['low']:.1f} to "
-        f"{100 * row['high']:.1f}, ahead on {row['wins']} of {row['seeds']} seeds): {found} after Holm's correction "
-        f"over {len(table)} comparisons ({tests})."
-    )
-    verdict = f"{'differs significantly' if by else 'no significant difference'} from {row['other']}"
-    return Answer(condition, f"{text} {more}", verdict, bool(by))
+def _compared(condition: str, leader: str, level: str, row: dict[str, Any]) -> Answer:
+    """The answer with the difference between the leader and one other strategy."""
+    other = row["other"]
+    ahead = f"ahead on {row['wins']} of {counted(row['seeds'], 'seed')}"
+    if np.isnan(row["family"]):
+        same = f"{leader} and {other} have the same results on every seed: the setting has no effect here."
+        return Answer(condition, f"{leader} has the highest mean, {level}. {same}", "nothing to test")
+    if row["t_holm"] < LEVEL or row["wilcoxon_holm"] < LEVEL:
+        text = (
+            f"{leader} leads with {level}. Against {other} it gains {points(row['difference'])}"
+            f"{_sure(row['low'], row['high'], ahead)}: significant{_tests(row)}."
+        )
+        return Answer(condition, text, f"differs significantly from {other}", True)
+    start = f"{leader} has the highest mean, {level}"
+    if row["seeds"] < MIN_SEEDS:
+        start += f". With fewer than {MIN_SEEDS} seeds no test is meaningful: its lead over {other} may be chance. "
+        verdict = "not tested"
+    else:
+        start += f", but is not shown to be better than {other}: the difference is not significant{_tests(row)}. "
+        verdict = f"no significant difference from {other}"
+    shown = f"Mean difference {signed(row['difference'])}{_sure(row['low'], row['high'], ahead)}"
+    return Answer(condition, f"{start}{shown}{_ruled_out(row)}.{_power(row)}", verdict)
 
 
-def _from(leader: str, row: dict[Hashable, Any]) -> dict[Hashable, Any]:
-    """The row with the leader as the first strategy."""
-    if row["first"] == leader:
-        return row | {"other": row["second"]}
+def _is_baseline(leader: str, row: dict[str, Any]) -> bool:
+    return "random" in row["other"].split(", ") and "random" not in leader.split(", ")
+
+
+def from_arm(arm: str, row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """A row of `compare` with this arm as the first one, and the column `other`."""
+    named = {str(key): value for key, value in row.items()}
+    if row["first"] == arm:
+        return named | {"other": row["second"]}
     turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"], "wins": row["losses"]}
-    return row | turned | {"other": row["first"]}
+    return named | turned | {"other": row["first"]}
 
 
-def _equals(value: float) -> str:
-    text = probability(value)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def _gap(miou: float, levels: dict[str, float]) -> str:
+def gap(miou: float, levels: Mapping[str, float]) -> str:
+    """Where an mIoU is between the references, in brackets; empty if they are not there."""
     if "source_only" in levels and "full" in levels and levels["full"] > levels["source_only"]:
         closed = (miou - levels["source_only"]) / (levels["full"] - levels["source_only"])
         return f" ({100 * closed:.0f} % of the way from source-only to full supervision)"
     return ""
 
 
-def probability(value: float) -> str:
-    """A p-value as text."""
-    if np.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _sure(low: float, high: float, more: str = "") -> str:
+    parts = [*([] if np.isnan(low) else [f"95 % interval {span(low, high)}"]), *([more] if more else [])]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
-def _percent(miou: float) -> str:
-    return f"{100 * miou:.1f} %"
+def _tests(row: dict[str, Any]) -> str:
+    """The corrected tests of a pair, in words."""
+    names = [(name, row[test]) for name, test in (("t-test", "t_holm"), ("Wilcoxon", "wilcoxon_holm"))]
+    known = [(name, value) for name, value in names if not np.isnan(value)]
+    below = [name for name, value in known if value < LEVEL]
+    by = ""
+    if len(known) == 2 and below:
+        by = " by both tests" if len(below) == 2 else f" by the {below[0]} test alone".replace("t-test test", "t-test")
+    p_values = ", ".join(f"{name} p {_equals(value)}" for name, value in known)
+    family = int(row["family"])
+    correction = f" after Holm's correction over {family} comparisons" if family > 1 else ""
+    return f"{by}{correction} ({p_values})"
 
 
-def _points(difference: float) -> str:
-    return f"{100 * difference:.1f} points"
-
-
-def _listed(words: list[str], most: int) -> str:
-    if not words or len(words) > most:
+def _ruled_out(row: dict[str, Any]) -> str:
+    """The differences outside the interval, in words."""
+    low, high = row["low"], row["high"]
+    if np.isnan(low):
+        return "; one seed rules out no difference"
+    if low == high:
         return ""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    if low > 0:
+        doubt = "it is of this pair alone" + (" and assumes normal differences" if row["seeds"] < MIN_SEEDS else "")
+        return f". The interval excludes 0, but {doubt}; it rules out a gain of more than {points(high)}"
+    return f". The data rule out that it is more than {points(high)} better or more than {points(-low)} worse"
+
+
+def _power(row: dict[str, Any]) -> str:
+    """Number of seeds that differences need with the spread of a pair, as a sentence."""
+    one, half = (seeds_needed(size, row["std"], int(row["family"])) for size in (0.01, 0.005))
+    if row["seeds"] < 3 or np.isnan(one):
+        return ""
+    return (
+        f" With this spread (standard deviation {100 * row['std']:.2f} points), a difference of 1 point needs "
+        f"{seeds_words(one)}, and one of 0.5 points {seeds_words(half)}, to be found in {100 * POWER:.0f} % of sweeps."
+    )
+
+
+def seeds_words(count: float) -> str:
+    """A result of `seeds_needed` in words."""
+    return f"more than {MOST_SEEDS:,} seeds" if np.isinf(count) else f"{count:.0f} seeds"
+
+
+def _equals(value: float) -> str:
+    text = probability(value)
+    return text if text.startswith("<") else f"= {text}"

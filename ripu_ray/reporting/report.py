@@ -16,11 +16,11 @@ from ripu_ray.reporting import charts, tables
 from ripu_ray.reporting.answer import answers, question
 from ripu_ray.reporting.curves import add_panels, curve_points, reference_levels
 from ripu_ray.reporting.examples import Example, choose_trials, draw_example
+from ripu_ray.reporting.inference import MIN_SEEDS
 from ripu_ray.reporting.merging import merge, sweep_names
 from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import (
-    MIN_SEEDS,
     compare,
     competitors,
     outcomes,

@@ -4,23 +4,17 @@ All functions take the result of `outcomes`: one row for each finished trial. mI
 """
 
 import itertools
-import warnings
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.core.metrics import aubc
-from ripu_ray.core.randomness import generator
+from ripu_ray.reporting.inference import LEVEL, Method, holm, interval, paired_tests, smallest_wilcoxon
 from ripu_ray.reporting.naming import add_names, pair_kind
 
 METRICS = ("miou", "aubc")
-MIN_SEEDS = 5
-"""Minimum of pairs for a test: with 4 pairs of the same sign, Wilcoxon's p is 0.125."""
-_RESAMPLES = 5000
-_CONFIDENCE = 0.95
 
 
 def outcomes(results: pd.DataFrame) -> pd.DataFrame:
@@ -64,80 +58,131 @@ def seeded(there: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def summarise(finished: pd.DataFrame) -> pd.DataFrame:
+def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
     """Mean, standard deviation and interval over seeds.
 
     Args:
         finished: result of `outcomes`.
+        method: of the intervals, see `inference.interval`.
 
     Returns:
         One row for each condition and strategy: `seeds`, and for each metric `<metric>_mean`, `_std` (of the sample;
-        NaN for one seed), `_low` and `_high`, the bootstrap interval of the mean at 95 % (NaN below 3 seeds).
+        NaN for one seed), `_low` and `_high`, the interval of the mean at 95 %. Seeds whose mIoU is NaN are left out.
     """
     rows = []
-    for (condition, strategy), arm in finished.groupby(["condition", "strategy"], sort=False):
+    known = finished[finished["miou"].notna()]
+    for (condition, strategy), arm in known.groupby(["condition", "strategy"], sort=False):
         row: dict[str, object] = {"condition": condition, "strategy": strategy, "seeds": len(arm)}
         for metric in METRICS:
             values = arm[metric].to_numpy(np.float64)
-            low, high = interval(values, metric, str(condition), str(strategy))
+            low, high = interval(values, method)
             row |= {f"{metric}_mean": values.mean(), f"{metric}_std": _deviation(values)}
-            row |= {f"{metric}_low": low, f"{metric}_high": high}
+            row |= {f"{metric}_low": float(low), f"{metric}_high": float(high)}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 _COMPARED = [
-    *("condition", "first", "second", "seeds", "difference", "std", "low", "high", "wins", "losses"),
+    *("condition", "first", "second", "seeds", "difference", "std", "low", "high", "wins", "losses", "family"),
     *("t_p", "wilcoxon_p", "t_holm", "wilcoxon_holm"),
 ]
 
 
-def compare(finished: pd.DataFrame, metric: str) -> pd.DataFrame:
+def compare(finished: pd.DataFrame, metric: str, method: Method = "t") -> pd.DataFrame:
     """Differences between strategies of the same condition, paired over seeds.
 
     Args:
         finished: result of `outcomes`.
         metric: "miou" after the last round, or "aubc".
+        method: of the intervals, see `inference.interval`.
 
     Returns:
-        One row for each of the `pairs`: `condition`, `first`, `second`, `seeds`, `difference` (mean of first
-        minus second), `std`, `low`, `high`, `wins` and `losses` of first, and `t_p` and `wilcoxon_p`, two-sided, with
-        Holm's correction over the pairs of the condition in `t_holm` and `wilcoxon_holm`; all four are NaN below
-        MIN_SEEDS seeds.
+        One row for each of the `pairs` with common seeds: `condition`, `first`, `second`, `seeds`, `difference` (mean
+        of first minus second), `std`, `low`, `high`, `wins` and `losses` of first, `family` (number of comparisons in
+        the correction; of all until one has MIN_SEEDS seeds), and `t_p` and `wilcoxon_p`, two-sided, with Holm's
+        correction over the pairs of the condition in `t_holm` and `wilcoxon_holm`. The last five are NaN for a pair
+        of `alike` arms, the p-values also below MIN_SEEDS seeds. Pairs of the same arms count once in the correction.
+        `wilcoxon_p` is NaN where it cannot be below LEVEL, `wilcoxon_holm` also where it cannot after the correction.
     """
     tables = []
     for condition, there in competitors(finished).groupby("condition", sort=False):
+        same = alike(there)
         values = there.pivot_table(index="seed", columns="strategy", values=metric, sort=False)
-        rows = []
-        for first, second in pairs(there):
-            both = values[[first, second]].dropna()
-            differences = (both[first] - both[second]).to_numpy(np.float64)
-            if not differences.size:
-                continue
-            low, high = interval(differences, metric, str(condition), first, second)
-            t_p, wilcoxon_p = paired_tests(differences)
-            rows.append(
-                {
-                    "condition": condition,
-                    "first": first,
-                    "second": second,
-                    "seeds": len(differences),
-                    "difference": differences.mean(),
-                    "std": _deviation(differences),
-                    "low": low,
-                    "high": high,
-                    "wins": int((differences > 0).sum()),
-                    "losses": int((differences < 0).sum()),
-                    "t_p": t_p,
-                    "wilcoxon_p": wilcoxon_p,
-                }
-            )
-        table = pd.DataFrame(rows)
-        if rows:
-            for test in ("t", "wilcoxon"):
-                table[f"{test}_holm"] = holm(table[f"{test}_p"].to_numpy(np.float64))
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_COMPARED)
+        rows = [
+            _pair((values[first] - values[second]).to_numpy(np.float64), str(condition), first, second, method)
+            | {"arms": tuple(sorted((same[first], same[second])))}
+            for first, second in pairs(there)
+            if first in values and second in values
+        ]
+        table = pd.DataFrame([row for row in rows if row["seeds"]])
+        if len(table):
+            tables.append(_corrected(table))
+    return pd.concat(tables, ignore_index=True)[_COMPARED] if tables else pd.DataFrame(columns=_COMPARED)
+
+
+def _pair(paired: NDArray[np.float64], condition: str, first: str, second: str, method: Method) -> dict[str, object]:
+    """One row of `compare` before the correction, and `smallest`, the smallest p of Wilcoxon's test."""
+    differences = paired[~np.isnan(paired)]
+    low, high = interval(differences, method)
+    t_p, wilcoxon_p = paired_tests(differences)
+    return {
+        "condition": condition,
+        "first": first,
+        "second": second,
+        "seeds": len(differences),
+        "difference": differences.mean() if differences.size else float("nan"),
+        "std": _deviation(differences),
+        "low": float(low),
+        "high": float(high),
+        "wins": int((differences > 0).sum()),
+        "losses": int((differences < 0).sum()),
+        "t_p": t_p,
+        "wilcoxon_p": wilcoxon_p,
+        "smallest": smallest_wilcoxon(differences),
+    }
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns of Holm's correction to the pairs of one condition, which have `smallest` and `arms`."""
+    differs = np.array([one != other for one, other in table["arms"]])
+    table.loc[~differs, ["t_p", "wilcoxon_p"]] = np.nan
+    # Pairs of the same arms are one comparison. Where they have other seeds, they are other tests.
+    family = table[differs].drop_duplicates(["arms", "seeds"])
+    index = pd.MultiIndex.from_frame(family[["arms", "seeds"]])
+    where = pd.MultiIndex.from_frame(table[["arms", "seeds"]])
+    smallest = family["smallest"].where(family["wilcoxon_p"].notna())
+    minimum = pd.Series(holm(smallest.to_numpy(np.float64)), index)
+    for test in ("t", "wilcoxon"):
+        corrected = pd.Series(holm(family[f"{test}_p"].to_numpy(np.float64)), index)
+        table[f"{test}_holm"] = corrected.reindex(where).to_numpy()
+    table["wilcoxon_holm"] = table["wilcoxon_holm"].where(minimum.reindex(where).to_numpy() < LEVEL)
+    size = float(family["t_p"].count() or len(family))
+    return table.assign(family=pd.Series(size, table.index).where(differs))
+
+
+def alike(there: pd.DataFrame) -> dict[str, str]:
+    """Strategies of one condition that cannot differ: those with the same outcomes in all common seeds.
+
+    Args:
+        there: outcomes of one condition.
+
+    Returns:
+        Strategy -> the first strategy with the same outcomes in all columns: metrics, IoU of classes, purchases.
+    """
+    measured = [name for name in map(str, there) if name in METRICS or name.startswith(("spent_", "iou_", "bought_"))]
+    tables = {
+        str(strategy): arm.groupby("seed")[measured].mean() for strategy, arm in there.groupby("strategy", sort=False)
+    }
+    found: dict[str, str] = {}
+    for strategy, table in tables.items():
+        for first in dict.fromkeys(found.values()):
+            common = table.index.intersection(tables[first].index)
+            if len(common) and table.loc[common].equals(tables[first].loc[common]):
+                found[strategy] = first
+                break
+        else:
+            found[strategy] = strategy
+    return found
 
 
 def pairs(there: pd.DataFrame) -> list[tuple[str, str]]:
@@ -161,53 +206,6 @@ def pairs(there: pd.DataFrame) -> list[tuple[str, str]]:
         if kind:
             chosen.append((str(first["strategy"]), str(second["strategy"])))
     return chosen
-
-
-def paired_tests(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Two-sided p of the paired t-test and of Wilcoxon's signed-rank test (exact for so few) on the differences.
-
-    Returns:
-        (t, Wilcoxon); NaN below MIN_SEEDS differences; 1 where all differences are 0.
-    """
-    if len(differences) < MIN_SEEDS:
-        return float("nan"), float("nan")
-    if not differences.any():
-        return 1.0, 1.0
-    with warnings.catch_warnings():  # equal differences: t is infinite, p is 0
-        warnings.simplefilter("ignore", RuntimeWarning)
-        t_p = stats.ttest_1samp(differences, 0).pvalue
-    return float(t_p), float(stats.wilcoxon(differences).pvalue)
-
-
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's correction: the k-th smallest of m is multiplied by m - k + 1, never falls, and is at most 1.
-
-    Args:
-        p_values: (m,); NaN, without a test, stays NaN.
-
-    Source: Holm, 1979.
-    """
-    corrected = np.full(len(p_values), np.nan)
-    tested = np.flatnonzero(~np.isnan(p_values))
-    order = tested[np.argsort(p_values[tested], kind="stable")]
-    steps = p_values[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1) if len(order) else steps
-    return corrected
-
-
-def interval(values: NDArray[np.float64], *purpose: str) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean, seeded by `purpose`. NaN below 3 values or with a NaN."""
-    if len(values) < 3 or np.isnan(values).any():
-        return float("nan"), float("nan")
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=_CONFIDENCE,
-        method="percentile",
-        rng=generator(0, "bootstrap", *purpose),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def win_matrix(finished: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
-from ripu_ray.reporting.answer import LEVEL, probability
+from ripu_ray.reporting.inference import LEVEL, MOST_SEEDS, seeds_needed
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
+from ripu_ray.reporting.words import probability
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def means(summary: pd.DataFrame) -> Table:
         summary: result of `summarise`.
     """
     table = Table(
-        "Mean over seeds ± standard deviation, and the bootstrap interval of the mean at 95 %; in per cent",
+        "Mean over seeds ± standard deviation, and the interval of the mean at 95 %; in per cent",
         ("condition", "strategy", "seeds", "mIoU", "interval", "AUBC", "interval"),
     )
     for row in _references_last(summary).to_dict("records"):
@@ -72,17 +73,22 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
     """
     table = Table(
         f"Differences in {metric}, paired over seeds, in points; p-values are two-sided and carry Holm's correction",
-        ("condition", "first", "second", "seeds", "difference", "95 % interval", "ahead", "t-test p", "Wilcoxon p"),
-    )
+        ("condition", "first", "second", "seeds", "difference", "95 % interval", "ahead", "t-test p", "Wilcoxon p",
+         "seeds for 1 point"),
+    )  # fmt: skip
     largest = compared["difference"].abs().max() if len(compared) else 1
     for row in compared.to_dict("records"):
+        is_seen = row["low"] > 0 or row["high"] < 0
+        is_equal = np.isnan(row["family"])
+        needed = float("nan") if is_equal else seeds_needed(0.01, row["std"], int(row["family"]))
         cells = [
             Cell(str(row["seeds"])),
-            Cell(f"{100 * row['difference']:+.2f}", heat=row["difference"] / largest if largest else 0),
-            Cell(_interval(row["low"], row["high"], "+.2f")),
+            Cell(f"{100 * row['difference']:+.2f}", heat=row["difference"] / largest if is_seen else None),
+            Cell("cannot differ" if is_equal else _interval(row["low"], row["high"], "+.2f")),
             Cell(f"{row['wins']} of {row['seeds']}"),
             Cell(probability(row["t_holm"]), strong=bool(row["t_holm"] < LEVEL)),
             Cell(probability(row["wilcoxon_holm"]), strong=bool(row["wilcoxon_holm"] < LEVEL)),
+            Cell("–" if np.isnan(needed) else f"> {MOST_SEEDS:,}" if np.isinf(needed) else f"{needed:.0f}"),
         ]
         table.rows.append(([row["condition"], row["first"], row["second"]], cells))
     return table

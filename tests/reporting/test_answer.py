@@ -3,10 +3,12 @@
 import pandas as pd
 import pytest
 
-from ripu_ray.reporting.answer import Answer, answers, probability, question
+from ripu_ray.reporting.answer import Answer, answers, question
 from ripu_ray.reporting.curves import add_panels, curve_points
+from ripu_ray.reporting.inference import seeds_needed
 from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.statistics import compare, outcomes
+from ripu_ray.reporting.words import counted, duration, probability
 from tests.reporting.tables import make_results
 
 
@@ -73,6 +75,49 @@ def test_a_strategy_that_has_just_begun_takes_no_seed_from_the_others() -> None:
 )
 def test_the_question_is_what_differs(results: pd.DataFrame, expected: str) -> None:
     assert question(add_names(results)) == expected
+
+
+def test_a_lead_that_may_be_chance_is_told_by_what_the_data_rule_out() -> None:
+    results = make_results(acquisitions=("random", "ripu"), budgets=("5",), seeds=7)
+    results["miou"] -= 0.018 * ((results["acquisition"] == "ripu") & (results["round"] >= 0))
+    (answer,) = _answers(results)
+    (row,) = compare(outcomes(results), "miou").to_dict("records")
+    assert row["low"] < 0 < row["high"]
+    first, second = ("ripu", "random") if row["difference"] > 0 else ("random", "ripu")
+    low, high = (row["low"], row["high"]) if row["difference"] > 0 else (-row["high"], -row["low"])
+    assert answer.text.startswith(f"{first} has the highest mean, ")
+    assert f"but is not shown to be better than {second}: the difference is not significant (t-test p =" in answer.text
+    assert f"more than {100 * high:.1f} points better or more than {-100 * low:.1f} points worse" in answer.text
+    assert f"a difference of 1 point needs {seeds_needed(0.01, row['std']):.0f} seeds" in answer.text
+    assert (answer.verdict, answer.settled) == (f"no significant difference from {second}", False)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "gain", "expected"),
+    [
+        (1, 0.0, "one seed rules out no difference."),
+        (2, 0.0, "The data rule out that it is more than"),
+        (6, None, "the same results on every seed: the setting has no effect here."),
+        (6, 0.0, "lead"),
+    ],
+)
+def test_answers_at_the_edges(seeds: int, gain: float | None, expected: str) -> None:
+    results = make_results(acquisitions=("ripu", "random"), budgets=("5",), seeds=seeds)
+    if gain is None:
+        renamed = results[results["acquisition"] == "ripu"].replace({"acquisition": {"ripu": "random"}})
+        renamed = renamed.assign(trial=renamed["trial"] + "r")
+        results = pd.concat([results[results["acquisition"] != "random"], renamed], ignore_index=True)
+    (answer,) = _answers(results)
+    assert expected in answer.text
+    assert "nan" not in answer.text
+    assert "1 seeds" not in answer.text
+
+
+def test_numbers_in_words() -> None:
+    assert [counted(number, "trial") for number in (0, 1, 2000)] == ["0 trials", "1 trial", "2,000 trials"]
+    times = {4.21: "4.2 s", 9.97: "10 s", 59.6: "1 min 0 s", 200: "3 min 20 s", 7860: "2 h 11 min", 180_000: "2 d 2 h"}
+    assert [duration(seconds) for seconds in times] == list(times.values())
+    assert duration(float("nan")) == "–"
 
 
 def test_p_values_are_never_zero() -> None:

@@ -9,10 +9,7 @@ from scipy import stats
 
 from ripu_ray.reporting.statistics import (
     compare,
-    holm,
-    interval,
     outcomes,
-    paired_tests,
     pixels_to_reach,
     summarise,
     win_matrix,
@@ -63,22 +60,6 @@ def test_tests_are_scipy_s_on_the_pairs_of_a_seed(results: pd.DataFrame, metric:
     assert sorted(table["t_holm"]) == pytest.approx(sorted([min(2 * smaller, 1), max(2 * smaller, larger)]))
 
 
-def test_wilcoxon_by_hand_where_all_seeds_point_one_way() -> None:
-    # 2 of 2**5 signs are as extreme
-    assert paired_tests(np.array([0.1, 0.2, 0.3, 0.4, 0.5]))[1] == pytest.approx(2 / 32)
-
-
-def test_t_by_hand() -> None:
-    differences = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    t = 3 / math.sqrt(2.5 / 5)
-    assert paired_tests(differences)[0] == pytest.approx(2 * stats.t.sf(t, df=4))
-
-
-def test_no_difference_and_constant_difference() -> None:
-    assert paired_tests(np.zeros(5)) == (1.0, 1.0)
-    assert paired_tests(np.full(5, 0.5))[0] == pytest.approx(0)
-
-
 def test_below_five_seeds_there_is_no_test() -> None:
     results = make_results(acquisitions=("random", "ripu"), budgets=("5",), seeds=4)
     table = compare(outcomes(results), "miou")
@@ -87,23 +68,74 @@ def test_below_five_seeds_there_is_no_test() -> None:
     assert table["difference"].notna().all()
 
 
-def test_holm_by_hand() -> None:
-    # 0.01 * 4, 0.02 * 3, then max(0.06, 0.03 * 2), max(0.06, 0.04 * 1)
-    corrected = holm(np.array([0.03, 0.01, np.nan, 0.04, 0.02]))
-    np.testing.assert_allclose(corrected, [0.06, 0.04, np.nan, 0.06, 0.06])
-    np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1, 1])
-    assert np.isnan(holm(np.array([np.nan]))).all()
+def test_arms_that_cannot_differ_do_not_weaken_the_other_tests(results: pd.DataFrame) -> None:
+    alone = compare(outcomes(results), "miou").set_index(["condition", "first"])
+    # The setting has no effect on the copies: `random` is the same at every power.
+    copies = [
+        results.assign(power=power, trial=results["trial"] + str(power))[
+            (power == 1) | (results["acquisition"] == "random").to_numpy()
+        ]
+        for power in (1.0, 2.0, 3.0)
+    ]
+    table = compare(outcomes(pd.concat(copies, ignore_index=True)), "miou")
+    equal = table[table["family"].isna()]
+    assert equal["condition"].tolist() == ["2.2 %"] * 3 + ["5 %"] * 3
+    assert (equal[["difference", "low", "high", "wins", "losses"]] == 0).all(axis=None)
+    assert equal[["t_p", "wilcoxon_p", "t_holm", "wilcoxon_holm"]].isna().all(axis=None)
+    for row in table[table["family"].notna()].to_dict("records"):
+        before = alone.loc[[(row["condition"], row["first"].split(", ")[0])]].iloc[0]
+        assert (row["t_holm"], row["family"]) == (pytest.approx(before["t_holm"]), 2)
+    # Two names of one arm are compared with random once.
+    twice = results[results["acquisition"] == "entropy"].replace({"acquisition": {"entropy": "margin"}})
+    twice = compare(outcomes(pd.concat([results, twice.assign(trial=twice["trial"] + "m")])), "miou")
+    named = twice.set_index(["condition", "first"])
+    assert sorted(set(named.index)) == sorted([*alone.index, ("2.2 %", "margin"), ("5 %", "margin")])
+    pd.testing.assert_frame_equal(named.loc[alone.index], alone)
+    assert named["t_holm"][("5 %", "margin")] == named["t_holm"][("5 %", "entropy")]
+    # An equal mIoU with other purchases is a tie, not the same arm.
+    tied = results.assign(miou=0.5)
+    assert compare(outcomes(tied), "miou")["t_p"].eq(1).all()
 
 
-def test_bootstrap_interval_is_seeded_and_covers_the_mean() -> None:
-    values = np.random.default_rng(1).normal(size=40)
-    low, high = interval(values, "a")
-    assert interval(values, "a") == (low, high)
-    # The normal interval is a good approximation for 40 values.
-    half = 1.96 * values.std(ddof=1) / math.sqrt(40)
-    assert low == pytest.approx(values.mean() - half, abs=0.2 * half)
-    assert high == pytest.approx(values.mean() + half, abs=0.2 * half)
-    assert np.isnan(interval(values[:2], "a")).all()
+def test_wilcoxon_is_left_out_where_the_correction_leaves_it_no_chance() -> None:
+    for names, has_p in ((("random", "ripu"), True), (("random", "entropy", "ripu"), False)):
+        # 6 seeds: the smallest p is 1/32, and twice that is above 0.05.
+        table = compare(outcomes(make_results(acquisitions=names, budgets=("5",), seeds=6)), "miou")
+        assert table["wilcoxon_p"].notna().all()
+        assert table["wilcoxon_holm"].notna().all() == has_p
+        assert table["t_holm"].notna().all()
+
+
+def test_missing_seeds_and_nan_are_left_out_of_a_pair_alone(results: pd.DataFrame) -> None:
+    last = (results["round"] == 4) & (results["budget"] == "5")
+    gone = results[~(last & (results["acquisition"] == "entropy") & (results["seed"] == 0))]
+    gone = gone.assign(
+        miou=gone["miou"].mask((gone["round"] == 4) & (gone["acquisition"] == "ripu") & (gone["seed"] == 1)),
+        rounds=results.groupby("trial")["round"].transform("max") + 1,
+    )
+    finished = outcomes(gone)
+    for metric in ("miou", "aubc"):
+        table = compare(finished, metric).set_index(["condition", "first"])
+        assert table["seeds"].to_dict() == {
+            ("2.2 %", "entropy"): SEEDS,
+            ("2.2 %", "ripu"): SEEDS - 1,
+            ("5 %", "entropy"): SEEDS - 1,
+            ("5 %", "ripu"): SEEDS - 1,
+        }
+        assert table[["difference", "low", "high", "t_holm"]].notna().all(axis=None)
+    means = summarise(finished).set_index(["condition", "strategy"])
+    assert means["seeds"][("5 %", "ripu")] == SEEDS - 1
+    assert means.loc[[("5 %", "ripu")]].notna().all(axis=None)
+    nothing = gone.assign(miou=gone["miou"].mask(gone["acquisition"] == "ripu"))
+    assert compare(outcomes(nothing), "miou")["first"].unique().tolist() == ["entropy"]
+    assert "ripu" not in set(summarise(outcomes(nothing))["strategy"])
+
+
+def test_one_seed_has_no_spread(results: pd.DataFrame) -> None:
+    finished = outcomes(results[results["seed"] == 0])
+    for table in (summarise(finished), compare(finished, "miou")):
+        assert table.filter(regex="std|low|high|_p$|_holm$").isna().all(axis=None)
+        assert table.filter(regex="miou_mean|difference").notna().all(axis=None)
 
 
 def _curves(**mious: list[list[float]]) -> pd.DataFrame:

@@ -1,0 +1,56 @@
+"""Numbers as text for reports and consoles."""
+
+import numpy as np
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun with the plural's s: "1 trial", "2,000 trials"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units: "2 h 11 min", "3 min 20 s", "4.2 s"; a dash for NaN."""
+    if np.isnan(seconds):
+        return "–"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] in per cent, with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points, with one decimal."""
+    return f"{100 * difference:.1f} points"
+
+
+def signed(difference: float) -> str:
+    """As `points`, with a sign."""
+    return f"{100 * difference:+.1f} points"
+
+
+def span(low: float, high: float, digits: int = 1) -> str:
+    """An interval of shares in percentage points; a dash for NaN."""
+    return "–" if np.isnan(low) else f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
+
+
+def probability(value: float) -> str:
+    """A p-value; a dash for NaN."""
+    if np.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def listed(words: list[str]) -> str:
+    """Words as a list in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
