@@ -1,7 +1,8 @@
 """The data sets of this package: importing their modules registers them."""
 
 from ripu_ray.data.cityscapes import CityscapesData
+from ripu_ray.data.described import PatternsData
 from ripu_ray.data.folder import FolderData
 from ripu_ray.data.synthetic.images import SyntheticData
 
-__all__ = ["CityscapesData", "FolderData", "SyntheticData"]
+__all__ = ["CityscapesData", "FolderData", "PatternsData", "SyntheticData"]
