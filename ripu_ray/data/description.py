@@ -29,6 +29,11 @@ def _texts(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _text_keys(value: object) -> object:
+    """YAML's numbers as the texts that they are in JSON."""
+    return {str(key): part for key, part in value.items()} if isinstance(value, dict) else value
+
+
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_texts), Field(min_length=1)]
 """One text, or a list of them."""
 
@@ -48,7 +53,7 @@ class LabelFormat(Section):
     whose indices are the ids; PNG of 16 bits a channel whose first channel holds the ids."""
     classes: list[Any]
     """Names, or `{name: road, color: [128, 64, 128]}`; a class's id is its position."""
-    id_map: dict[str | int, str | int] | None = None
+    id_map: Annotated[dict[str, str | int], BeforeValidator(_text_keys)] | None = None
     """Id in the files -> name or id of a class, or 255; "*": every id that is not listed. None: they are class ids."""
     void_colors: list[Any] = Field(default_factory=list)
     """Colours of pixels without class."""
@@ -68,7 +73,7 @@ class LabelFormat(Section):
         """The classes and the encoding. `origin`: where they are written, for messages."""
         settings: dict[str, Any] = {"void_colors": self.void_colors}
         if self.id_map is not None:
-            settings["id_map"] = {str(key): value for key, value in self.id_map.items()}
+            settings["id_map"] = self.id_map
         return class_table(self.classes, settings, self.encoding, origin)
 
     def __hash__(self) -> int:
@@ -155,8 +160,10 @@ def set_names() -> tuple[str, ...]:
 def _reference(value: object) -> object:
     if isinstance(value, dict):
         return Description.model_validate(value)
-    if not isinstance(value, str) or value in set_names():
+    if isinstance(value, Description | Path) or value in set_names():
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"expected the name of a data set, a YAML file or a description, found {value!r}")
     if value.endswith(_SUFFIXES):
         return locate(value)
     raise ValueError(f"unknown data set {value!r}: expected {', '.join(set_names())}, or a YAML file such as mine.yaml")

@@ -73,9 +73,7 @@ def _check_stored(path: Path, classes: ClassTable) -> bool:
     if encoding.stored is not None:
         expected, types = _STORED[encoding.stored]
         if colour_type not in types.get(depth, ()):
-            raise DataError(
-                f"{path}: expected {expected}, since its encoding is {encoding.stored} in {encoding.origin}"
-            )
+            raise DataError(f"{path}: expected {expected}: its encoding is {encoding.stored} in {encoding.origin}")
         return encoding.stored == "colours"
     is_palette = colour_type == PNG_PALETTE
     in_colours = colour_type in (PNG_COLOUR, PNG_COLOUR_ALPHA) or (is_palette and encoding.palette_colours)
