@@ -22,7 +22,8 @@ from PIL import Image
 
 from benchmarks.training import compiles, steps_per_second
 from ripu_ray.config import load_config
-from ripu_ray.data.cityscapes import CLASSES_19, label_ids
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.description import describe
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic.images import SyntheticData
 
@@ -76,7 +77,9 @@ def write_pictures(root: Path) -> None:
     """Both data sets as they are published, with few pictures: embedded scenes, enlarged and with grain."""
     scenes = open_domains(SyntheticData(num_source=NUM_PICTURES, size=(128, 256))).source
     ids = np.zeros(256, np.uint8)  # void is 0, "unlabeled"
-    ids[: CLASSES_19.num_classes] = list(label_ids(CLASSES_19))
+    for label_id, class_id in describe("cityscapes")[1].table("cityscapes.yaml").encoding.ids or ():
+        if class_id != IGNORE_LABEL:
+            ids[class_id] = label_id
     for number, image_id in enumerate(scenes.image_ids):
         picture, label = scenes.image(image_id), Image.fromarray(ids[scenes.label(image_id)])
         for split in ("train", "val"):

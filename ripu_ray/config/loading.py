@@ -151,7 +151,7 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
-    tree: dict[str, Any] = _read_yaml(file) if file else {}
+    tree: dict[str, Any] = read_yaml_file(file) if file else {}
     typed = []
     for setting in settings:
         key, sign, text = setting.partition("=")
@@ -254,7 +254,8 @@ def to_tree(config: Config) -> dict[str, Any]:
     return tree
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def read_yaml_file(file: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file; an empty file has none. Raises ConfigError: one line that names the file."""
     try:
         tree = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -284,10 +285,11 @@ def _validate(tree: dict[str, Any], file: Path | None) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, file)) from None
+        raise ConfigError(one_line(error, file)) from None
 
 
-def _one_line(error: ValidationError, file: Path | None) -> str:
+def one_line(error: ValidationError, file: Path | None) -> str:
+    """The first fault that pydantic found in a tree: the file, the key and what was expected."""
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable
-from ripu_ray.data.pairs import train_id_table
 from ripu_ray.data.pictures import (
     PNG_COLOUR,
     PNG_COLOUR_ALPHA,
@@ -20,12 +19,26 @@ from ripu_ray.data.pictures import (
 )
 from ripu_ray.errors import DataError
 
+_STORED: dict[str, tuple[str, dict[int, tuple[int, ...]]]] = {
+    "ids": ("a PNG of one 8-bit channel", {8: (PNG_GREY,)}),
+    "colours": (
+        "a PNG of colours, 8 bits a channel, or with a palette",
+        {8: (PNG_COLOUR, PNG_COLOUR_ALPHA, PNG_PALETTE), **dict.fromkeys((1, 2, 4), (PNG_PALETTE,))},
+    ),
+    "palette": ("a PNG with a palette", dict.fromkeys((1, 2, 4, 8), (PNG_PALETTE,))),
+    "uint16_channel0": ("a PNG of one or three 16-bit channels", {16: (PNG_COLOUR, PNG_GREY)}),
+}
+"""Encoding -> what is expected, and the colour types of each bit depth."""
+_HIGH_BYTE, _LOW_BYTE = "RGB;16B", "RGB;16L"
+"""Pillow's names for 16-bit colour of which it keeps one byte: the first of each two, or the second."""
+
 
 def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
     """The class ids of a label file.
 
     Args:
-        path: PNG: one 8-bit channel of ids, a palette, or 8-bit colours without transparency.
+        path: PNG: one 8-bit channel of ids, a palette, 8-bit colours without transparency, or, where `encoding` says
+            so, 16 bits a channel.
         classes: their `encoding` says what ids and colours mean.
 
     Returns:
@@ -34,27 +47,72 @@ def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is damaged or stored otherwise, or holds an id or a colour that no class has.
     """
-    depth, colour_type = png_header(path)
-    is_palette = colour_type == PNG_PALETTE
-    in_colours = colour_type in (PNG_COLOUR, PNG_COLOUR_ALPHA) or (is_palette and classes.encoding.palette_colours)
-    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
-    if not is_palette and (depth != 8 or not (in_colours or colour_type == PNG_GREY)):
-        raise DataError(
-            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
-        )
-    if in_colours and not classes.encoding.has_colours:
-        raise DataError(f"{path}: a label in colours, but classes.json gives its classes no 'color'")
+    encoding = classes.encoding
+    in_colours = _check_stored(path, classes)
+    if in_colours and not encoding.has_colours:
+        raise DataError(f"{path}: a label in colours, but {encoding.origin} gives its classes no 'color'")
     with opened(path) as picture:
         check_upright(picture, path)
         if in_colours:
             return _from_colours(np.array(picture.convert("RGBA")), classes, path)
         ids_HW = np.array(picture)
+    if encoding.stored == "uint16_channel0":
+        ids_HW = _channel_0(path, ids_HW)
+        if ids_HW.max(initial=0) > IGNORE_LABEL:
+            raise DataError(f"{path}: label id {ids_HW.max()} is {_foreign(classes)}")
     class_HW = _id_table(classes)[ids_HW]
     if (class_HW < 0).any():
-        known = f"outside the classes 0..{classes.num_classes - 1} and 255"
-        missing = known if classes.encoding.ids is None else "not in the id_map of classes.json"
-        raise DataError(f"{path}: label id {ids_HW[class_HW < 0].min()} is {missing}")
+        raise DataError(f"{path}: label id {ids_HW[class_HW < 0].min()} is {_foreign(classes)}")
     return np.asarray(class_HW, np.uint8)
+
+
+def _check_stored(path: Path, classes: ClassTable) -> bool:
+    """Whether the label is in colours. Raises DataError: it is stored otherwise than `classes` says."""
+    encoding = classes.encoding
+    depth, colour_type = png_header(path)
+    if encoding.stored is not None:
+        expected, types = _STORED[encoding.stored]
+        if colour_type not in types.get(depth, ()):
+            raise DataError(f"{path}: expected {expected}: its encoding is {encoding.stored} in {encoding.origin}")
+        return encoding.stored == "colours"
+    is_palette = colour_type == PNG_PALETTE
+    in_colours = colour_type in (PNG_COLOUR, PNG_COLOUR_ALPHA) or (is_palette and encoding.palette_colours)
+    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
+    if not is_palette and (depth != 8 or not (in_colours or colour_type == PNG_GREY)):
+        raise DataError(
+            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
+        )
+    return in_colours
+
+
+def _foreign(classes: ClassTable) -> str:
+    """What an id is that the classes do not have."""
+    encoding = classes.encoding
+    if encoding.stored and encoding.ids is not None:
+        return f"none of this data set's: not in the id_map of {encoding.origin}"
+    if encoding.ids is not None:
+        return f"not in the id_map of {encoding.origin}"
+    return f"outside the classes 0..{classes.num_classes - 1} and 255"
+
+
+def _channel_0(path: Path, read: NDArray[np.generic]) -> NDArray[np.integer]:
+    """(H, W) 16-bit values of the first channel. `read`: what Pillow makes of the file.
+
+    Of one 16-bit channel Pillow keeps everything. For three it has no mode and keeps the high byte, in which every id
+    is 0. Its decoder is told to take the other byte as well; a decoder in Python takes up to a hundred times as long.
+    """
+    if read.ndim == 2:
+        return read.astype(np.int32)
+    high_HW, low_HW = (_one_byte(path, byte).astype(np.int32) for byte in (_HIGH_BYTE, _LOW_BYTE))
+    return high_HW * 256 + low_HW
+
+
+def _one_byte(path: Path, byte: str) -> NDArray[np.uint8]:
+    """The first channel's high or low bytes; PNG stores the high one first."""
+    with opened(path) as picture:
+        (tile,) = picture.tile  # type: ignore[attr-defined]
+        picture.tile = [(*tile[:3], byte)]  # type: ignore[attr-defined]
+        return np.array(picture)[..., 0]
 
 
 @lru_cache(maxsize=8)
@@ -62,19 +120,24 @@ def _id_table(classes: ClassTable) -> NDArray[np.int16]:
     """(256,) class id, 255 or below 0 of each possible id."""
     ids = classes.encoding.ids
     known = {class_id: class_id for class_id in range(classes.num_classes)} if ids is None else dict(ids)
-    return train_id_table(known, () if ids is not None else (IGNORE_LABEL,))
+    table_256 = np.full(IGNORE_LABEL + 1, -1, np.int16)
+    if ids is None:
+        table_256[IGNORE_LABEL] = IGNORE_LABEL
+    table_256[list(known)] = list(known.values())
+    return table_256
 
 
 @lru_cache(maxsize=8)
-def _colour_table(classes: ClassTable) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def colour_table(classes: ClassTable) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """The colours as numbers, sorted, and the class id of each. Raises DataError: two classes have one colour."""
     ids: dict[int, int] = {}
+    origin = classes.encoding.origin
     names = (*classes.names, *("void" for _ in classes.encoding.void_colours))
     for index, (red, green, blue) in enumerate((*classes.colours, *classes.encoding.void_colours)):
         number = (red << 16) | (green << 8) | blue
         if number in ids:
             first = classes.names[ids[number]] if ids[number] < classes.num_classes else "void"
-            raise DataError(f"classes.json: {first} and {names[index]} have one colour, {red},{green},{blue}")
+            raise DataError(f"{origin}: {first} and {names[index]} have one colour, {red},{green},{blue}")
         ids[number] = index if index < classes.num_classes else IGNORE_LABEL
     numbers = sorted(ids)
     return np.array(numbers, np.int32), np.array([ids[number] for number in numbers], np.uint8)
@@ -84,7 +147,7 @@ def _from_colours(rgba_HW4: NDArray[np.uint8], classes: ClassTable, path: Path) 
     if (rgba_HW4[..., 3] != 255).any():
         raise DataError(f"{path}: {(rgba_HW4[..., 3] != 255).sum()} pixels of the label are transparent")
     try:
-        colours_N, ids_N = _colour_table(classes)
+        colours_N, ids_N = colour_table(classes)
     except DataError as error:
         raise DataError(f"{path}: a label in colours, but in {error}") from None
     red_HW, green_HW, blue_HW = (rgba_HW4[..., channel].astype(np.int32) for channel in range(3))
@@ -96,5 +159,5 @@ def _from_colours(rgba_HW4: NDArray[np.uint8], classes: ClassTable, path: Path) 
         value, count = int(values[counts.argmax()]), int(counts.max())
         more = f", and {len(values) - 1} more colours" if len(values) > 1 else ""
         colour = f"{value >> 16},{value >> 8 & 255},{value & 255}"
-        raise DataError(f"{path}: no class in classes.json has the colour {colour} ({count} pixels{more})")
+        raise DataError(f"{path}: no class in {classes.encoding.origin} has the colour {colour} ({count} pixels{more})")
     return np.asarray(ids_N[place_HW])

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,16 @@ class Encoding:
         void_colours: further colours, of pixels without class.
         palette_colours: of a label with a palette the colours count, not the indices.
         ids: pairs of an id in the files and a class id or 255; None: the files hold class ids.
+        stored: "ids", "colours", "palette" or "uint16_channel0", as `LabelFormat` has them; None: each file says it.
+        origin: where all this is written, for messages.
     """
 
     has_colours: bool = True
     void_colours: tuple[Colour, ...] = ()
     palette_colours: bool = False
     ids: tuple[tuple[int, int], ...] | None = None
+    stored: str | None = None
+    origin: str = field(default="classes.json", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -96,16 +100,16 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(tree: Any) -> ClassTable:
     if isinstance(tree, dict) and tree and all(re.fullmatch(r"\d{1,3}", key) for key in tree):
-        return _table(_by_id(tree), {})
+        return class_table(_by_id(tree), {})
     if isinstance(tree, list):
-        return _table(tree, {})
+        return class_table(tree, {})
     entries = _get(tree, "classes", list, "classes.json")
     if any(isinstance(entry, dict) and "id" in entry for entry in entries) or not entries:
         _get(tree, "num_classes", int, "classes.json")
         _get(tree, "ignore_index", int, "classes.json")
     if tree.get("ignore_index", IGNORE_LABEL) != IGNORE_LABEL:
         raise ValueError(f"ignore_index is {tree['ignore_index']}: expected {IGNORE_LABEL}")
-    table = _table(entries, tree)
+    table = class_table(entries, tree)
     if tree.get("num_classes", len(entries)) != len(entries):
         raise ValueError(f"num_classes is {tree['num_classes']}, but classes lists {len(entries)}")
     return table
@@ -119,7 +123,19 @@ def _by_id(tree: dict[str, Any]) -> list[Any]:
     return [by_id[class_id] for class_id in range(len(by_id))]
 
 
-def _table(entries: list[Any], settings: dict[str, Any]) -> ClassTable:
+def class_table(
+    entries: list[Any], settings: dict[str, Any], stored: str | None = None, origin: str = "classes.json"
+) -> ClassTable:
+    """The class table of plain values.
+
+    Args:
+        entries: of each class its name, or `{"name": ..., "color": [r, g, b]}`.
+        settings: the other keys of a `classes.json`: `void_colors`, `palette`, `id_map`.
+        stored, origin: see `Encoding`.
+
+    Raises:
+        ValueError: names the key and what was expected.
+    """
     if not 1 <= len(entries) <= IGNORE_LABEL:
         raise ValueError(f"classes: expected 1 to {IGNORE_LABEL} of them, found {len(entries)}")
     names: list[str] = []
@@ -149,8 +165,10 @@ def _table(entries: list[Any], settings: dict[str, Any]) -> ClassTable:
     encoding = Encoding(
         has_colours=bool(colours),
         void_colours=tuple(_colour(colour, f"void_colors[{index}]") for index, colour in enumerate(void)),
-        palette_colours=palette == "colors",
+        palette_colours=palette == "colors" or stored == "colours",
         ids=_id_map(settings["id_map"], names) if "id_map" in settings else None,
+        stored=stored,
+        origin=origin,
     )
     return ClassTable(tuple(names), tuple(colours) or tuple(map(_voc_colour, range(len(names)))), encoding)
 

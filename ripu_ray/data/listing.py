@@ -1,14 +1,12 @@
 """Which files a data set has: images, their labels, and lists that name some of them."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ripu_ray.data.lists import GAP, read_names
 from ripu_ray.errors import DataError
 from ripu_ray.storage.remote import RemotePath
-
-_GAP = re.compile(r"[\s,;]+")
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...], ending: str = "") -> dict[str, Path]:
@@ -65,37 +63,25 @@ def keep_listed(files: dict[str, Path], names: Path) -> dict[str, Path]:
 
     Args:
         files: stem -> image.
-        names: text file, one image file name a line, with or without its suffix; folders in front of it are passed
-            over, as are empty lines.
+        names: text or Parquet file of names, as `read_names` reads them, with or without suffix; folders in front of
+            them are passed over.
 
     Raises:
         DataError: the list cannot be read or is empty, or names an image twice or one that is not there.
     """
-    try:
-        if names.exists() and not names.is_file():
-            raise DataError(f"{names}: not a file")
-        lines = names.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"{names}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{names}: not a list of file names in UTF-8") from None
+    entries = read_names(names)
     stems = {stem: stem for stem in files} | {path.name: stem for stem, path in files.items()}
     chosen: set[str] = set()
-    for number, line in enumerate(lines, 1):
+    for place, text in entries:
         # Columns are told by names that are there; a file's own name may hold spaces and commas.
-        text = line.strip().replace("\\", "/")
-        name, *columns = (part.rpartition("/")[2] for part in (text, *_GAP.split(text)))
-        if not name:
-            continue
+        name, *columns = (part.rpartition("/")[2] for part in (text, *GAP.split(text)))
         if len(columns) > 1 and (columns[0] in stems or name not in stems):
-            raise DataError(f"{names}: line {number}: {text!r}: expected one name a line")
+            raise DataError(f"{names}: {place}: {text!r}: expected one name a line")
         if name not in stems:
-            raise DataError(f"{names}: line {number}: there is no image {name}")
+            raise DataError(f"{names}: {place}: there is no image {name}")
         if stems[name] in chosen:
-            raise DataError(f"{names}: line {number}: {name} is there twice")
+            raise DataError(f"{names}: {place}: {name} is there twice")
         chosen.add(stems[name])
-    if not chosen:
-        raise DataError(f"{names}: names no image")
     return {stem: path for stem, path in files.items() if stem in chosen}
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ripu_ray.config import Config
 from ripu_ray.core.metrics import confusion_counts, iou, miou, pixel_accuracy
-from ripu_ray.data.cityscapes import CLASSES_16, NOT_AMONG_13
+from ripu_ray.data.cityscapes import NAMES_13, NOT_AMONG_13
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import NonFiniteError
@@ -42,8 +42,8 @@ def figures(confusion_CC: NDArray[np.int64], classes: ClassTable) -> Figures:
     """Compute the metrics from confusion counts (C, C) of `classes`; rows are true classes."""
     by_class = dict(zip(classes.names, iou(confusion_CC).tolist(), strict=True))
     among_13 = None
-    if classes == CLASSES_16:
-        kept = [value for name, value in by_class.items() if name not in NOT_AMONG_13 and not np.isnan(value)]
+    if sorted(classes.names) == sorted((*NAMES_13, *NOT_AMONG_13)):
+        kept = [by_class[name] for name in NAMES_13 if not np.isnan(by_class[name])]
         among_13 = float(np.mean(kept)) if kept else float("nan")
     return Figures(miou(confusion_CC), pixel_accuracy(confusion_CC), by_class, among_13)
 

@@ -82,6 +82,12 @@ class RemotePath(PosixPath):
         entries = self._call("ls", detail=True)
         return [entry["name"].rpartition("/")[2] for entry in entries if entry["type"] == "file"]
 
+    def entries(self) -> list[tuple[str, bool]]:
+        """Names directly below and whether each is a folder, from one request for many of them."""
+        entries = self._call("ls", detail=True)
+        named = [(entry["name"].rstrip("/").rpartition("/")[2], entry["type"] == "directory") for entry in entries]
+        return [entry for entry in named if entry[0] != self.name]
+
     def glob(self, pattern: str) -> Iterator["RemotePath"]:  # type: ignore[override]
         """Yield matching objects and folders."""
         return self._glob(pattern)

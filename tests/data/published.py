@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ripu_ray.data.cityscapes import CityscapesData
+from ripu_ray.data.combining import shared_classes, with_classes
+from ripu_ray.data.description import describe
+from ripu_ray.data.finding import find_pairs
+from ripu_ray.data.images import ImageSet
+from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.pairs import PairedImages
 
 HEIGHT, WIDTH = 10, 14
 GTAV_NAMES = ("00001", "00002", "00010")
@@ -18,6 +24,42 @@ CITY_NAMES = {
     "val": ("lindau/lindau_000000_000019",),
 }
 Ids = NDArray[np.integer]
+
+
+Size = tuple[int, int] | None
+
+
+def table(name: str) -> ClassTable:
+    """The classes of a data set of this package."""
+    return describe(name)[1].table(f"{name}.yaml")
+
+
+CLASSES_19 = shared_classes(table("gtav"), table("cityscapes"))
+CLASSES_16 = shared_classes(table("synthia"), table("cityscapes"))
+
+
+def open_set(name: str, root: Path, split: str, names: Path | None, input_size: Size, label_size: Size) -> PairedImages:
+    """One split of a data set of this package."""
+    pairs = find_pairs(name, describe(name)[1], root, split, {}, names)
+    return PairedImages(pairs, table(name), input_size, label_size)
+
+
+def open_gtav(root: Path, names: Path | None, input_size: Size, label_size: Size) -> PairedImages:
+    """GTAV's images, `gtav/<name>`."""
+    return open_set("gtav", root, "", names, input_size, label_size)
+
+
+def open_synthia(root: Path, names: Path | None, input_size: Size, label_size: Size) -> PairedImages:
+    """SYNTHIA's images, `synthia/<name>`."""
+    return open_set("synthia", root, "", names, input_size, label_size)
+
+
+def open_cityscapes(
+    root: Path, split: str, classes: ClassTable, names: Path | None, input_size: Size, label_size: Size
+) -> ImageSet:
+    """The images of Cityscapes, `<split>/<city>/<name>`."""
+    images = open_set("cityscapes", root, split, names, input_size, label_size)
+    return with_classes(images, table("cityscapes"), classes)
 
 
 def draw_ids(ids: tuple[int, ...], seed: int) -> NDArray[np.uint8]:

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from ripu_ray.config import Config
-from ripu_ray.data.cityscapes import CLASSES_16, CLASSES_19
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, NonFiniteError, StorageError
 from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import warmup_key
 from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures
+from tests.data.published import CLASSES_16, CLASSES_19
 from tests.running import run_all
 
 

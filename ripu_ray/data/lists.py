@@ -1,0 +1,64 @@
+"""Lists of names of images: a text file, one name a line, or a Parquet file, one name a row."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ripu_ray.errors import DataError
+
+GAP = re.compile(r"[\s,;]+")
+"""Between the columns of a line."""
+COLUMN = "image"
+"""Of a Parquet file that has several columns."""
+
+
+def read_names(file: Path) -> list[tuple[str, str]]:
+    """The names in a list, on this machine or behind a URL.
+
+    Args:
+        file: `.parquet`: its only column, or its column `image`; else text in UTF-8, empty lines are passed over.
+
+    Returns:
+        Place in the file, such as "line 2", and name, in the order of the file.
+
+    Raises:
+        DataError: the file cannot be read, is of another kind, or names nothing.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            raise DataError(f"{file}: not a file")
+        named = list(_rows(file) if file.suffix.lower() == ".parquet" else _lines(file))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    if not named:
+        raise DataError(f"{file}: names no image")
+    return named
+
+
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: not a list of file names in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if text := line.strip().replace("\\", "/"):
+            yield f"line {number}", text
+
+
+def _rows(file: Path) -> Iterator[tuple[str, str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = pa.BufferReader(file.read_bytes())
+    try:
+        names = pq.read_schema(content).names
+        column = names[0] if len(names) == 1 else COLUMN
+        if column not in names:
+            raise DataError(f"{file}: has the columns {', '.join(names)}: expected one of them to be {COLUMN!r}")
+        values = pq.read_table(content, columns=[column])[column].to_pylist()
+    except pa.ArrowException as error:
+        raise DataError(f"{file}: not a Parquet file ({str(error).splitlines()[0]})") from None
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{file}: row {number}: {column} is {value!r}: expected the name of an image")
+        yield f"row {number}", value.strip()
