@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ripu_cli.display import new_table, wide_console
-from ripu_ray.config import Config
+from ripu_ray.config import REFERENCES, Config
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.runs.grid import expand, warmup_key
 from ripu_ray.runs.run_folder import RunFolder
@@ -18,8 +18,10 @@ def print_cost(config: Config, folder: Path) -> None:
     for trial in trials:
         strategy = trial.config.strategy
         steps = trial.config.num_round_steps()
-        values = (strategy.mode, strategy.window, strategy.acquisition, strategy.budget, trial.config.seed)
-        table.add_row(trial.trial_id, *map(str, values), str(strategy.rounds), str(steps))
+        bought = ("-",) * 3 if strategy.is_reference else (strategy.mode, strategy.window, strategy.budget)
+        mode, window, budget = map(str, bought)
+        values = (mode, window, strategy.acquisition, budget, trial.config.seed, strategy.rounds, steps)
+        table.add_row(trial.trial_id, *map(str, values))
     warmups = {warmup_key(trial.config): trial.config for trial in trials}
     rounds = sum(trial.config.strategy.rounds for trial in trials)
     warmup_steps = sum(shared.training.warmup_steps for shared in warmups.values())
@@ -42,8 +44,9 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
         for _, rows in results.groupby("trial", sort=False):
             last = rows.iloc[-1]
             by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
+            absent = {"budget", "mode", "window"} if last["acquisition"] in REFERENCES else set()
             table.add_row(
-                *(str(last[name]) for name in columns),
+                *("-" if name in absent else str(last[name]) for name in columns),
                 *(by_round.get(index, "") for index in (-1, *rounds)),
                 f"{100 * last['spent_share']:.2f} %",
                 str(last["clicks"]),
