@@ -19,9 +19,9 @@ from ripu_ray.tracking.mode import Decision, check_key, current, decide
 
 
 def describe(config: Config, folder: Path) -> None:
-    """Print the resolved configuration, the grid and its cost."""
+    """Print the resolved configuration, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
-        _check(config)
+        _check(config, folder)
     from ripu_cli.tables import print_cost
 
     typer.echo(dump_config(config))
@@ -63,8 +63,10 @@ def report(folders: Sequence[Path], output: Path | None) -> Path:
 
 def execute(config: Config, folder: Path) -> bool:
     """Run the sweep, write its results and print them. Returns whether a trial failed."""
-    _check(config)
-    check_writable(folder)
+    if not _needs_ray(config, _check(config, folder)):
+        from ripu_ray.simulation.local import local_device
+
+        local_device(config)
     with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
         if before:
             typer.echo(f"ripu: {folder}: taken over from {before}, which has ended", err=True)
@@ -85,12 +87,11 @@ def _execute(config: Config, folder: Path) -> bool:
 
     decision = decide(config.tracking, run.path)
     _print_offline(decision)
-    needs_ray = len(run.trials) > 1 or config.cluster.scorers or config.cluster.train_workers
     with show_progress(run) as on_progress:
         events = EventLog(run.path, "", on_progress)
         for line in describe_weights(run.trials.values()):
             events.warn(line)
-        if needs_ray:
+        if _needs_ray(config, len(run.trials)):
             from ripu_ray.distributed.sweeping import run_sweep
 
             failures = run_sweep(run, on_progress)
@@ -116,8 +117,19 @@ def _print_offline(decision: Decision) -> None:
         typer.echo(f"ripu: W&B is offline, `wandb sync` uploads later: {decision.why}", err=True)
 
 
-def _check(config: Config) -> None:
+def _needs_ray(config: Config, num_trials: int) -> bool:
+    return bool(num_trials > 1 or config.cluster.scorers or config.cluster.train_workers)
+
+
+def _check(config: Config, folder: Path) -> int:
+    """Refuse what cannot run, before anything starts or is written into `folder`. Returns the number of trials."""
+    from ripu_ray.runs.run_folder import RunFolder
+
+    check_writable(folder)
+    RunFolder.find(folder, config)
     check_key(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    check_trials(expand(config))
+    trials = expand(config)
+    check_trials(trials)
+    return len(trials)

@@ -211,6 +211,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     """Start what `sweep` or `run` describes, or resume a run folder."""
     # Imported here, so that --help and validation of flags are fast.
     from ripu_ray.config import load_config
+    from ripu_ray.runs.claims import check_name
     from ripu_ray.storage.remote import locate
 
     if shared.resume:
@@ -218,7 +219,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
         return
     wandb = shared.wandb.value if shared.wandb else None
     flags |= {"cluster.address": shared.address, "tracking.wandb": wandb}
-    name = shared.name or f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}" if shared.name is None else check_name(shared.name)
     _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared.dry_run)
 
 
