@@ -1,21 +1,27 @@
 """The commands: validation, one call of the API, output. Validation comes before the import of torch and Ray."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
+from ripu_cli.streams import tell_if_lost
 from ripu_ray.config import Config, dump_config, vary
 from ripu_ray.distributed.capacity import check_capacity, describe_need, local_cpus
-from ripu_ray.errors import ConfigError
-from ripu_ray.runs.event_log import EventLog
+from ripu_ray.errors import ConfigError, RipuError, printable
+from ripu_ray.runs.event_log import EventLog, log_path
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
 from ripu_ray.storage.remote import check_readable, check_writable
 from ripu_ray.tracking.mode import Decision, check_key, current, decide
+
+if TYPE_CHECKING:
+    from ripu_ray.runs.run_folder import RunFolder
 
 
 def describe(config: Config, folder: Path) -> None:
@@ -67,9 +73,9 @@ def execute(config: Config, folder: Path) -> bool:
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
-    with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
+    with lock_run(folder, _say) as before, stop_on_signals(folder):
         if before:
-            typer.echo(f"ripu: {folder}: taken over from {before}, which has ended", err=True)
+            _say(f"{folder}: taken over from {before}, which has ended")
         return _execute(config, folder)
 
 
@@ -78,6 +84,19 @@ def _execute(config: Config, folder: Path) -> bool:
 
     run = RunFolder.create(folder, config)
     run.tidy()
+
+    def tell(line: str) -> None:
+        text = f"{line}: the run goes on without it, and its log is {log_path(folder)}"
+        _say(text)
+        with suppress(RipuError):
+            EventLog(run.path, "", lambda progress: None).warn(text)
+
+    with tell_if_lost(tell):
+        return _run(run)
+
+
+def _run(run: "RunFolder") -> bool:
+    config = run.config
     from ripu_cli.display import show_progress
     from ripu_cli.tables import print_outcome
     from ripu_ray.reporting.figures import write_curves
@@ -114,7 +133,11 @@ def _execute(config: Config, folder: Path) -> bool:
 
 def _print_offline(decision: Decision) -> None:
     if decision.why:
-        typer.echo(f"ripu: W&B is offline, `wandb sync` uploads later: {decision.why}", err=True)
+        _say(f"W&B is offline, `wandb sync` uploads later: {decision.why}")
+
+
+def _say(line: str) -> None:
+    typer.echo(f"ripu: {printable(line)}", err=True)
 
 
 def _needs_ray(config: Config, num_trials: int) -> bool:
