@@ -38,7 +38,12 @@ def in_one_line(text: str) -> str:
     masked = _PASSWORD.sub(r"\1***@", text)
     if len(masked) > _LONGEST:
         masked = f"{masked[: _LONGEST * 3 // 4]} ... {masked[-_LONGEST // 5 :]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in masked)
+    return printable(masked)
+
+
+def printable(text: str) -> str:
+    """A text with line ends, control and unpaired characters as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def first_line(error: BaseException | None) -> str:

@@ -1,22 +1,25 @@
 """The commands: validation, one call of the API, output. Validation comes before the import of torch and Ray."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
 from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
+from ripu_cli.streams import tell_if_lost
 from ripu_ray.api.running import check, execute, open_run
 from ripu_ray.config import Config, dump_config
 from ripu_ray.distributed.capacity import describe_need
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, RipuError, printable
+from ripu_ray.runs.event_log import EventLog, log_path
 
 
 def describe(config: Config, folder: Path) -> None:
-    """Print the resolved configuration, the grid and its cost."""
+    """Print the resolved configuration, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
-        check(config)
+        check(config, folder)
     from ripu_cli.tables import print_cost
 
     typer.echo(dump_config(config))
@@ -33,14 +36,22 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
 
 def run_and_print(config: Config, folder: Path) -> bool:
     """Run a sweep or a trial and print its results. Returns whether a trial failed."""
-    with open_run(config, folder, _notify) as run, stop_on_signals(folder):
-        from ripu_cli.display import show_progress
-        from ripu_cli.tables import print_outcome
+    with open_run(config, folder, _say) as run, stop_on_signals(folder):
 
-        results = execute(run, show_progress, _notify)
-        print_outcome(run, results.frame, results.failures)
+        def tell(line: str) -> None:
+            text = f"{line}: the run goes on without it, and its log is {log_path(folder)}"
+            _say(text)
+            with suppress(RipuError):
+                EventLog(run.path, "", lambda progress: None).warn(text)
+
+        with tell_if_lost(tell):
+            from ripu_cli.display import show_progress
+            from ripu_cli.tables import print_outcome
+
+            results = execute(run, show_progress, _say)
+            print_outcome(run, results.frame, results.failures)
     return bool(results.failures)
 
 
-def _notify(line: str) -> None:
-    typer.echo(f"ripu: {line}", err=True)
+def _say(line: str) -> None:
+    typer.echo(f"ripu: {printable(line)}", err=True)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 import typer
 from rich.console import Console
 
-from ripu_cli.display import new_table
+from ripu_cli.display import new_table, text_console
+from ripu_ray.errors import printable
 from ripu_ray.reporting.comparison import Pair, compare_runs, open_side
 
 
@@ -16,8 +17,8 @@ def compare(first: str, second: str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))
         return
-    typer.echo(found.answer)
-    console = Console(highlight=False, soft_wrap=True)
+    typer.echo(printable(found.answer))
+    console = text_console()
     if found.settings:
         table = new_table("setting", "A", "B")
         for key, values in found.settings.items():
@@ -27,13 +28,13 @@ def compare(first: str, second: str, as_json: bool) -> None:
         _print_pair(console, pair, len(found.pairs) == 1)
     for side, names in (("A", found.only_first), ("B", found.only_second)):
         if names:
-            typer.echo(f"only in {side}: {', '.join(names)}")
+            typer.echo(printable(f"only in {side}: {', '.join(names)}"))
 
 
 def _print_pair(console: Console, pair: Pair, with_classes: bool) -> None:
-    typer.echo(pair.first if pair.first == pair.second else f"{pair.first} against {pair.second}")
+    typer.echo(printable(pair.first if pair.first == pair.second else f"{pair.first} against {pair.second}"))
     if pair.problem:
-        typer.echo(f"purchases cannot be compared: {pair.problem}")
+        typer.echo(printable(f"purchases cannot be compared: {pair.problem}"))
     by_round = {overlap.round: overlap for overlap in pair.overlaps}
     table = new_table("round", "mIoU A", "mIoU B", "B - A", "bought in common %", "IoU of all bought %", "least in")
     for number, (one, other) in pair.miou.items():

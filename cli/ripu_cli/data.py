@@ -5,16 +5,13 @@ from pathlib import Path
 
 import typer
 from PIL import Image
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from ripu_cli.display import track_images
+from ripu_cli.display import new_table, text_console, track_images
 from ripu_ray.config import Config
 from ripu_ray.data.checking import SplitReport, draw_overlays, inspect_domains
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import ConfigError, DataError
+from ripu_ray.errors import ConfigError, DataError, printable
 from ripu_ray.storage.files import replace_file
 
 
@@ -35,7 +32,7 @@ def check(config: Config, overlays: Path) -> list[str]:
         try:
             sheet = Image.fromarray(draw_overlays(domains))
             replace_file(overlays, lambda file: sheet.save(file, format=kind))
-            typer.echo(f"pictures  {overlays}")
+            typer.echo(f"pictures  {printable(str(overlays))}")
         except DataError as error:
             typer.echo(f"pictures  {error}")
     typer.echo(f"faults    {len(faults)}")
@@ -43,9 +40,7 @@ def check(config: Config, overlays: Path) -> list[str]:
 
 
 def _print_sizes(reports: Iterable[SplitReport]) -> None:
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("split", "images", "image sizes", "label sizes", "void %", "faults"):
-        table.add_column(column)
+    table = new_table("split", "images", "image sizes", "label sizes", "void %", "faults")
     for report in reports:
         sizes = (
             ", ".join(f"{height}x{width}: {count}" for (height, width), count in counts.items())
@@ -54,13 +49,12 @@ def _print_sizes(reports: Iterable[SplitReport]) -> None:
         total = report.void_pixels + int(report.pixels_C.sum())
         void = f"{100 * report.void_pixels / total:.2f}" if total else "-"
         table.add_row(report.name, str(report.num_images), *sizes, void, str(len(report.faults)))
-    Console(highlight=False).print(table)
+    text_console().print(table)
 
 
 def _print_classes(reports: tuple[SplitReport, ...], classes: ClassTable) -> None:
     """Print the share of labelled pixels, and of images with the class, by split."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("class")
+    table = new_table("class")
     for report in reports:
         table.add_column(f"{report.name}: pixels %", justify="right")
         table.add_column("images %", justify="right")
@@ -71,4 +65,4 @@ def _print_classes(reports: tuple[SplitReport, ...], classes: ClassTable) -> Non
             cells.append(f"{100 * report.pixels_C[class_id] / labelled:.3f}" if labelled else "-")
             cells.append(f"{100 * report.images_C[class_id] / images:.1f}" if images else "-")
         table.add_row(name, *cells)
-    Console(highlight=False).print(table)
+    text_console().print(table)

@@ -5,25 +5,39 @@ from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ripu_ray.errors import printable
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.event_log import Progress as Report
 from ripu_ray.runs.run_folder import RunFolder
 
 
-def new_table(*columns: str) -> Table:
+class TextTable(Table):
+    """A table whose cells are texts, with control characters as escapes."""
+
+    def add_row(self, *cells: str) -> None:  # type: ignore[override]
+        """Add a row."""
+        super().add_row(*map(printable, cells))
+
+
+def new_table(*columns: str) -> TextTable:
     """An empty table whose long cells are folded."""
-    table = Table(box=SIMPLE_HEAD)
+    table = TextTable(box=SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(printable(column), overflow="fold")
     return table
 
 
+def text_console(stderr: bool = False) -> Console:
+    """A console that prints names as they are: nothing in them is markup, a code of an emoji, or highlighted."""
+    return Console(stderr=stderr, markup=False, emoji=False)
+
+
 def wide_console() -> Console:
-    """A console for tables, with 200 columns if it is not a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
+    """The same for tables, with 200 columns if it is not a terminal."""
+    console = text_console()
     if not console.is_terminal:
         console.width = 200
     return console
@@ -31,22 +45,24 @@ def wide_console() -> Console:
 
 def track_images(name: str, image_ids: Iterable[str], total: int | None = None) -> Iterable[str]:
     """Iterate with a progress bar on stderr if it is a terminal."""
-    console = Console(stderr=True)
-    return track(image_ids, name, total=total, console=console, transient=True, disable=not console.is_terminal)
+    console = text_console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield from bars.track(image_ids, total=total, description=printable(name))
 
 
 @contextmanager
 def show_progress(run: RunFolder) -> Iterator[OnProgress]:
     """Yield the function that `run_sweep` calls with each report."""
-    console = Console()
+    console = text_console()
     if not console.is_terminal:
         yield _Lines(run, console)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:
@@ -64,7 +80,7 @@ class _Bars:
     def __call__(self, report: Report) -> None:
         name = report.trial_id
         if report.note:
-            self._bars.console.print(_note(self._run, report), highlight=False, soft_wrap=True)
+            self._bars.console.print(_note(self._run, report))
             return
         if name not in self._tasks:
             total = _total_steps(self._run, name)
@@ -80,16 +96,16 @@ class _Lines:
     def __init__(self, run: RunFolder, console: Console) -> None:
         self._run, self._console = run, console
         self._last: dict[str, tuple[str, int]] = {}
-        console.print(f"{len(run.trials)} trials, {len(run.warmups)} warm-ups; starting Ray", highlight=False)
+        console.print(f"{len(run.trials)} trials, {len(run.warmups)} warm-ups; starting Ray")
 
     def __call__(self, report: Report) -> None:
         if report.note:
-            self._console.print(_note(self._run, report), highlight=False, soft_wrap=True)
+            self._console.print(_note(self._run, report))
             return
         seen = report.phase, report.round
         if self._last.get(report.trial_id) != seen and report.phase in ("warm-up", "score", "done", "failed"):
             title = _title(self._run, report.trial_id)
-            self._console.print(f"{title}: {_state(self._run, report)}", highlight=False, soft_wrap=True)
+            self._console.print(f"{title}: {_state(self._run, report)}")
         self._last[report.trial_id] = seen
 
 
@@ -100,8 +116,8 @@ def _title(run: RunFolder, name: str) -> str:
 def _note(run: RunFolder, report: Report) -> str:
     """The note of a report, with the trial and its state unless it concerns the whole sweep."""
     if not report.trial_id:
-        return report.note
-    return f"{_title(run, report.trial_id)}, {_state(run, report)}: {report.note}"
+        return printable(report.note)
+    return f"{_title(run, report.trial_id)}, {_state(run, report)}: {printable(report.note)}"
 
 
 def _total_steps(run: RunFolder, name: str) -> int:

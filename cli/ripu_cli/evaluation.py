@@ -5,27 +5,24 @@ from math import isnan
 from pathlib import Path
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from ripu_cli.display import track_images
+from ripu_cli.display import new_table, text_console, track_images
 from ripu_ray.config import Config
+from ripu_ray.errors import printable
 from ripu_ray.simulation.evaluation import evaluate_checkpoint
 
 
 def evaluate(config: Config, checkpoint: Path, flip: bool, predictions: Path | None) -> None:
     """Evaluate a checkpoint on the validation split and print its metrics in per cent."""
     result = evaluate_checkpoint(config, checkpoint, flip, predictions, partial(track_images, "evaluating"))
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("class")
+    table = new_table("class")
     table.add_column("IoU %", justify="right")
     for name, value in result.iou.items():
         table.add_row(name, "-" if isnan(value) else f"{100 * value:.2f}")
-    Console(highlight=False).print(table)
+    text_console().print(table)
     typer.echo(f"mIoU      {100 * result.miou:.2f} %, {len(result.iou)} classes")
     if result.miou_13 is not None:
         typer.echo(f"mIoU      {100 * result.miou_13:.2f} %, 13 classes: without wall, fence and pole")
     typer.echo(f"accuracy  {100 * result.accuracy:.2f} %")
     if predictions is not None:
-        typer.echo(f"pictures  {predictions}")
+        typer.echo(f"pictures  {printable(str(predictions))}")

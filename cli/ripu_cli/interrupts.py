@@ -1,15 +1,16 @@
 """Ctrl-C and SIGTERM. The first stops the run after the current step; the second stops it immediately."""
 
 import os
+import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 import typer
 
-from ripu_ray.errors import StoppedError, StorageError
+from ripu_ray.errors import StoppedError, StorageError, printable
 from ripu_ray.runs.interrupt import STOP, StopRequest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,10 +61,11 @@ def _request(stop: StopRequest) -> bool:
 
 
 def _how_to_resume(folder: Path) -> str:
-    return f"`ripu sweep --resume {folder}` resumes it"
+    return f"`ripu sweep --resume {printable(shlex.quote(str(folder)))}` resumes it"
 
 
 def _write(text: str) -> None:
     # Without Python's buffers, which the signal may have interrupted. Shows the cursor, which progress bars hide.
     shown = "\033[?25h" if os.isatty(2) else ""
-    os.write(2, f"{shown}{text}\n".encode())
+    with suppress(OSError):  # a closed terminal
+        os.write(2, f"{shown}{text}\n".encode(errors="backslashreplace"))

@@ -1,12 +1,13 @@
 """`ripu sweep --address http://HEAD:8265`, and `ripu jobs`, `attach`, `logs` and `stop`: jobs on a cluster."""
 
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ripu_ray.errors import printable
 
 if TYPE_CHECKING:
     from ripu_ray.config import Config
@@ -46,20 +47,19 @@ def submit_resume(address: str, folder: Path) -> int:
 
 def jobs(address: AddressOption) -> None:
     """List the jobs of a cluster."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from ripu_cli.display import wide_console
+    from ripu_cli.display import new_table, wide_console
     from ripu_ray.distributed.jobs import JobServer, exit_code
 
-    table = Table("job", "status", "started", "minutes", "exit code", "command", box=SIMPLE_HEAD)
+    table = new_table("job", "status", "started", "minutes", "exit code", "command")
     for job in JobServer(address).jobs():
         start, end = (datetime.fromtimestamp((ms or 0) / 1000) for ms in (job.start_time, job.end_time))
         ended = job.status.is_terminal()
         minutes = ((end if ended else datetime.now()) - start).total_seconds() / 60
         command = job.entrypoint.partition("\n")[0].partition(" <<")[0]
         code = str(exit_code(job)) if ended else ""
-        table.add_row(job.submission_id, job.status.lower(), f"{start:%Y-%m-%d %H:%M}", f"{minutes:.1f}", code, command)
+        table.add_row(
+            str(job.submission_id), job.status.lower(), f"{start:%Y-%m-%d %H:%M}", f"{minutes:.1f}", code, command
+        )
     wide_console().print(table)
 
 
@@ -75,7 +75,7 @@ def logs(job: JobArgument, address: AddressOption) -> None:
     from ripu_ray.distributed.jobs import JobServer
 
     server = JobServer(address)
-    typer.echo(server.log(server.job(job)), nl=False)
+    _write(server.log(server.job(job)))
 
 
 def stop(job: JobArgument, address: AddressOption) -> None:
@@ -106,10 +106,10 @@ def _follow(server: "JobServer", job_id: str) -> int:
     code = exit_code(job)
     if code:
         reason = (job.message or "").strip().partition("\n")[0] if job.driver_exit_code is None else f"exit code {code}"
-        typer.echo(f"ripu: job {job_id} {job.status.lower()}: {reason}", err=True)
+        typer.echo(f"ripu: job {job_id} {job.status.lower()}: {printable(reason)}", err=True)
     return code
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Print a part of a log, which may hold any characters; line ends and tabs are kept."""
+    typer.echo("".join(c if c in "\n\r\t" else printable(c) for c in text), nl=False)

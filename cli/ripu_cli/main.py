@@ -13,19 +13,35 @@ import typer
 
 from ripu_cli import jobs
 from ripu_cli.options import ConfigOption, PluginOption, SetOption, Shared, with_shared_options
+from ripu_cli.streams import is_lost, open_console
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.errors import InputError, RemoteError, RipuError
+from ripu_ray.errors import InputError, RemoteError, RipuError, printable
 
 if TYPE_CHECKING:
     from ripu_ray.config import Config
 
-app = typer.Typer(
+
+class _Program(typer.Typer):
+    """The commands, on streams that may be closed, full or of any encoding."""
+
+    def __call__(self, *values: Any, **options: Any) -> Any:
+        open_console()
+        try:
+            return super().__call__(*values, **options)
+        except SystemExit as error:
+            sys.stdout.flush()
+            if not error.code and is_lost():
+                sys.exit(1)
+            raise
+
+
+app = _Program(
     name="ripu",
     help="Which pixels should we pay to label? Active-learning simulation for domain-adaptive segmentation, on Ray.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() else None,
 )
 
 
@@ -136,7 +152,7 @@ def check(
 
     faults = check(resolved, overlays)
     for fault in faults:
-        typer.echo(f"ripu: {fault}", err=True)
+        typer.echo(f"ripu: {printable(fault)}", err=True)
     if faults:
         raise typer.Exit(2)
 
@@ -177,7 +193,7 @@ def report(
     """Write the results of one or several sweeps as one HTML page."""
     from ripu_ray.api.results import report
 
-    typer.echo(f"report   {report(folders, output)}")
+    typer.echo(f"report   {printable(str(report(folders, output)))}")
 
 
 @app.command()
@@ -213,6 +229,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     """Start what `sweep` or `run` describes, or resume a run folder."""
     # Imported here, so that --help and validation of flags are fast.
     from ripu_ray.config import load_config
+    from ripu_ray.runs.claims import check_name
     from ripu_ray.storage.remote import locate
 
     if shared.resume:
@@ -220,7 +237,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
         return
     wandb = shared.wandb.value if shared.wandb else None
     flags |= {"cluster.address": shared.address, "tracking.wandb": wandb, "plugins": shared.plugins}
-    name = shared.name or f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}" if shared.name is None else check_name(shared.name)
     _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared.dry_run)
 
 

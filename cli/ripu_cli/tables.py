@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from ripu_cli.display import new_table, wide_console
-from ripu_ray.config import Config
+from ripu_ray.config import REFERENCES, Config
+from ripu_ray.errors import printable
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.runs.grid import expand, warmup_key
 from ripu_ray.runs.run_folder import RunFolder
@@ -18,8 +19,10 @@ def print_cost(config: Config, folder: Path) -> None:
     for trial in trials:
         strategy = trial.config.strategy
         steps = trial.config.num_round_steps()
-        values = (strategy.mode, strategy.window, strategy.acquisition, strategy.budget, trial.config.seed)
-        table.add_row(trial.trial_id, *map(str, values), str(strategy.rounds), str(steps))
+        bought = ("-",) * 3 if strategy.is_reference else (strategy.mode, strategy.window, strategy.budget)
+        mode, window, budget = map(str, bought)
+        values = (mode, window, strategy.acquisition, budget, trial.config.seed, strategy.rounds, steps)
+        table.add_row(trial.trial_id, *map(str, values))
     warmups = {warmup_key(trial.config): trial.config for trial in trials}
     rounds = sum(trial.config.strategy.rounds for trial in trials)
     warmup_steps = sum(shared.training.warmup_steps for shared in warmups.values())
@@ -28,7 +31,7 @@ def print_cost(config: Config, folder: Path) -> None:
     console.print(table)
     console.print(
         f"{len(trials)} trials, {rounds} rounds, {warmup_steps + round_steps} steps "
-        f"({len(warmups)} shared warm-ups: {warmup_steps}; rounds: {round_steps}), into {folder}"
+        f"({len(warmups)} shared warm-ups: {warmup_steps}; rounds: {round_steps}), into {printable(str(folder))}"
     )
 
 
@@ -42,8 +45,9 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
         for _, rows in results.groupby("trial", sort=False):
             last = rows.iloc[-1]
             by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
+            absent = {"budget", "mode", "window"} if last["acquisition"] in REFERENCES else set()
             table.add_row(
-                *(str(last[name]) for name in columns),
+                *("-" if name in absent else str(last[name]) for name in columns),
                 *(by_round.get(index, "") for index in (-1, *rounds)),
                 f"{100 * last['spent_share']:.2f} %",
                 str(last["clicks"]),
@@ -55,15 +59,17 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
         for name, reason in trial_failures.items():
             failures.add_row(_named(run, name), reason)
         console.print(failures)
-    console.print(f"folder   {run.path}")
-    console.print(f"results  {run.path / 'results.csv'}, {run.path / 'curves.png'}")
+    place = printable(str(run.path))
+    console.print(f"folder   {place}")
+    found = [name for name in ("results.csv", "curves.png") if (run.path / name).exists()]
+    if found:
+        console.print(f"results  {', '.join(f'{place}/{name}' for name in found)}")
     if (run.path / REPORT).exists():
-        console.print(f"report   {run.path / REPORT}")
+        console.print(f"report   {place}/{REPORT}")
     if list(run.path.glob("trials/*/wandb")):
-        console.print(
-            f"W&B      upload: wandb sync {run.path}/{{trials/*,summary}}/wandb/offline-run-*    "
-            f"look: wandb leet {run.path}/trials/TRIAL/wandb"
-        )
+        offline = list(run.path.glob("trials/*/wandb/offline-run-*"))
+        upload = f"upload: wandb sync {place}/{{trials/*,summary}}/wandb/offline-run-*    " if offline else ""
+        console.print(f"W&B      {upload}look: wandb leet {place}/trials/TRIAL/wandb")
 
 
 def _named(run: RunFolder, name: str) -> str:

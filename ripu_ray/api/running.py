@@ -168,23 +168,34 @@ def read_run(folder: Path, address: str | None = None) -> Config:
     return override(run.config, {"cluster.address": address}) if address else run.config
 
 
-def check(config: Config) -> None:
-    """Check what can be checked before the start: data, weights, W&B's key, the need of a trial.
+def check(config: Config, folder: Path) -> int:
+    """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
+
+    Returns:
+        The number of trials.
 
     Raises:
         InputError: one line that says what is wrong.
     """
+    from ripu_ray.runs.run_folder import RunFolder
+
+    check_writable(folder)
+    RunFolder.find(folder, config)
     check_key(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    check_trials(expand(config))
+    trials = expand(config)
+    check_trials(trials)
+    return len(trials)
 
 
 @contextmanager
 def open_run(config: Config, folder: Path, notify: Notify = lambda line: None) -> Iterator["RunFolder"]:
     """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
-    check(config)
-    check_writable(folder)
+    if not _needs_ray(config, check(config, folder)):
+        from ripu_ray.simulation.local import local_device
+
+        local_device(config)
     with lock_run(folder, notify) as before:
         if before:
             notify(f"{folder}: taken over from {before}, which has ended")
@@ -223,7 +234,7 @@ def _run_trials(run: "RunFolder", on_progress: OnProgress) -> dict[str, str]:
     events = EventLog(run.path, "", on_progress)
     for line in describe_weights(run.trials.values()):
         events.warn(line)
-    if len(run.trials) > 1 or run.config.cluster.scorers or run.config.cluster.train_workers:
+    if _needs_ray(run.config, len(run.trials)):
         from ripu_ray.distributed.sweeping import run_sweep
 
         return run_sweep(run, on_progress)
@@ -231,6 +242,10 @@ def _run_trials(run: "RunFolder", on_progress: OnProgress) -> dict[str, str]:
     from ripu_ray.tracking.group import open_trackers
 
     return run_alone(run, on_progress, local_parts(open_trackers))
+
+
+def _needs_ray(config: Config, num_trials: int) -> bool:
+    return bool(num_trials > 1 or config.cluster.scorers or config.cluster.train_workers)
 
 
 def _offline(why: str) -> str:

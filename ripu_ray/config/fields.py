@@ -5,6 +5,7 @@ of ours but what a URL is.
 """
 
 import os
+import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from ripu_ray.storage.remote import RemotePath, locate
 _BUDGET_DECIMALS = 6
 """Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
 _BUDGET_PIXELS_LIMIT = 10**9
+_EXPONENT = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?[eE][+-]?[0-9]{1,3}")
 
 
 class Section(BaseModel):
@@ -44,8 +46,8 @@ class Budget(Section):
         word = str(text).strip()
         unit: Literal["percent", "pixels"] = "pixels" if word.endswith("px") else "percent"
         expected = (
-            f"budget {word!r}: expected per cent of an image's pixels, above 0 and up to 100, such as 2.2, "
-            "or a whole number of pixels, such as 40px"
+            f"budget {word!r}: expected per cent of an image's pixels, above 0 and up to 100, with a decimal point, "
+            "such as 2.2, or a whole number of pixels, such as 40px"
         )
         try:
             value = Decimal(word.removesuffix("px"))
@@ -77,7 +79,8 @@ def _number(value: object) -> object:
     """Refuse `yes` and `true` where a number is expected: pydantic takes them for 1."""
     if isinstance(value, bool):
         raise ValueError(f"expected a number, found {value}")
-    return value
+    # YAML takes 1e3, without a point, for a text.
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def _scorers(value: object) -> object:

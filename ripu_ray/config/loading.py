@@ -25,7 +25,7 @@ from ripu_ray.config.plugins import (
     run_plugins,
 )
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.config.safe_yaml import find_credentials, read_yaml
+from ripu_ray.config.safe_yaml import Plain, find_credentials, read_yaml
 from ripu_ray.config.sections import (
     ClusterConfig,
     OracleConfig,
@@ -35,6 +35,7 @@ from ripu_ray.config.sections import (
     TrackingConfig,
     TrainingConfig,
 )
+from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.errors import ConfigError
 
 
@@ -157,16 +158,13 @@ def load_config(
         key, sign, text = setting.partition("=")
         if not sign or not key.strip():
             raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
-        try:
-            value = read_yaml(text)
-        except ValueError as error:
-            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value ({error})") from None
-        _put(tree, key.strip(), value, origin=f"--set {setting}")
+        _put(tree, key.strip(), Typed(text.strip(), f"--set {setting}"), origin=f"--set {setting}")
         typed.append(key.strip())
     for key, value in (flags or {}).items():
         if value is not None:
             _put(tree, key, value, origin=key)
             typed.append(key)
+    tree = _settle(tree)
     if place := find_credentials(tree):
         raise ConfigError(
             f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
@@ -188,6 +186,23 @@ def load_config(
         tree["plugins"] = resolve_plugins(tree["plugins"], folders, is_piped=file is not None and not own_folder)
     config: Config = anchor(_validate(tree, file), folder_of)
     return _anchor_varied(config, folder_of("sweep.vary"))
+
+
+def _settle(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with plain values: texts where a setting, or a varied setting, is a text."""
+    sweep = tree.get("sweep")
+    varied = read_varied(sweep.pop("vary", None)) if isinstance(sweep, dict) else None
+    tree = settle(tree, Config)
+    if isinstance(varied, dict):
+        varied = {
+            key: [settle(value, kind_of(Config, str(key), tree)) for value in values]
+            if isinstance(values, list)
+            else settle(values)
+            for key, values in varied.items()
+        }
+    if (varied := settle(varied)) is not None:
+        tree["sweep"] = {**tree.get("sweep", {}), "vary": varied}
+    return tree
 
 
 def _anchor_varied(config: Config, folder: Path) -> Config:
@@ -257,13 +272,14 @@ def to_tree(config: Config) -> dict[str, Any]:
 def read_yaml_file(file: Path) -> dict[str, Any]:
     """The keys and values of a YAML file; an empty file has none. Raises ConfigError: one line that names the file."""
     try:
-        tree = read_yaml(file.read_text(encoding="utf-8"))
+        tree = read_yaml(file.read_text(encoding="utf-8"), keep_texts=True)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: not valid YAML (not UTF-8)") from None
     except ValueError as error:
         raise ConfigError(f"{file}: {error}") from None
+    tree = tree.value if isinstance(tree, Plain) else tree
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -274,7 +290,11 @@ def read_yaml_file(file: Path) -> dict[str, Any]:
 def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
     *path, last = dotted.split(".")
     for key in path:
-        child = tree.setdefault(key, {})
+        child = tree.get(key)
+        child = child.parse() if isinstance(child, Typed) else child
+        if child is None or (isinstance(child, Plain) and child.value is None):
+            child = {}
+        tree[key] = child
         if not isinstance(child, dict):
             raise ConfigError(f"{origin}: {key!r} is a value, not a section")
         tree = child
@@ -285,17 +305,38 @@ def _validate(tree: dict[str, Any], file: Path | None) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(one_line(error, file)) from None
+        raise ConfigError(one_line(error, tree, file)) from None
 
 
-def one_line(error: ValidationError, file: Path | None) -> str:
+_EXPECTED = {
+    "extra_forbidden": "unknown key",
+    "path_type": "expected a path",
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "tuple_type": "expected a list",
+}
+
+
+def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:
     """The first fault that pydantic found in a tree: the file, the key and what was expected."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif first["type"] not in ("value_error", "missing"):
+    place = _place(first["loc"], tree)
+    message = _EXPECTED.get(first["type"], first["msg"]).removeprefix("Value error, ")
+    if first["type"] not in ("extra_forbidden", "value_error", "missing"):
         message = f"{message} (found {first['input']!r})"
     prefix = f"{file}: " if file else ""
     return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"
+
+
+def _place(location: Sequence[int | str], tree: Any) -> str:
+    """The dotted key of an error, without the names of pydantic's types of a union."""
+    parts = []
+    for name in location:
+        if isinstance(tree, list | tuple) and isinstance(name, int):
+            tree = tree[name]
+        elif isinstance(tree, dict):
+            tree = tree.get(name)
+        else:
+            break
+        parts.append(str(name))
+    return ".".join(parts)

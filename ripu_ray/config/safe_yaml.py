@@ -5,6 +5,7 @@ This module imports nothing of ours.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -22,11 +23,39 @@ _CREDENTIALS = re.compile(
 )
 
 
-def read_yaml(text: str) -> Any:
+@dataclass(frozen=True)
+class Plain:
+    """A scalar without quotes that YAML does not take for a text.
+
+    Attributes:
+        value: number, truth value, date or None.
+        text: as it was written, such as `no` or `2016`.
+    """
+
+    value: Any
+    text: str
+
+
+class _KeepingLoader(yaml.SafeLoader):
+    """Constructs a `Plain` for each value that is not a text; keys are as in `SafeLoader`."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        value = super().construct_object(node, deep)
+        if isinstance(node, yaml.ScalarNode) and node.style is None and not isinstance(value, str):
+            return Plain(value, node.value)
+        return value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        return {key.value if isinstance(key, Plain) else key: value for key, value in mapping.items()}
+
+
+def read_yaml(text: str, keep_texts: bool = False) -> Any:
     """The value that a YAML text stands for.
 
     Args:
         text: one document, or nothing.
+        keep_texts: whether values that are not texts are wrapped in `Plain`.
 
     Returns:
         Texts, numbers, truth values, dates, None, and lists and dicts of them. The lists and dicts that an alias
@@ -38,7 +67,7 @@ def read_yaml(text: str) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS} characters")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _KeepingLoader(text) if keep_texts else yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -71,7 +100,7 @@ def walk(tree: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         for value in tree:
             yield from walk(value, place)
     else:
-        yield place, tree
+        yield place, tree.value if isinstance(tree, Plain) else tree
 
 
 def find_credentials(tree: Any) -> str | None:

@@ -3,6 +3,7 @@
 This module imports nothing of ours but what fields may be; other modules import the sections from `config`.
 """
 
+import re
 from collections import Counter
 from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
@@ -30,9 +31,9 @@ from ripu_ray.config.fields import (
     Window,
 )
 from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
-from ripu_ray.config.safe_yaml import read_yaml
 
 Mode = Literal["region", "pixel"]
+_MOST_SEEDS = 10_000
 Reference = Literal["source_only", "full"]
 """What strategies are measured by: training on for as many steps, with nothing or with everything bought."""
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
@@ -52,21 +53,19 @@ Allocation = Literal["per_image", "pool"]
 WandbMode = Literal["auto", "offline", "online", "disabled"]
 
 
-def _varied(value: object) -> object:
-    """`{key: [values]}` from texts `key=value,value`, values in YAML; anything else as it is."""
-    if not isinstance(value, list):
-        return value
-    varied: dict[str, object] = {}
-    for text in map(str, value):
-        key, sign, listed = text.partition("=")
-        try:
-            values = read_yaml(f"[{listed}]")
-        except ValueError:
-            values = []
-        if not (sign and key.strip() and values) or key.strip() in varied:
-            raise ValueError(f"vary {text!r}: expected key=value,value, each key once, such as data.shift=0,1")
-        varied[key.strip()] = values
-    return varied
+def _ranges(seeds: object) -> object:
+    """Seeds with each range, `0-4` or `0..4`, as its numbers; anything else as it is."""
+    parts = [part.strip() for part in seeds.split(",")] if isinstance(seeds, str) else seeds
+    if not isinstance(parts, list):
+        return seeds
+    numbers: list[object] = []
+    for part in parts:
+        found = re.fullmatch(r"\s*(\d{1,19})\s*(?:-|\.\.)\s*(\d{1,19})\s*", part) if isinstance(part, str) else None
+        first, last = map(int, found.groups()) if found else (0, 0)
+        if found and not first <= last < first + _MOST_SEEDS:
+            raise ValueError(f"{part}: expected a range of at most {_MOST_SEEDS} seeds, the smaller first, such as 0-4")
+        numbers += range(first, last + 1) if found else [part]
+    return numbers
 
 
 Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
@@ -221,8 +220,9 @@ class SweepConfig(Section):
     modes: tuple[Mode, ...] = ()
     windows: tuple[Window, ...] = ()
     acquisitions: tuple[AcquisitionName, ...] = ()
-    seeds: tuple[Seed, ...] = ()
-    vary: Annotated[dict[str, Values], BeforeValidator(_varied)] = Field({})
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_ranges)] = ()
+    """0-4 and 0..4 stand for 0, 1, 2, 3, 4."""
+    vary: dict[str, Values] = Field({})
     """Any other setting of data, model, training, strategy or oracle by its dotted key: its values."""
 
     @model_validator(mode="after")
@@ -232,7 +232,8 @@ class SweepConfig(Section):
             counts = Counter(map(str, listed))
             twice = sorted(value for value, count in counts.items() if count > 1)
             if twice:
-                raise ValueError(f"sweep.{name}: {', '.join(twice)} is there more than once")
+                hint = "; the decimal sign is a point, as in 2.2" if name == "budgets" else ""
+                raise ValueError(f"sweep.{name}: {', '.join(twice)} is there more than once{hint}")
         return self
 
 

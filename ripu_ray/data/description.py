@@ -192,7 +192,8 @@ def _packaged(name: str) -> Description:
 
 
 def _read(file: Path) -> Description:
+    tree = read_yaml_file(file)
     try:
-        return Description.model_validate(read_yaml_file(file))
+        return Description.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(one_line(error, file)) from None
+        raise ConfigError(one_line(error, tree, file)) from None

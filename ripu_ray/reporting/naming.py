@@ -22,7 +22,7 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A copy with the columns `strategy` (the settings that differ among the competitors: "ripu, region"), `variant`
         (the same without the acquisition: "region"), `world` (settings with a prefix in WORLD that vary: "data.shift
-        1", or empty), and `condition` (the budget and the world: "2.2 %, data.shift 1").
+        1", or empty), and `condition` (the budget and the world: "2.2 %, data.shift 1"; of a reference, "any budget").
     """
     # A setting of the strategy that was varied by its key has two columns.
     twins = [f"strategy.{name}" for name in SETTINGS if name in results]
@@ -54,8 +54,8 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
         variant=[strategy(row, without="acquisition") for row in words.to_dict("records")],
         world=places,
         condition=[
-            ", ".join(filter(None, (budget_words(budget), place)))
-            for budget, place in zip(words["budget"], places, strict=True)
+            ", ".join(filter(None, ("any budget" if acquisition in REFERENCES else budget_words(budget), place)))
+            for acquisition, budget, place in zip(words["acquisition"], words["budget"], places, strict=True)
         ],
     )
     return results.merge(words, on=keys, how="left")

@@ -50,7 +50,7 @@ def means(summary: pd.DataFrame) -> Table:
         ("condition", "strategy", "seeds", "mIoU", "interval", "AUBC", "interval"),
     )
     for row in _references_last(summary).to_dict("records"):
-        place, is_reference = _place(row["condition"], row["strategy"])
+        is_reference = str(row["strategy"]).split(", ")[0] in REFERENCES
         same = summary[summary["condition"] == row["condition"]]
         same = same[2 * same["seeds"] >= same["seeds"].max()]
         cells = [Cell(str(row["seeds"]))]
@@ -60,7 +60,7 @@ def means(summary: pd.DataFrame) -> Table:
             plain = metric == "aubc" and is_reference
             cells.append(Cell("–") if plain else Cell(_spread(mean, row[f"{metric}_std"]), strong=best))
             cells.append(Cell("–") if plain else Cell(_interval(row[f"{metric}_low"], row[f"{metric}_high"])))
-        table.rows.append(([place, str(row["strategy"])], cells))
+        table.rows.append(([str(row["condition"]), str(row["strategy"])], cells))
     return table
 
 
@@ -157,9 +157,8 @@ def class_ious(finished: pd.DataFrame) -> Table:
     )
     means = _references_last(finished.groupby(["condition", "strategy"], sort=False)[columns].mean().reset_index())
     for row in means.to_dict("records"):
-        place, _ = _place(row["condition"], row["strategy"])
         cells = [_warm(row[name], means[name].min(), means[name].max()) for name in columns]
-        table.rows.append(([place, row["strategy"]], cells))
+        table.rows.append(([row["condition"], row["strategy"]], cells))
     return table
 
 
@@ -224,12 +223,6 @@ def phases(results: pd.DataFrame) -> Table:
 def _references_last(rows: pd.DataFrame) -> pd.DataFrame:
     last = rows["strategy"].str.split(", ").str[0].isin(REFERENCES)
     return rows.assign(last=last).sort_values("last", kind="stable").drop(columns="last")
-
-
-def _place(condition: str, strategy: str) -> tuple[str, bool]:
-    """The condition as text, and whether the strategy is a reference, which has no budget."""
-    is_reference = strategy.split(", ")[0] in REFERENCES
-    return ", ".join(["any budget", *condition.split(", ")[1:]]) if is_reference else condition, is_reference
 
 
 def _warm(value: float, low: float, high: float) -> Cell:

@@ -63,6 +63,12 @@ def ignore_warning(text: str, event: Event = Event.NOTICE) -> None:
     """A `Warn` that drops the line."""
 
 
+def log_path(folder: Path, trial: str = "") -> Path:
+    """The event log of a trial or warm-up of a run; without one, of the sweep."""
+    # Several processes cannot append to one object of a store.
+    return folder / (f"log-{trial or 'sweep'}.jsonl" if isinstance(folder, RemotePath) else LOG)
+
+
 class EventLog:
     """Forwards reports, and appends each new phase and each note to the event log.
 
@@ -76,9 +82,7 @@ class EventLog:
     """
 
     def __init__(self, folder: Path, trial: str, forward: OnProgress) -> None:
-        # Several processes cannot append to one object of a store.
-        name = f"log-{trial or 'sweep'}.jsonl" if isinstance(folder, RemotePath) else LOG
-        self._path, self._forward = folder / name, forward
+        self._path, self._forward = log_path(folder, trial), forward
         self._latest = Progress(trial, "", 0, 0)
 
     def __call__(self, progress: Progress) -> None:

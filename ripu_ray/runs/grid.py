@@ -8,11 +8,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from ripu_ray.config import REFERENCES, Config, StrategyConfig, SweepConfig, Windows, to_tree, vary
 from ripu_ray.errors import ConfigError
+from ripu_ray.runs.effects import is_ignored
 from ripu_ray.runs.references import as_reference
 
 _OWN_LISTS = {
@@ -67,6 +69,8 @@ def expand(config: Config) -> tuple[Trial, ...]:
     if (count := math.prod(map(len, lists))) > _MAX_TRIALS:
         raise ConfigError(f"sweep: {count} trials: expected at most {_MAX_TRIALS}")
     trials: dict[str, Trial] = {}
+    for key in sweep.vary:
+        _check_repetition(config, key)
     for *values, budget, mode, window, acquisition, seed in itertools.product(*lists):
         keeps = window is None or acquisition in REFERENCES
         windows = strategy.windows if keeps else Windows(region=window, pixel=window)
@@ -76,27 +80,40 @@ def expand(config: Config) -> tuple[Trial, ...]:
         single = config.model_copy(update={"seed": seed, "strategy": chosen, "sweep": SweepConfig()})
         varied = dict(zip(sweep.vary, values, strict=True))
         single = vary(single, varied) if varied else single
+        # Trials that differ only in settings without an effect are one trial, the first of them.
+        ignored = {key for key in varied if is_ignored(key, single)}
+        kept = {key: value for key, value in varied.items() if key not in ignored}
         if single.strategy.is_reference:
             single = as_reference(single, schedule_steps(single))
-            kept = {key: value for key, value in varied.items() if _matters(key, single.strategy)}
             parts = [str(acquisition), *_name(kept, sweep)]
         else:
+            if "strategy.power" in ignored:
+                single = vary(single, {"strategy.power": None})
             bought = f"{mode}-w{chosen.window}-{acquisition}-b{budget}"
-            parts = [bought, *_modifiers(single.strategy), *_name(varied, sweep)]
+            parts = [bought, *_modifiers(single.strategy), *_name(kept, sweep)]
         trial = Trial("-".join(parts), single)
-        # The combinations of one reference are the same trial.
-        if trials.setdefault(trial.trial_id, trial).config != single and not single.strategy.is_reference:
+        if trials.setdefault(trial.trial_id, trial).config != single and not (ignored or single.strategy.is_reference):
             raise ConfigError(f"sweep.vary: two trials would share the folder {trial.trial_id}: choose other values")
         if len(trial.trial_id) > _LONGEST_ID:
             raise ConfigError(f"sweep.vary: {trial.trial_id}: a trial's name of more than {_LONGEST_ID} characters")
     return tuple(trials.values())
 
 
-def _matters(key: str, reference: StrategyConfig) -> bool:
-    """Whether a reference depends on a varied setting."""
-    if key == "training.source_free":
-        return reference.acquisition == "full"
-    return key == "strategy.rounds" or not key.startswith("strategy.")
+def _check_repetition(config: Config, key: str) -> None:
+    """Refuse two values of a varied setting that mean the same, such as 1 and 1.0. Raises ConfigError."""
+    known: dict[str, object] = {}
+    first = {name: values[0] for name, values in config.sweep.vary.items()}
+    single = config.model_copy(update={"sweep": SweepConfig()})
+    for value in config.sweep.vary[key]:
+        try:
+            meant = repr(reduce(getattr, key.split("."), vary(single, first | {key: value})))
+        except (ConfigError, AttributeError):
+            return  # the trial that has it says what is wrong
+        if meant in known:
+            raise ConfigError(
+                f"sweep.vary {key}: {json.dumps(known[meant])} and {json.dumps(value)} are the same value"
+            )
+        known[meant] = value
 
 
 def _modifiers(strategy: StrategyConfig) -> list[str]:

@@ -71,6 +71,11 @@ def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> 
         ) from None
 
 
+def is_lock(text: str) -> bool:
+    """Whether this is the content of a lock."""
+    return _read(text) is not None
+
+
 def _read(text: str) -> Owner | None:
     try:
         return Owner(**json.loads(text))

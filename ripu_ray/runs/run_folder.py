@@ -23,19 +23,17 @@ from pydantic import TypeAdapter
 from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.config.plugins import Plugin, has_changed, read_sources, run_plugins
 from ripu_ray.errors import RunFolderError
+from ripu_ray.runs.claims import ENVIRONMENT, PLUGINS, check_new
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
 from ripu_ray.runs.interrupt import STOP, StopRequest
-from ripu_ray.runs.lock import LOCK
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.validate import read_record, read_typed
 from ripu_ray.storage.checksums import check_yaml, read_json, write_json, write_yaml
-from ripu_ray.storage.files import digest, find_unsafe_path, is_leftover, remove_leftovers, replace_text
+from ripu_ray.storage.files import digest, find_unsafe_path, remove_leftovers, replace_text
 
 _SECONDS = TypeAdapter(dict[str, float])
 _OF = "round"
 """Key in `seconds.json` of the round, -1 for a warm-up."""
-_LONGEST_NAME = 60
-"""Characters of a run's name: W&B builds file names from it and the trial's id."""
 
 # W&B's own folder contains links to logs elsewhere; this package does not follow them.
 _OWN = ("*", "plugins/*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
@@ -91,8 +89,9 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        self._config_path, environment_path = self.path / "config.yaml", self.path / "environment.json"
+        # The last part is a name, so it is not `..`.
+        self.path = path.resolve() if ".." in path.parts else path.absolute()
+        self._config_path, environment_path = self.path / "config.yaml", self.path / ENVIRONMENT
         if not self._config_path.exists():
             raise RunFolderError(f"{path}: not a run folder (it has no config.yaml)")
         if unsafe := find_unsafe_path(self.path, _OWN):
@@ -102,32 +101,39 @@ class RunFolder:
             read_json(environment_path)
 
     @classmethod
+    def find(cls, path: Path, config: Config) -> "RunFolder | None":
+        """The run of this configuration in a folder, or None if it can be created there. Nothing is touched.
+
+        Raises:
+            RunFolderError: the folder contains another sweep or other files, or cannot be created.
+        """
+        if not (path / "config.yaml").exists():
+            check_new(path)
+            return None
+        run = cls(path)
+        for plugin in run.config.plugins:
+            if any(plugin.name == other.name and plugin.sha256 != other.sha256 for other in config.plugins):
+                raise RunFolderError(f"{path}: {_changed(plugin)}")
+        if recipe(run.config) != recipe(config):
+            raise RunFolderError(f"{path}: holds another sweep; choose another --name or --output")
+        return run
+
+    @classmethod
     def create(cls, path: Path, config: Config) -> "RunFolder":
         """Write the configuration and environment of a run, or open the run if it has the same configuration.
 
         Raises:
-            RunFolderError: the folder contains another sweep, or other files.
-            StorageError: it cannot be written.
+            RunFolderError: see `find`.
+            StorageError: the folder cannot be written.
         """
-        config_path = path / "config.yaml"
-        if config_path.exists():
-            older = cls(path).config
-            for plugin in older.plugins:
-                if any(plugin.name == other.name and plugin.sha256 != other.sha256 for other in config.plugins):
-                    raise RunFolderError(f"{path}: {_changed(plugin)}")
-            if recipe(older) != recipe(config):
-                raise RunFolderError(f"{path}: holds another sweep; choose another --name or --output")
-            if older != config:
-                write_yaml(config_path, dump_config(config))
-            return cls(path)
-        if len(path.name) > _LONGEST_NAME or not path.name.isprintable() or path.name in ("", ".", ".."):
-            raise RunFolderError(f"{path}: expected a name of at most {_LONGEST_NAME} printable characters")
-        if path.exists() and (not path.is_dir() or not all(map(_is_beginning, path.iterdir()))):
-            raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
-        write_json(path / "environment.json", _environment())
-        for name, source in read_sources(config.plugins).items():
-            replace_text(path / "plugins" / f"{name}.py", source)
-        write_yaml(config_path, dump_config(config))
+        run = cls.find(path, config)
+        if run and run.config == config:
+            return run
+        if not run:
+            write_json(path / ENVIRONMENT, _environment())
+            for name, source in read_sources(config.plugins).items():
+                replace_text(path / PLUGINS / f"{name}.py", source)
+        write_yaml(path / "config.yaml", dump_config(config))
         return cls(path)
 
     def run_plugins(self) -> None:
@@ -142,7 +148,7 @@ class RunFolder:
             if has_changed(plugin):
                 raise RunFolderError(f"{self.path}: {_changed(plugin)}")
             if not plugin.installed:
-                sources[plugin.name] = (self.path / "plugins" / f"{plugin.name}.py").read_text(encoding="utf-8")
+                sources[plugin.name] = (self.path / PLUGINS / f"{plugin.name}.py").read_text(encoding="utf-8")
         run_plugins(self.config.plugins, sources)
         del self.config  # it was read with stand-ins for what the plug-ins register
 
@@ -258,11 +264,6 @@ class TrialFolder:
 
 def _changed(plugin: Plugin) -> str:
     return f"plug-in {plugin.name}: {plugin.file} has changed since the run was started; restore it, or start a new run"
-
-
-def _is_beginning(path: Path) -> bool:
-    """Whether a process that was killed while it created a run folder may have left this file."""
-    return path.name in (LOCK, STOP, "environment.json", "plugins") or is_leftover(path)
 
 
 def _environment() -> dict[str, object]:

@@ -33,7 +33,8 @@ class WandbTracker:
     def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
         self._sweep, self._folder = run.path, folder
         trial = run.trials[trial_id]
-        self._budget = str(trial.config.strategy.budget)
+        strategy = trial.config.strategy
+        self._budget = "any" if strategy.is_reference else str(strategy.budget)
         # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
         names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
         self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names})

@@ -208,7 +208,8 @@ def test_what_differs_names_the_strategies_and_what_is_given_the_conditions() ->
     ]
     finished = outcomes(pd.concat(twice, ignore_index=True))
     assert set(finished["strategy"]) == {"not source_free", "source_free", "full, not source_free", "full, source_free"}
-    assert set(finished["condition"]) == {"20 %, data.shift 0", "20 %, data.shift 1"}
+    given = {f"{budget}, data.shift {shift}" for budget in ("20 %", "any budget") for shift in (0, 1)}
+    assert set(finished["condition"]) == given
     table = compare(finished, "miou")
     assert table[["condition", "first", "second"]].to_numpy().tolist() == [
         ["20 %, data.shift 0", "not source_free", "source_free"],

@@ -55,6 +55,9 @@ def test_a_varied_list_fits_a_file_name() -> None:
         (["strategy.windows.pixel=1"], r"has a list of its own, sweep\.windows"),
         (["cluster.threads=1,2"], r"expected a setting of data, model, training, strategy"),
         (["data.shift=1,1"], r"vary data\.shift: 1 is there more than once"),
+        (["data.shift=1,1.0"], r"vary data\.shift: 1 and 1\.0 are the same value"),
+        (["model.init_from=a,./a"], r'vary model\.init_from: ".*a" and ".*a" are the same value'),
+        (["strategy.power=1,null,1e0"], r"strategy\.power: 1 and \"1e0\" are the same value"),
         (["data.shift=1", "data.shift=2"], r"each key once"),
         (["data.shift"], r"expected key=value,value"),
         (["data.shift=[1"], r"expected key=value,value"),
@@ -102,3 +105,41 @@ def test_what_spreads_a_purchase_is_part_of_the_arm_where_it_is_not_the_default(
     assert arms == [f"{name}{pool}{power}-balanced" for pool in ("", "-pool") for power in ("", "-power1", "-power0.5")]
     (trial,) = expand(load_config(None, ["strategy.power=1"]))
     assert trial.trial_id == "region-w3-ripu-b2.2-power1-s0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "vary", "acquisitions", "arms"),
+    [
+        ([], "strategy.power=null,1,2", ["random"], ["region-w3-random-b2.2"]),
+        ([], "strategy.power=1,2", ["random"], ["region-w3-random-b2.2"]),
+        (
+            [],
+            "strategy.power=null,1",
+            ["ripu", "random"],
+            ["region-w3-ripu-b2.2", "region-w3-random-b2.2", "region-w3-ripu-b2.2-power1"],
+        ),
+        ([], "strategy.balanced=false,true", ["random"], ["region-w3-random-b2.2", "region-w3-random-b2.2-balanced"]),
+        ([], "stopping.min_gain=0.1,0.2", ["ripu"], ["region-w3-ripu-b2.2"]),
+        (
+            ["stopping.rule=small_gain"],
+            "stopping.min_gain=0.1,0.2",
+            ["ripu", "full"],
+            ["region-w3-ripu-b2.2-min_gain=0.1", "full", "region-w3-ripu-b2.2-min_gain=0.2"],
+        ),
+        ([], "training.momentum=0,0.9", ["ripu"], ["region-w3-ripu-b2.2"]),
+        (["training.optimiser=sgd"], "training.momentum=0,0.9", ["full"], ["full-momentum=0", "full-momentum=0.9"]),
+        ([], "oracle.noise.flips=0,0.1", ["source_only", "full"], ["source_only", "full-flips=0", "full-flips=0.1"]),
+        ([], "training.target_batch=2,3", ["source_only"], ["source_only"]),
+    ],
+)
+def test_arms_that_cannot_differ_are_one(
+    settings: list[str], vary: str, acquisitions: list[str], arms: list[str]
+) -> None:
+    trials = expand(load_config(None, settings, {"sweep.vary": [vary], "sweep.acquisitions": acquisitions}))
+    assert [trial.arm for trial in trials] == arms
+    assert all(trial.config.strategy.power is None for trial in trials if trial.arm.endswith("random-b2.2"))
+
+
+def test_a_power_that_does_not_vary_stays_with_a_random_strategy() -> None:
+    (trial,) = expand(load_config(None, ["strategy.power=1", "strategy.acquisition=random"]))
+    assert (trial.arm, trial.config.strategy.power) == ("region-w3-random-b2.2-power1", 1)

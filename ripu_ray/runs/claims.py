@@ -1,0 +1,70 @@
+"""Names of runs, and whether a folder may become a run folder. Nothing is touched or created here."""
+
+import os
+from pathlib import Path
+
+from ripu_ray.errors import RunFolderError
+from ripu_ray.runs.interrupt import STOP
+from ripu_ray.runs.lock import LOCK, is_lock
+from ripu_ray.storage.checksums import read_json
+from ripu_ray.storage.files import is_leftover
+from ripu_ray.storage.remote import RemotePath
+
+ENVIRONMENT, PLUGINS = "environment.json", "plugins"
+_LONGEST_NAME = 60
+"""Characters of a run's name: W&B builds file names from it and the trial's id."""
+
+
+def check_name(name: str) -> str:
+    """The name of a run itself. Raises RunFolderError: it is not the name of a folder that can be printed."""
+    is_name = name.strip() == name != "" and name.isprintable() and not set("/\\") & set(name)
+    if not is_name or name in (".", "..") or name[0] in "-~" or len(name) > _LONGEST_NAME:
+        raise RunFolderError(
+            f"name {name!r}: expected a name of at most {_LONGEST_NAME} printable characters, without slashes, spaces "
+            "around it, or - or ~ in front"
+        )
+    return name
+
+
+def check_new(path: Path) -> None:
+    """Check that a run can be created in a folder: it is missing, empty, or was left by a start that was killed.
+
+    Raises:
+        RunFolderError: the name is not valid, the folder contains other files, or it cannot be created.
+    """
+    check_name(path.name)
+    if path.exists() or path.is_symlink():
+        try:
+            found = list(path.iterdir())
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be a run folder ({error.strerror})") from None
+        if found and not all(map(_is_ours, found)):
+            raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
+        # An empty file of this name may be anything unless one of ours is beside it.
+        if [file.name for file in found] == [STOP]:
+            raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
+    if not isinstance(path, RemotePath):
+        _check_creatable(path)
+
+
+def _check_creatable(path: Path) -> None:
+    parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not parent.is_dir():
+        raise RunFolderError(f"{path}: cannot be created: {parent} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise RunFolderError(f"{path}: cannot be created: {parent} cannot be written")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a process that was killed while it created a run folder may have left this file."""
+    if is_leftover(path) or (path.name == PLUGINS and path.is_dir() and (path.parent / ENVIRONMENT).exists()):
+        return True
+    if path.name not in (LOCK, STOP, ENVIRONMENT) or not path.is_file():
+        return False
+    try:
+        content = path.read_bytes()
+        if content and path.name == ENVIRONMENT:
+            read_json(path)
+    except (OSError, RunFolderError):
+        return False
+    return not content or path.name == ENVIRONMENT or (path.name == LOCK and is_lock(content.decode(errors="replace")))

@@ -1,0 +1,31 @@
+"""Settings that have no effect on a trial: arms that differ in nothing else are one arm."""
+
+from ripu_ray.config import Config
+
+_OF_TARGET = (
+    "training.source_free",
+    "training.target_batch",
+    "training.negative_weight",
+    "training.negative_threshold",
+)
+
+
+def is_ignored(key: str, config: Config) -> bool:
+    """Whether results of a trial, or their distribution over seeds, cannot depend on a setting.
+
+    Args:
+        key: dotted, of a setting or a section.
+        config: of the trial, complete.
+    """
+    section, _, name = key.partition(".")
+    strategy = config.strategy
+    if strategy.is_reference and (section == "stopping" or (section == "strategy" and name != "rounds")):
+        return True
+    if strategy.acquisition == "source_only" and (section == "oracle" or key in _OF_TARGET):
+        return True
+    return {
+        # Any power of independent random numbers gives the same draw.
+        "strategy.power": strategy.acquisition == "random",
+        "stopping.min_gain": config.stopping.rule is None,
+        "training.momentum": config.training.optimiser != "sgd",
+    }.get(key, False)
