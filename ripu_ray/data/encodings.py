@@ -10,6 +10,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.pairs import train_id_table
 from ripu_ray.data.pictures import (
+    MAX_MEGAPIXELS,
     PNG_COLOUR,
     PNG_COLOUR_ALPHA,
     PNG_GREY,
@@ -21,12 +22,13 @@ from ripu_ray.data.pictures import (
 from ripu_ray.errors import DataError
 
 
-def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
+def read_label(path: Path, classes: ClassTable, max_megapixels: int = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """The class ids of a label file.
 
     Args:
         path: PNG: one 8-bit channel of ids, a palette, or 8-bit colours without transparency.
         classes: their `encoding` says what ids and colours mean.
+        max_megapixels: of the picture.
 
     Returns:
         (H, W) uint8 class ids, 255 = void.
@@ -44,7 +46,7 @@ def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
         )
     if in_colours and not classes.encoding.has_colours:
         raise DataError(f"{path}: a label in colours, but classes.json gives its classes no 'color'")
-    with opened(path) as picture:
+    with opened(path, max_megapixels) as picture:
         check_upright(picture, path)
         if in_colours:
             return _from_colours(np.array(picture.convert("RGBA")), classes, path)
