@@ -9,7 +9,7 @@ from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
 from ripu_ray.config import Config, dump_config, vary
 from ripu_ray.distributed.capacity import check_capacity, describe_need, local_cpus
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, in_one_line
 from ripu_ray.runs.event_log import EventLog
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.lock import lock_run
@@ -120,4 +120,5 @@ def _check(config: Config) -> None:
     check_key(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    check_trials(expand(config))
+    for note in check_trials(expand(config)):
+        typer.echo(f"ripu: {in_one_line(note)}", err=True)

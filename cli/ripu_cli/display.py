@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.table import Table
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.event_log import Progress as Report
 from ripu_ray.runs.run_folder import RunFolder
+
+T = TypeVar("T")
 
 
 def new_table(*columns: str) -> Table:
@@ -29,7 +32,7 @@ def wide_console() -> Console:
     return console
 
 
-def track_images(name: str, image_ids: Iterable[str], total: int | None = None) -> Iterable[str]:
+def track_images(name: str, image_ids: Iterable[T], total: int | None = None) -> Iterable[T]:
     """Iterate with a progress bar on stderr if it is a terminal."""
     console = Console(stderr=True)
     return track(image_ids, name, total=total, console=console, transient=True, disable=not console.is_terminal)

@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 
-data_app = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at a data set, start one, convert one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -118,6 +118,20 @@ def run(
         "seed": seed,
     }
     _run(context, shared, flags)
+
+
+@data_app.command()
+@_one_line_errors
+def init(
+    folder: Annotated[Path, typer.Argument(help="Pictures and labels, in any common arrangement.", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Option(help="The configuration to write. Default: ripu.yaml in FOLDER.", show_default=False)
+    ] = None,
+) -> None:
+    """Write classes.json and a configuration for a folder of pictures and labels, and say what was assumed."""
+    from ripu_cli.data import init
+
+    init(folder, config or folder / "ripu.yaml")
 
 
 @data_app.command()

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +37,8 @@ def read_label(path: Path, classes: ClassTable, max_megapixels: int = MAX_MEGAPI
     Raises:
         DataError: the file is damaged or stored otherwise, or holds an id or a colour that no class has.
     """
-    depth, colour_type = png_header(path)
-    is_palette = colour_type == PNG_PALETTE
-    in_colours = colour_type in (PNG_COLOUR, PNG_COLOUR_ALPHA) or (is_palette and classes.encoding.palette_colours)
-    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
-    if not is_palette and (depth != 8 or not (in_colours or colour_type == PNG_GREY)):
-        raise DataError(
-            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
-        )
+    kind = label_kind(path)
+    in_colours = kind == "colours" or (kind == "palette" and classes.encoding.palette_colours)
     if in_colours and not classes.encoding.has_colours:
         raise DataError(f"{path}: a label in colours, but classes.json gives its classes no 'color'")
     with opened(path, max_megapixels) as picture:
@@ -57,6 +52,19 @@ def read_label(path: Path, classes: ClassTable, max_megapixels: int = MAX_MEGAPI
         missing = known if classes.encoding.ids is None else "not in the id_map of classes.json"
         raise DataError(f"{path}: label id {ids_HW[class_HW < 0].min()} is {missing}")
     return np.asarray(class_HW, np.uint8)
+
+
+def label_kind(path: Path) -> Literal["ids", "palette", "colours"]:
+    """How a label file is stored. Raises DataError: it cannot be read, or in a way that is refused."""
+    depth, colour_type = png_header(path)
+    if colour_type == PNG_PALETTE:
+        return "palette"
+    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
+    if depth != 8 or colour_type not in (PNG_GREY, PNG_COLOUR, PNG_COLOUR_ALPHA):
+        raise DataError(
+            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
+        )
+    return "ids" if colour_type == PNG_GREY else "colours"
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,8 @@ from ripu_ray.errors import DataError
 
 Colour = tuple[int, int, int]
 EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
+MIN_CLASSES = 2
+"""Of one class nothing can be uncertain: what is not of it is a class, too."""
 _OTHER = "*"
 """In `id_map`: every id that is not listed."""
 
@@ -50,7 +52,7 @@ class ClassTable:
 
     @property
     def num_classes(self) -> int:
-        """Classes without void, 1..255."""
+        """Classes without void, 2..255."""
         return len(self.names)
 
 
@@ -120,8 +122,8 @@ def _by_id(tree: dict[str, Any]) -> list[Any]:
 
 
 def _table(entries: list[Any], settings: dict[str, Any]) -> ClassTable:
-    if not 1 <= len(entries) <= IGNORE_LABEL:
-        raise ValueError(f"classes: expected 1 to {IGNORE_LABEL} of them, found {len(entries)}")
+    if not MIN_CLASSES <= len(entries) <= IGNORE_LABEL:
+        raise ValueError(f"classes: expected {MIN_CLASSES} to {IGNORE_LABEL} of them, found {len(entries)}")
     names: list[str] = []
     colours: list[Colour] = []
     for index, entry in enumerate(entries):
