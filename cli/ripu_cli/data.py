@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ripu_cli.display import track_images
 from ripu_ray.config import Config
+from ripu_ray.data import converting
 from ripu_ray.data.checking import Size, SplitReport, inspect_domains
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains, open_domains
@@ -46,6 +47,14 @@ def init(folder: Path, config: Path) -> None:
     for line in initialise(folder, config, lambda paths: track_images("labels", paths)):
         typer.echo(in_one_line(line))
     typer.echo(f"next      ripu sweep --config {quote(str(config))}")
+
+
+def convert(config: Config, output: Path) -> None:
+    """Write the data set with labels as class ids into a new folder."""
+    for name, count in converting.convert(config, output, track_images).items():
+        typer.echo(f"{name:9} {count} labels")
+    typer.echo(f"wrote     {output}")
+    typer.echo(f"next      ripu sweep --config {quote(str(output / converting.CONFIG))}")
 
 
 def _write_overlays(domains: Domains, path: Path) -> str:

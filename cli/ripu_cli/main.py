@@ -154,6 +154,23 @@ def check(
         raise typer.Exit(2)
 
 
+@data_app.command()
+@_one_line_errors
+def convert(
+    output: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Write a data set into a new folder, with labels as class ids, images linked, and a configuration."""
+    from ripu_ray.config import load_config
+    from ripu_ray.storage.remote import locate
+
+    resolved = load_config(config, settings or ())
+    from ripu_cli.data import convert
+
+    convert(resolved, locate(output))
+
+
 @app.command()
 @_one_line_errors
 def evaluate(

@@ -84,6 +84,18 @@ def read_class_table(path: Path) -> ClassTable:
         raise DataError(f"{path}: {error}; {EXPECTED}") from None
 
 
+def class_file(tree: dict[str, Any]) -> str:
+    """The text of a `classes.json`, with one class a line."""
+    lines = []
+    for key, value in tree.items():
+        text = json.dumps(value, ensure_ascii=False)
+        if key == "classes":
+            entries = (f"    {json.dumps(entry, ensure_ascii=False)}" for entry in value)
+            text = "[\n" + ",\n".join(entries) + "\n  ]"
+        lines.append(f"  {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 class _TwiceError(ValueError):
     """A key that an object has twice."""
 

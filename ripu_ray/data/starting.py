@@ -1,9 +1,8 @@
 """A configuration and a `classes.json` for a folder of pictures and labels: `ripu data init`."""
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import yaml
 from ripu_ray.data.arrangement import Arrangement, arrange
 from ripu_ray.data.folder import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from ripu_ray.data.guessing import Watch, guess_classes
-from ripu_ray.data.labels import read_class_table
+from ripu_ray.data.labels import class_file, read_class_table
 from ripu_ray.data.layout import find_place
 from ripu_ray.data.pictures import picture_size
 from ripu_ray.errors import DataError
@@ -86,7 +85,7 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
         plan.lines += lines
     yield from plan.lines
     if tree is not None:
-        _write(classes, _pretty(tree))
+        _write(classes, class_file(tree))
         yield f"wrote     {classes}"
     for path, text in plan.lists.items():
         _write(path, text)
@@ -185,15 +184,3 @@ def _refuse_existing(path: Path) -> None:
 def _write(path: Path, text: str) -> None:
     with one_line_error(path), path.open("x", encoding="utf-8") as file:
         file.write(text)
-
-
-def _pretty(tree: dict[str, Any]) -> str:
-    """JSON with one class a line."""
-    lines = []
-    for key, value in tree.items():
-        entries: Sequence[Any] = value if isinstance(value, list) and key == "classes" else ()
-        listed = ",\n".join(f"    {json.dumps(entry, ensure_ascii=False)}" for entry in entries)
-        lines.append(
-            f"  {json.dumps(key)}: " + (f"[\n{listed}\n  ]" if entries else json.dumps(value, ensure_ascii=False))
-        )
-    return "{\n" + ",\n".join(lines) + "\n}\n"
