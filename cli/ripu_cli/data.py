@@ -14,6 +14,7 @@ from ripu_cli.display import track_images
 from ripu_ray.config import Config
 from ripu_ray.data import converting
 from ripu_ray.data.checking import Size, SplitReport, inspect_domains
+from ripu_ray.data.images import FileImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.overlays import draw_overlays
@@ -44,7 +45,7 @@ def check(config: Config, overlays: Path) -> list[str]:
 
 def init(folder: Path, config: Path) -> None:
     """Write `classes.json` and a configuration for a folder, and print what was assumed."""
-    for line in initialise(folder, config, lambda paths: track_images("labels", paths)):
+    for line in initialise(folder, config, track_images):
         typer.echo(in_one_line(line))
     typer.echo(f"next      ripu sweep --config {quote(str(config))}")
 
@@ -62,6 +63,10 @@ def _write_overlays(domains: Domains, path: Path) -> str:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in ("PNG", "JPEG"):
         raise ConfigError(f"--overlays {path}: expected the name of a .png or .jpg file")
+    parts = (domains.source, domains.pool, domains.validation)
+    pairs = (pair for images in parts if isinstance(images, FileImageSet) for pair in images.files.values())
+    if path.parent.resolve() in {file.parent.resolve() for pair in pairs for file in pair}:
+        return f"not drawn: {path} would lie among the images: name another place with --overlays"
     try:
         sheet = Image.fromarray(draw_overlays(domains))
     except DataError as error:

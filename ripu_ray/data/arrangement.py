@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -32,6 +32,7 @@ class Pairing:
         split: the name of the split; "" if none.
         affixes: what tells the names of images and labels apart.
         num_pairs: files.
+        folders: the folders of images and of labels, as their parts below the root.
     """
 
     head: Parts
@@ -41,6 +42,7 @@ class Pairing:
     split: str
     affixes: Affixes
     num_pairs: int
+    folders: tuple[Parts, Parts]
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ class Arrangement:
     Attributes:
         images, labels: see `Pattern` of `ripu_ray.data.layout`.
         splits: domain -> names of its splits; "" where the patterns have no such part.
-        is_alone: whether every picture is in it.
+        aside: further folders with pictures, which follow other patterns.
     """
 
     images: str
     labels: str
     splits: dict[str, tuple[str, ...]]
-    is_alone: bool
+    aside: tuple[str, ...]
 
 
 def arrange(root: Path) -> Arrangement:
@@ -77,7 +79,7 @@ def arrange(root: Path) -> Arrangement:
             f"{root}: no labels found beside its {sum(map(len, folders.values()))} pictures: expected PNGs in a folder "
             "called labels, masks or annotations, or beside the images under names such as NAME_mask.png"
         )
-    return _unite(pairings)
+    return _unite(pairings, folders)
 
 
 def _list_pictures(root: Path) -> dict[Parts, list[str]]:
@@ -146,6 +148,7 @@ def _pair(images: Parts, labels: Parts, place: int, folders: dict[Parts, list[st
         words[0] if words else "",
         affixes,
         num_pairs,
+        (images, labels),
     )
 
 
@@ -170,7 +173,7 @@ def _inside(folders: dict[Parts, list[str]]) -> list[Pairing]:
             words = {word for word, _, _ in head if word}
             if len(words) < 2:
                 templates = tuple(template for _, template, _ in head)
-                found.append(Pairing(templates, (), (), False, "".join(words), affixes, num_pairs))
+                found.append(Pairing(templates, (), (), False, "".join(words), affixes, num_pairs, (parts, parts)))
     return found
 
 
@@ -195,7 +198,7 @@ def _is_drawn(path: Path) -> bool:
         return False
 
 
-def _unite(pairings: Sequence[Pairing]) -> Arrangement:
+def _unite(pairings: Sequence[Pairing], folders: Iterable[Parts]) -> Arrangement:
     """The patterns that most of the pairs have in common."""
     groups: dict[tuple[object, ...], list[Pairing]] = defaultdict(list)
     for pairing in pairings:
@@ -209,6 +212,7 @@ def _unite(pairings: Sequence[Pairing]) -> Arrangement:
         chosen = [pairing for pairing in chosen if pairing.head[index] == first.head[index]]
     head = tuple("{domain}" if index == place else part for index, part in enumerate(first.head))
     deep = ("**",) if any(pairing.is_deep for pairing in chosen) else ()
+    used = {parts for pairing in chosen for parts in pairing.folders}
     splits: dict[str, Counter[str]] = defaultdict(Counter)
     for pairing in chosen:
         splits[pairing.head[place] if varying else ""][pairing.split] += pairing.num_pairs
@@ -216,5 +220,5 @@ def _unite(pairings: Sequence[Pairing]) -> Arrangement:
         "/".join((*head, *first.image, *deep, first.affixes.image)),
         "/".join((*head, *first.label, *deep, first.affixes.label)),
         {domain: tuple(names) for domain, names in sorted(splits.items())},
-        len(chosen) == len(pairings),
+        tuple("/".join(parts) or "." for parts in folders if parts not in used),
     )

@@ -15,8 +15,9 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.listing import counted
 from ripu_ray.data.loading import Domains
-from ripu_ray.data.pictures import noted_warnings, picture_size
+from ripu_ray.data.pictures import noted_warnings, picture_size, shown_size
 from ripu_ray.errors import DataError
+from ripu_ray.storage.remote import RemotePath
 
 MAX_SIDE = 2**16
 """A ledger writes rows and columns in 16 bits."""
@@ -91,15 +92,20 @@ def inspect_domains(
     num_classes = domains.classes.num_classes
     splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
     reports = []
-    files: dict[str, set[Path]] = {}
+    files: dict[str, set[str]] = {}
     for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
         report = _with_classes(_inspect(name, images, num_classes, prefix, watch))
-        mine = {image.resolve() for image, _ in images.files.values()} if isinstance(images, FileImageSet) else set()
+        mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
         same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
         reports.append(replace(report, notes=(*report.notes, *same)))
         files[name] = mine
     return tuple(reports)
+
+
+def _real(pair: tuple[Path, Path]) -> str:
+    """The image's file, through links."""
+    return str(pair[0]) if isinstance(pair[0], RemotePath) else os.path.realpath(pair[0])
 
 
 def _with_classes(report: SplitReport) -> SplitReport:
@@ -125,7 +131,10 @@ def _read(images: ImageSet, image_id: str) -> _Reading:
     try:
         image_size = images.image(image_id).shape[:2]
         if isinstance(images, FileImageSet):
-            stored_size = picture_size(images.files[image_id][0], max_megapixels=2**32)
+            path = images.files[image_id][0]
+            # Of a PNG, the orientation may stand behind the pixels: reading it takes as long as reading them.
+            size_of = picture_size if path.suffix.lower() == ".png" else shown_size
+            stored_size = size_of(path, max_megapixels=2**32)
     except DataError as error:
         faults[str(error)] = None
     try:
@@ -167,7 +176,7 @@ def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: 
         int(pixels_256[IGNORE_LABEL]),
         tuple(_faults(readings, prefix)),
         (
-            *_squeezed(name, readings),
+            *_squeezed(name, readings, prefix),
             *(counted([f"{path}: {line}" for path in paths]) for line, paths in warned.items()),
         ),
     )
@@ -178,18 +187,18 @@ def _counted_sizes(sizes: Iterable[Size | None]) -> dict[Size, int]:
     return dict(Counter(size for size in sizes if size).most_common())
 
 
-def _squeezed(name: str, readings: list[_Reading]) -> Iterable[str]:
+def _squeezed(name: str, readings: list[_Reading], prefix: str) -> Iterable[str]:
     """A line if resizing changes the shape of what is in the pictures."""
-    for what in ("image", "label"):
+    for key, what in (("input_size", "image_size"), ("label_size", "label_size")):
         changes = Counter(
             (reading.stored_size, size)
             for reading in readings
-            if reading.stored_size and (size := getattr(reading, f"{what}_size"))
+            if reading.stored_size and (size := getattr(reading, what))
         )
         changed = {pair: count for pair, count in changes.items() if not 0.97 < _aspect(*pair) < 1.03}
         for ((height, width), (new_height, new_width)), count in list(changed.items())[:1]:
             yield (
-                f"{name}: data.{what}_size changes the aspect of {sum(changed.values())} images, such as from "
+                f"{name}: {prefix}{key} changes the aspect of {sum(changed.values())} images, such as from "
                 f"{height}x{width} to {new_height}x{new_width} (height x width; {count} of them)"
             )
 

@@ -18,8 +18,8 @@ from ripu_ray.data.labels import MIN_CLASSES, Colour
 from ripu_ray.data.pictures import opened
 from ripu_ray.errors import DataError
 
-Watch = Callable[[Iterable[Path]], Iterable[Path]]
-"""Goes over files as they are done, to show progress."""
+Watch = Callable[[str, Iterable[Path], int], Iterable[Path]]
+"""Goes over files as they are done, to show progress: what they are, files, how many there are."""
 _NAMES = ("*class*.txt", "*class*.csv", "*label*.txt", "*label*.csv", "*colo*r*.txt", "*colo*r*.csv", "*names*.txt")
 _LONGEST_LIST = 2**16
 _TRIPLE = re.compile(r"(?<![\d.])(\d{1,3})[,;\s]+(\d{1,3})[,;\s]+(\d{1,3})(?![\d.])")
@@ -70,7 +70,7 @@ def guess_classes(root: Path, labels: Sequence[Path], watch: Watch) -> tuple[Any
                 found.append(content)
                 yield path
 
-        for _ in watch(done()):
+        for _ in watch("labels", done(), len(labels)):
             pass
     kinds = Counter(content.kind for content in found)
     palettes: dict[int, set[Colour]] = {}
@@ -123,22 +123,22 @@ def _palette(picture: Image.Image, ids: Iterable[int]) -> dict[int, Colour]:
 
 
 def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, list[str]]:
-    void = [colour for colour in pixels if names.get(colour, "").lower() in _VOID]
-    chosen = [
-        colour for colour, _ in sorted(pixels.items(), key=lambda item: (-item[1], item[0])) if colour not in void
-    ]
+    void = [colour for colour, name in names.items() if name.lower() in _VOID]
+    found = sorted(pixels.keys() - names, key=lambda colour: (-pixels[colour], colour))
+    chosen = [colour for colour in (*names, *found) if colour not in void]
     _check_number(len(chosen), "colours")
     called = _distinct([names.get(colour) or _PLAIN.get(colour) or "-".join(map(str, colour)) for colour in chosen])
     tree: dict[str, Any] = {
         "classes": [{"name": name, "color": list(colour)} for name, colour in zip(called, chosen, strict=True)]
     }
-    lines = [f"classes   {len(chosen)}, one for each colour, the most frequent first: {', '.join(called)}"]
+    order = "in the order of this list" if names else "the most frequent first"
+    lines = [f"classes   {len(chosen)}, one for each colour, {order}: {', '.join(called)}"]
     if void:
         tree["void_colors"] = [list(colour) for colour in void]
         lines.append(f"void      {', '.join(map(_shown, void))}: no class, neither learned nor evaluated")
     elif (0, 0, 0) in chosen:
         lines.append("void      none: move 0,0,0 from classes to void_colors if it means 'not labelled'")
-    rare = [colour for colour in chosen if pixels[colour] < _RARE * pixels.total()]
+    rare = [colour for colour in found if pixels[colour] < _RARE * pixels.total()]
     if rare:
         listed = ", ".join(f"{_shown(colour)} ({pixels[colour]} pixels)" for colour in rare[:3])
         lines.append(f"rare      {len(rare)} colours, such as {listed}: of smoothed outlines? They are classes as well")

@@ -10,6 +10,7 @@ from pathlib import Path
 _SAMPLE = 40
 """Images whose names are compared with all labels' names."""
 _LABEL_WORD = re.compile(r"label|mask|anno|gt|truth|seg|colou?r|ids?$|_l$|class", re.IGNORECASE)
+_SIGNS = set("_-. ")
 Affix = tuple[str, str]
 """What stands before and behind the name of the image, without the suffix."""
 
@@ -69,7 +70,16 @@ def _best(images: list[str], labels: list[str], may_be_same: bool) -> tuple[Affi
         count = len(_named(images, of_image) & _named(labels, of_label))
         if 2 * count >= min(len(images), len(labels)):  # fewer are alike by chance
             best = max(best, (count, -sum(map(len, of_image + of_label)), of_image, of_label))
-    return best[2], best[3], best[0]
+    (before, behind), (label_before, label_behind) = best[2:]
+    # A sign between the name and what is common to all files belongs to the latter.
+    cores = _named(images, best[2]) & _named(labels, best[3])
+    first, last = ({core[place] for core in cores} for place in (0, -1))
+    if min(map(len, cores), default=0) > 2:
+        if before + label_before and len(first) == 1 and first <= _SIGNS:
+            before, label_before = before + min(first), label_before + min(first)
+        if behind + label_behind and len(last) == 1 and last <= _SIGNS:
+            behind, label_behind = min(last) + behind, min(last) + label_behind
+    return (before, behind), (label_before, label_behind), best[0]
 
 
 def _candidates(stem: str, labels: list[str], turned: list[str], may_be_same: bool) -> Iterator[tuple[Affix, Affix]]:

@@ -67,8 +67,9 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
     plan = _Plan({"dataset": "folder", "root": "." if config.parent.samefile(folder) else str(folder.resolve())})
     plan.data |= {"images": arrangement.images, "labels": arrangement.labels}
     plan.lines += [f"images    {arrangement.images}", f"labels    {arrangement.labels}"]
-    if not arrangement.is_alone:
-        plan.lines.append("aside     further folders with pictures follow other patterns, and are not used")
+    if aside := arrangement.aside:
+        named = ", ".join(aside[:3]) + (f" and {len(aside) - 3} more" if len(aside) > 3 else "")
+        plan.lines.append(f"aside     {named}: no images with labels under these patterns, not used")
     _choose_splits(plan, arrangement)
     _match(plan, folder, config)
     _choose_sizes(plan)

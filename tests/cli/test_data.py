@@ -19,7 +19,7 @@ def test_a_good_and_a_bad_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     write_data_set(tmp_path / "data")
     done = _check()
-    assert (done.exit_code, done.stderr) == (0, ""), repr(done.exception)
+    assert (done.exit_code, done.stderr) == (0, "")
     for words in ("validation", "12x20: 3", "class2", "faults    0", "overlays.png"):
         assert words in done.stdout
     with Image.open(tmp_path / "overlays.png") as picture:
