@@ -189,12 +189,16 @@ def _counted_sizes(sizes: Iterable[Size | None]) -> dict[Size, int]:
 
 def _squeezed(name: str, readings: list[_Reading], prefix: str) -> Iterable[str]:
     """A line if resizing changes the shape of what is in the pictures."""
+    told: Counter[tuple[Size, Size]] = Counter()
     for key, what in (("input_size", "image_size"), ("label_size", "label_size")):
         changes = Counter(
             (reading.stored_size, size)
             for reading in readings
             if reading.stored_size and (size := getattr(reading, what))
         )
+        if changes == told:
+            continue
+        told = changes
         changed = {pair: count for pair, count in changes.items() if not 0.97 < _aspect(*pair) < 1.03}
         for ((height, width), (new_height, new_width)), count in list(changed.items())[:1]:
             yield (

@@ -1,5 +1,6 @@
 """From a label file to class ids, however the file says them: class ids, other ids, a palette, colours."""
 
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,9 @@ from ripu_ray.data.pictures import (
     png_header,
 )
 from ripu_ray.errors import DataError
+
+_AT_ONCE = 2**22
+"""Pixels."""
 
 
 def read_label(path: Path, classes: ClassTable, max_megapixels: int = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
@@ -97,14 +101,19 @@ def _from_colours(rgba_HW4: NDArray[np.uint8], classes: ClassTable, path: Path) 
         colours_N, ids_N = _colour_table(classes)
     except DataError as error:
         raise DataError(f"{path}: a label in colours, but in {error}") from None
-    red_HW, green_HW, blue_HW = (rgba_HW4[..., channel].astype(np.int32) for channel in range(3))
-    colour_HW = (red_HW << 16) | (green_HW << 8) | blue_HW
-    place_HW = np.searchsorted(colours_N, colour_HW).clip(max=len(colours_N) - 1)
-    unknown_HW = colours_N[place_HW] != colour_HW
-    if unknown_HW.any():
-        values, counts = np.unique(colour_HW[unknown_HW], return_counts=True)
-        value, count = int(values[counts.argmax()]), int(counts.max())
-        more = f", and {len(values) - 1} more colours" if len(values) > 1 else ""
+    class_HW = np.empty(rgba_HW4.shape[:2], np.uint8)
+    unknown: Counter[int] = Counter()
+    rows = max(1, _AT_ONCE // rgba_HW4.shape[1])
+    for top in range(0, len(rgba_HW4), rows):  # as whole numbers, all pixels of a large picture would fill the memory
+        red_HW, green_HW, blue_HW = (rgba_HW4[top : top + rows, :, channel].astype(np.int32) for channel in range(3))
+        colour_HW = (red_HW << 16) | (green_HW << 8) | blue_HW
+        place_HW = np.searchsorted(colours_N, colour_HW).clip(max=len(colours_N) - 1)
+        class_HW[top : top + rows] = ids_N[place_HW]
+        values, counts = np.unique(colour_HW[colours_N[place_HW] != colour_HW], return_counts=True)
+        unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    if unknown:
+        value, count = max(unknown.items(), key=lambda item: (item[1], -item[0]))
+        more = f", and {len(unknown) - 1} more colours" if len(unknown) > 1 else ""
         colour = f"{value >> 16},{value >> 8 & 255},{value & 255}"
         raise DataError(f"{path}: no class in classes.json has the colour {colour} ({count} pixels{more})")
-    return np.asarray(ids_N[place_HW])
+    return class_HW

@@ -18,7 +18,7 @@ from ripu_ray.data.pictures import picture_size
 from ripu_ray.errors import DataError
 from ripu_ray.storage.files import one_line_error
 
-_SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual|train", re.IGNORECASE)
+_SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual", re.IGNORECASE)
 _TARGET_NAMES = re.compile(r"target|tgt|real|photo", re.IGNORECASE)
 _TRAIN, _VALIDATION = ("train", "training"), ("val", "valid", "validation", "test", "testing")
 _SOURCE_SHARE, _VALIDATION_SHARE = 0.3, 0.2
@@ -58,6 +58,27 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
         DataError: the folder has no labelled images, or labels that are refused; a file is there already.
         StorageError: a file cannot be written.
     """
+    plan = _plan(folder, config)
+    classes = folder / "classes.json"
+    labels = [label for pairs in plan.pairs.values() for _, label in pairs]
+    tree = None
+    if classes.exists():
+        num_classes = read_class_table(classes).num_classes
+        plan.lines.append(f"classes   {num_classes}: {classes} is there, and is kept")
+    else:
+        tree, lines = guess_classes(folder, labels, watch)
+        plan.lines += lines
+    yield from plan.lines
+    settings = {"data": plan.data, "training": _STEPS, "sweep": {"acquisitions": ["ripu", "random"]}}
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    files = {classes: class_file(tree)} if tree is not None else {}
+    for path, content in (files | plan.lists | {config: _HEAD.format(name=config.name) + text}).items():
+        _write(path, content)
+        yield f"wrote     {path}"
+
+
+def _plan(folder: Path, config: Path) -> _Plan:
+    """Everything but the classes, from names and sizes of files alone."""
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of pictures and labels")
     if not config.parent.is_dir():
@@ -75,26 +96,7 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
     _choose_sizes(plan)
     for path in plan.lists:
         _refuse_existing(path)
-    classes = folder / "classes.json"
-    labels = [label for pairs in plan.pairs.values() for _, label in pairs]
-    if classes.exists():
-        table = read_class_table(classes)
-        plan.lines.append(f"classes   {table.num_classes}: {classes} is there, and is kept")
-        tree = None
-    else:
-        tree, lines = guess_classes(folder, labels, watch)
-        plan.lines += lines
-    yield from plan.lines
-    if tree is not None:
-        _write(classes, class_file(tree))
-        yield f"wrote     {classes}"
-    for path, text in plan.lists.items():
-        _write(path, text)
-        yield f"wrote     {path}"
-    settings = {"data": plan.data, "training": _STEPS, "sweep": {"acquisitions": ["ripu", "random"]}}
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
-    _write(config, _HEAD.format(name=config.name) + text)
-    yield f"wrote     {config}"
+    return plan
 
 
 def _choose_splits(plan: _Plan, arrangement: Arrangement) -> None:
@@ -184,4 +186,9 @@ def _refuse_existing(path: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     with one_line_error(path), path.open("x", encoding="utf-8") as file:
-        file.write(text)
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise

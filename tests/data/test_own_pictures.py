@@ -287,3 +287,11 @@ def test_all_of_them_run_over_ray(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", load_config(None, (*TINY[4:], DATA, *settings)))
     assert run_sweep(run, ignore) == {}
     assert all(run.is_finished(trial_id) for trial_id in run.trials)
+
+
+def test_overlays_are_not_drawn_among_the_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path / POOL / "images")
+    done = CliRunner().invoke(app, ["data", "check", "--set", DATA.replace("root: data", f"root: {tmp_path}/data")])
+    assert done.exit_code == 0, done.output
+    assert "not drawn: overlays.png would lie among the images: name another place with --overlays" in done.stdout
+    assert not Path("overlays.png").exists()
