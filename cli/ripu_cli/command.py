@@ -19,7 +19,7 @@ from ripu_ray.runs.event_log import EventLog, log_path
 def describe(config: Config, folder: Path) -> None:
     """Print the resolved configuration, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
-        check(config, folder)
+        check(config, folder, _say)
     from ripu_cli.tables import print_cost
 
     typer.echo(dump_config(config))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +13,8 @@ from ripu_ray.errors import printable
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.event_log import Progress as Report
 from ripu_ray.runs.run_folder import RunFolder
+
+T = TypeVar("T")
 
 
 class TextTable(Table):
@@ -43,7 +46,7 @@ def wide_console() -> Console:
     return console
 
 
-def track_images(name: str, image_ids: Iterable[str], total: int | None = None) -> Iterable[str]:
+def track_images(name: str, image_ids: Iterable[T], total: int | None = None) -> Iterable[T]:
     """Iterate with a progress bar on stderr if it is a terminal."""
     console = text_console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())

@@ -45,7 +45,7 @@ app = _Program(
 )
 
 
-data_app = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at a data set, start one, convert one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -138,6 +138,20 @@ def run(
 
 @data_app.command()
 @_one_line_errors
+def init(
+    folder: Annotated[Path, typer.Argument(help="Pictures and labels, in any common arrangement.", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Option(help="The configuration to write. Default: ripu.yaml in FOLDER.", show_default=False)
+    ] = None,
+) -> None:
+    """Write classes.json and a configuration for a folder of pictures and labels, and say what was assumed."""
+    from ripu_cli.data import init
+
+    init(folder, config or folder / "ripu.yaml")
+
+
+@data_app.command()
+@_one_line_errors
 def check(
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -155,6 +169,23 @@ def check(
         typer.echo(f"ripu: {printable(fault)}", err=True)
     if faults:
         raise typer.Exit(2)
+
+
+@data_app.command()
+@_one_line_errors
+def convert(
+    output: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Write a data set into a new folder, with labels as class ids, images linked, and a configuration."""
+    from ripu_ray.config import load_config
+    from ripu_ray.storage.remote import locate
+
+    resolved = load_config(config, settings or ())
+    from ripu_cli.data import convert
+
+    convert(resolved, locate(output))
 
 
 @app.command()

@@ -168,7 +168,7 @@ def read_run(folder: Path, address: str | None = None) -> Config:
     return override(run.config, {"cluster.address": address}) if address else run.config
 
 
-def check(config: Config, folder: Path) -> int:
+def check(config: Config, folder: Path, notify: Notify = lambda line: None) -> int:
     """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
 
     Returns:
@@ -185,14 +185,15 @@ def check(config: Config, folder: Path) -> int:
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
     trials = expand(config)
-    check_trials(trials)
+    for note in check_trials(trials):
+        notify(note)
     return len(trials)
 
 
 @contextmanager
 def open_run(config: Config, folder: Path, notify: Notify = lambda line: None) -> Iterator["RunFolder"]:
     """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
-    if not _needs_ray(config, check(config, folder)):
+    if not _needs_ray(config, check(config, folder, notify)):
         from ripu_ray.simulation.local import local_device
 
         local_device(config)

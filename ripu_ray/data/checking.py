@@ -5,18 +5,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.data.images import ImageSet
-from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.listing import counted
 from ripu_ray.data.loading import Domains
+from ripu_ray.data.pictures import noted_warnings, picture_size, shown_size
 from ripu_ray.errors import DataError
+from ripu_ray.storage.remote import RemotePath
 
 MAX_SIDE = 2**16
 """A ledger writes rows and columns in 16 bits."""
@@ -33,38 +34,46 @@ class SplitReport:
         name: "source", "pool" or "validation".
         num_images: with unreadable ones.
         image_sizes, label_sizes: (height, width) -> number of images, most frequent first.
+        stored_sizes: likewise, of the images' files; empty where images are no files.
         pixels_C: (C,) int64, label pixels by class.
         images_C: (C,) int64, images that have the class.
         void_pixels: label pixels without class.
         faults: one line for each, in the order of the images.
+        notes: lines on what is read, but may not be meant.
     """
 
     name: str
     num_images: int
     image_sizes: dict[Size, int]
     label_sizes: dict[Size, int]
+    stored_sizes: dict[Size, int]
     pixels_C: NDArray[np.int64]
     images_C: NDArray[np.int64]
     void_pixels: int
     faults: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def check_domains(domains: Domains, data: DatasetSection) -> None:
+def check_domains(domains: Domains, data: DatasetSection) -> tuple[str, ...]:
     """Read every image and label once, so that a fault is found before any actor starts.
 
     Args:
         domains: what `open_domains` gave for `data`.
         data: the configuration's `data` section.
 
+    Returns:
+        Lines on what is read, but may not be meant.
+
     Raises:
         DataError: one line that names the first file at fault and counts the others: damaged, of another size than
             its partner or than its split's first (batches are stacked), a label id outside the classes.
     """
     if data.is_drawn:
-        return
-    faults = [fault for report in inspect_domains(domains, data) for fault in report.faults]
-    if faults:
+        return ()
+    reports = inspect_domains(domains, data)
+    if faults := [fault for report in reports for fault in report.faults]:
         raise DataError(counted(faults), faults)
+    return tuple(note for report in reports for note in report.notes)
 
 
 def inspect_domains(
@@ -82,10 +91,21 @@ def inspect_domains(
     """
     num_classes = domains.classes.num_classes
     splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
-    return tuple(
-        _with_classes(_inspect(name, images, num_classes, prefix, watch))
-        for name, images, prefix in (*splits, ("validation", domains.validation, "data."))
-    )
+    reports = []
+    files: dict[str, set[str]] = {}
+    for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
+        report = _with_classes(_inspect(name, images, num_classes, prefix, watch))
+        mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
+        shared = {other: len(mine & theirs) for other, theirs in files.items()}
+        same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
+        reports.append(replace(report, notes=(*report.notes, *same)))
+        files[name] = mine
+    return tuple(reports)
+
+
+def _real(pair: tuple[Path, Path]) -> str:
+    """The image's file, through links."""
+    return str(pair[0]) if isinstance(pair[0], RemotePath) else os.path.realpath(pair[0])
 
 
 def _with_classes(report: SplitReport) -> SplitReport:
@@ -100,15 +120,21 @@ class _Reading:
     image_id: str
     image_size: Size | None = None
     label_size: Size | None = None
+    stored_size: Size | None = None
     pixels_256: NDArray[np.int64] | None = None
     faults: tuple[str, ...] = ()
 
 
 def _read(images: ImageSet, image_id: str) -> _Reading:
-    image_size, label_size, pixels_256 = None, None, None
+    image_size, label_size, stored_size, pixels_256 = None, None, None, None
     faults: dict[str, None] = {}  # in order, and once: a label's reader looks at its image, too
     try:
         image_size = images.image(image_id).shape[:2]
+        if isinstance(images, FileImageSet):
+            path = images.files[image_id][0]
+            # Of a PNG, the orientation may stand behind the pixels: reading it takes as long as reading them.
+            size_of = picture_size if path.suffix.lower() == ".png" else shown_size
+            stored_size = size_of(path, max_megapixels=2**32)
     except DataError as error:
         faults[str(error)] = None
     try:
@@ -117,14 +143,14 @@ def _read(images: ImageSet, image_id: str) -> _Reading:
         pixels_256 = np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)
     except DataError as error:
         faults[str(error)] = None
-    return _Reading(image_id, image_size, label_size, pixels_256, tuple(faults))
+    return _Reading(image_id, image_size, label_size, stored_size, pixels_256, tuple(faults))
 
 
 def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch) -> SplitReport:
     """`prefix`: of the settings that give these images their sizes."""
     # Pillow decodes without holding the interpreter's lock.
     readings: list[_Reading] = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+    with noted_warnings() as warned, ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
 
         def done() -> Iterable[str]:
             for reading in threads.map(lambda image_id: _read(images, image_id), images.image_ids):
@@ -142,13 +168,48 @@ def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: 
     return SplitReport(
         name,
         len(readings),
-        dict(Counter(reading.image_size for reading in readings if reading.image_size).most_common()),
-        dict(Counter(reading.label_size for reading in readings if reading.label_size).most_common()),
+        _counted_sizes(reading.image_size for reading in readings),
+        _counted_sizes(reading.label_size for reading in readings),
+        _counted_sizes(reading.stored_size for reading in readings),
         pixels_256[:num_classes],
         images_256[:num_classes],
         int(pixels_256[IGNORE_LABEL]),
         tuple(_faults(readings, prefix)),
+        (
+            *_squeezed(name, readings, prefix),
+            *(counted([f"{path}: {line}" for path in paths]) for line, paths in warned.items()),
+        ),
     )
+
+
+def _counted_sizes(sizes: Iterable[Size | None]) -> dict[Size, int]:
+    """Most frequent first."""
+    return dict(Counter(size for size in sizes if size).most_common())
+
+
+def _squeezed(name: str, readings: list[_Reading], prefix: str) -> Iterable[str]:
+    """A line if resizing changes the shape of what is in the pictures."""
+    told: Counter[tuple[Size, Size]] = Counter()
+    for key, what in (("input_size", "image_size"), ("label_size", "label_size")):
+        changes = Counter(
+            (reading.stored_size, size)
+            for reading in readings
+            if reading.stored_size and (size := getattr(reading, what))
+        )
+        if changes == told:
+            continue
+        told = changes
+        changed = {pair: count for pair, count in changes.items() if not 0.97 < _aspect(*pair) < 1.03}
+        for ((height, width), (new_height, new_width)), count in list(changed.items())[:1]:
+            yield (
+                f"{name}: {prefix}{key} changes the aspect of {sum(changed.values())} images, such as from "
+                f"{height}x{width} to {new_height}x{new_width} (height x width; {count} of them)"
+            )
+
+
+def _aspect(before: Size, after: Size) -> float:
+    """How much wider the content becomes."""
+    return after[1] * before[0] / (before[1] * after[0])
 
 
 def _faults(readings: list[_Reading], prefix: str) -> Iterable[str]:
@@ -170,45 +231,3 @@ def _faults(readings: list[_Reading], prefix: str) -> Iterable[str]:
             if size != usual:
                 other = f"{first.image_id} is {usual[0]}x{usual[1]} (height x width)"
                 yield f"{reading.image_id}: {size[0]}x{size[1]}, but {other}: give them one size with {prefix}{key}"
-
-
-def draw_overlays(domains: Domains, count: int = 8, width: int = 480) -> NDArray[np.uint8]:
-    """Labels over images, to be looked at: whether they belong together, and whether the classes are right.
-
-    Args:
-        domains: some readable images of each split are shown, in turn, from all over it.
-        count: pictures at most.
-        width: of one picture, in pixels; two stand side by side.
-
-    Returns:
-        (h, 2 * width, 3) uint8 RGB; void shows the image alone, darker.
-
-    Raises:
-        DataError: no image can be read.
-    """
-    pictures = []
-    splits = [images for images in (domains.source, domains.pool, domains.validation) if images.image_ids]
-    for number in range(count):
-        images = splits[number % len(splits)]
-        step = len(images.image_ids) * (number // len(splits)) * len(splits) // count
-        image_id = images.image_ids[min(step, len(images.image_ids) - 1)]
-        try:
-            pictures.append(_overlay(images.image(image_id), images.label(image_id), domains.classes, width))
-        except DataError:
-            continue  # among the faults
-    if not pictures:
-        raise DataError("no image can be read together with its label: there is nothing to draw")
-    height = max(picture.height for picture in pictures)
-    sheet = Image.new("RGB", (2 * width, height * -(-len(pictures) // 2)))
-    for number, picture in enumerate(pictures):
-        sheet.paste(picture, (width * (number % 2), height * (number // 2)))
-    return np.array(sheet)
-
-
-def _overlay(image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], classes: ClassTable, width: int) -> Image.Image:
-    colours_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
-    colours_2563[: classes.num_classes] = classes.colours
-    size = width, max(1, round(width * label_HW.shape[0] / label_HW.shape[1]))
-    image = Image.fromarray(image_HW3).resize(size, Image.Resampling.BILINEAR)
-    label = Image.fromarray(colours_2563[label_HW]).resize(size, Image.Resampling.NEAREST)
-    return Image.blend(image, label, 0.5)

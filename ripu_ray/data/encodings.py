@@ -1,7 +1,9 @@
 """From a label file to class ids, however the file says them: class ids, other ids, a palette, colours."""
 
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.pictures import (
+    MAX_MEGAPIXELS,
     PNG_COLOUR,
     PNG_COLOUR_ALPHA,
     PNG_GREY,
@@ -32,14 +35,18 @@ _STORED: dict[str, tuple[str, dict[int, tuple[int, ...]]]] = {
 _HIGH_BYTE, _LOW_BYTE = "RGB;16B", "RGB;16L"
 """Pillow's names for 16-bit colour of which it keeps one byte: the first of each two, or the second."""
 
+_AT_ONCE = 2**22
+"""Pixels."""
 
-def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
+
+def read_label(path: Path, classes: ClassTable, max_megapixels: int = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """The class ids of a label file.
 
     Args:
         path: PNG: one 8-bit channel of ids, a palette, 8-bit colours without transparency, or, where `encoding` says
             so, 16 bits a channel.
         classes: their `encoding` says what ids and colours mean.
+        max_megapixels: of the picture.
 
     Returns:
         (H, W) uint8 class ids, 255 = void.
@@ -51,13 +58,13 @@ def read_label(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
     in_colours = _check_stored(path, classes)
     if in_colours and not encoding.has_colours:
         raise DataError(f"{path}: a label in colours, but {encoding.origin} gives its classes no 'color'")
-    with opened(path) as picture:
+    with opened(path, max_megapixels) as picture:
         check_upright(picture, path)
         if in_colours:
             return _from_colours(np.array(picture.convert("RGBA")), classes, path)
         ids_HW = np.array(picture)
     if encoding.stored == "uint16_channel0":
-        ids_HW = _channel_0(path, ids_HW)
+        ids_HW = _channel_0(path, ids_HW, max_megapixels)
         if ids_HW.max(initial=0) > IGNORE_LABEL:
             raise DataError(f"{path}: label id {ids_HW.max()} is {_foreign(classes)}")
     class_HW = _id_table(classes)[ids_HW]
@@ -75,14 +82,8 @@ def _check_stored(path: Path, classes: ClassTable) -> bool:
         if colour_type not in types.get(depth, ()):
             raise DataError(f"{path}: expected {expected}: its encoding is {encoding.stored} in {encoding.origin}")
         return encoding.stored == "colours"
-    is_palette = colour_type == PNG_PALETTE
-    in_colours = colour_type in (PNG_COLOUR, PNG_COLOUR_ALPHA) or (is_palette and encoding.palette_colours)
-    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
-    if not is_palette and (depth != 8 or not (in_colours or colour_type == PNG_GREY)):
-        raise DataError(
-            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
-        )
-    return in_colours
+    kind = label_kind(path)
+    return kind == "colours" or (kind == "palette" and encoding.palette_colours)
 
 
 def _foreign(classes: ClassTable) -> str:
@@ -95,7 +96,7 @@ def _foreign(classes: ClassTable) -> str:
     return f"outside the classes 0..{classes.num_classes - 1} and 255"
 
 
-def _channel_0(path: Path, read: NDArray[np.generic]) -> NDArray[np.integer]:
+def _channel_0(path: Path, read: NDArray[np.generic], max_megapixels: int) -> NDArray[np.integer]:
     """(H, W) 16-bit values of the first channel. `read`: what Pillow makes of the file.
 
     Of one 16-bit channel Pillow keeps everything. For three it has no mode and keeps the high byte, in which every id
@@ -103,16 +104,29 @@ def _channel_0(path: Path, read: NDArray[np.generic]) -> NDArray[np.integer]:
     """
     if read.ndim == 2:
         return read.astype(np.int32)
-    high_HW, low_HW = (_one_byte(path, byte).astype(np.int32) for byte in (_HIGH_BYTE, _LOW_BYTE))
+    high_HW, low_HW = (_one_byte(path, byte, max_megapixels).astype(np.int32) for byte in (_HIGH_BYTE, _LOW_BYTE))
     return high_HW * 256 + low_HW
 
 
-def _one_byte(path: Path, byte: str) -> NDArray[np.uint8]:
+def _one_byte(path: Path, byte: str, max_megapixels: int) -> NDArray[np.uint8]:
     """The first channel's high or low bytes; PNG stores the high one first."""
-    with opened(path) as picture:
+    with opened(path, max_megapixels) as picture:
         (tile,) = picture.tile  # type: ignore[attr-defined]
         picture.tile = [(*tile[:3], byte)]  # type: ignore[attr-defined]
         return np.array(picture)[..., 0]
+
+
+def label_kind(path: Path) -> Literal["ids", "palette", "colours"]:
+    """How a label file is stored. Raises DataError: it cannot be read, or in a way that is refused."""
+    depth, colour_type = png_header(path)
+    if colour_type == PNG_PALETTE:
+        return "palette"
+    # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
+    if depth != 8 or colour_type not in (PNG_GREY, PNG_COLOUR, PNG_COLOUR_ALPHA):
+        raise DataError(
+            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
+        )
+    return "ids" if colour_type == PNG_GREY else "colours"
 
 
 @lru_cache(maxsize=8)
@@ -150,14 +164,19 @@ def _from_colours(rgba_HW4: NDArray[np.uint8], classes: ClassTable, path: Path) 
         colours_N, ids_N = colour_table(classes)
     except DataError as error:
         raise DataError(f"{path}: a label in colours, but in {error}") from None
-    red_HW, green_HW, blue_HW = (rgba_HW4[..., channel].astype(np.int32) for channel in range(3))
-    colour_HW = (red_HW << 16) | (green_HW << 8) | blue_HW
-    place_HW = np.searchsorted(colours_N, colour_HW).clip(max=len(colours_N) - 1)
-    unknown_HW = colours_N[place_HW] != colour_HW
-    if unknown_HW.any():
-        values, counts = np.unique(colour_HW[unknown_HW], return_counts=True)
-        value, count = int(values[counts.argmax()]), int(counts.max())
-        more = f", and {len(values) - 1} more colours" if len(values) > 1 else ""
+    class_HW = np.empty(rgba_HW4.shape[:2], np.uint8)
+    unknown: Counter[int] = Counter()
+    rows = max(1, _AT_ONCE // rgba_HW4.shape[1])
+    for top in range(0, len(rgba_HW4), rows):  # as whole numbers, all pixels of a large picture would fill the memory
+        red_HW, green_HW, blue_HW = (rgba_HW4[top : top + rows, :, channel].astype(np.int32) for channel in range(3))
+        colour_HW = (red_HW << 16) | (green_HW << 8) | blue_HW
+        place_HW = np.searchsorted(colours_N, colour_HW).clip(max=len(colours_N) - 1)
+        class_HW[top : top + rows] = ids_N[place_HW]
+        values, counts = np.unique(colour_HW[colours_N[place_HW] != colour_HW], return_counts=True)
+        unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    if unknown:
+        value, count = max(unknown.items(), key=lambda item: (item[1], -item[0]))
+        more = f", and {len(unknown) - 1} more colours" if len(unknown) > 1 else ""
         colour = f"{value >> 16},{value >> 8 & 255},{value & 255}"
         raise DataError(f"{path}: no class in {classes.encoding.origin} has the colour {colour} ({count} pixels{more})")
-    return np.asarray(ids_N[place_HW])
+    return class_HW

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class ImageSet(Protocol):
         """(H, W) of the label map, without decoding it. Raises DataError that names the file."""
 
 
+@runtime_checkable
 class FileImageSet(ImageSet, Protocol):
     """An `ImageSet` whose images and labels are files."""
 

@@ -13,6 +13,8 @@ from ripu_ray.errors import DataError
 
 Colour = tuple[int, int, int]
 EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
+MIN_CLASSES = 2
+"""Of one class nothing can be uncertain: what is not of it is a class, too."""
 _OTHER = "*"
 """In `id_map`: every id that is not listed."""
 
@@ -54,7 +56,7 @@ class ClassTable:
 
     @property
     def num_classes(self) -> int:
-        """Classes without void, 1..255."""
+        """Classes without void, 2..255."""
         return len(self.names)
 
 
@@ -84,6 +86,18 @@ def read_class_table(path: Path) -> ClassTable:
         return _parse(tree)
     except (ValueError, RecursionError) as error:  # RecursionError: of the words for what is nested too deep
         raise DataError(f"{path}: {error}; {EXPECTED}") from None
+
+
+def class_file(tree: dict[str, Any]) -> str:
+    """The text of a `classes.json`, with one class a line."""
+    lines = []
+    for key, value in tree.items():
+        text = json.dumps(value, ensure_ascii=False)
+        if key == "classes":
+            entries = (f"    {json.dumps(entry, ensure_ascii=False)}" for entry in value)
+            text = "[\n" + ",\n".join(entries) + "\n  ]"
+        lines.append(f"  {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 class _TwiceError(ValueError):
@@ -136,8 +150,8 @@ def class_table(
     Raises:
         ValueError: names the key and what was expected.
     """
-    if not 1 <= len(entries) <= IGNORE_LABEL:
-        raise ValueError(f"classes: expected 1 to {IGNORE_LABEL} of them, found {len(entries)}")
+    if not MIN_CLASSES <= len(entries) <= IGNORE_LABEL:
+        raise ValueError(f"classes: expected {MIN_CLASSES} to {IGNORE_LABEL} of them, found {len(entries)}")
     names: list[str] = []
     colours: list[Colour] = []
     for index, entry in enumerate(entries):

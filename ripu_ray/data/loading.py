@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.data.images import ImageSet
-from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.labels import MIN_CLASSES, ClassTable
+from ripu_ray.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class NoImages:
 
 
 def open_domains(data: DatasetSection, with_source: bool = True) -> Domains:
-    """Open the data set that the configuration names: see `DatasetSection.open`."""
+    """Open the data set that the configuration names: see `DatasetSection.open`. Raises DataError, too: one class."""
     domains: Domains = data.open(with_source)
+    if domains.classes.num_classes < MIN_CLASSES:
+        names = ", ".join(domains.classes.names)
+        raise DataError(
+            f"data.dataset {data.dataset}: expected at least {MIN_CLASSES} classes, found {names or 'none'}"
+        )
     return domains

@@ -1,15 +1,17 @@
 """Pictures on disk: opened so that whatever is wrong with a file becomes one line that names it."""
 
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ripu_ray.errors import DataError
 
@@ -32,51 +34,117 @@ _DAMAGE = (
     struct.error,
     zlib.error,
     Warning,
-    Image.DecompressionBombError,
 )
-# Of pictures so large that they may be made to fill the memory, and of tags that are cut off, Pillow only warns.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.")
+MAX_MEGAPIXELS = 200
+"""Of one picture, unless a setting allows more: an aerial tile of 10,000 pixels a side has 100."""
+# `opened` has a limit of its own, that a setting can raise.
+Image.MAX_IMAGE_PIXELS = None
+# The check before a run notes them; every later reading would repeat them.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+_TURNED = (5, 6, 7, 8)
+"""EXIF orientations that exchange height and width."""
+
+
+class _Reading(threading.local):
+    """The file that this thread reads."""
+
+    path: Path | None = None
+
+
+_reading = _Reading()
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture, for reading inside the `with`; whatever is wrong with the file becomes a DataError that names it."""
+def noted_warnings() -> Iterator[dict[str, list[Path]]]:
+    """What Pillow warns of while it reads, from all threads: warning -> files, each once."""
+    noted: dict[str, list[Path]] = {}
+
+    def note(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+        if _reading.path is None:
+            show(message, category, *place, **more)  # type: ignore[arg-type]
+        elif _reading.path not in (paths := noted.setdefault(" ".join(str(message).split()), [])):
+            paths.append(_reading.path)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module=r"PIL\.")
+        show, warnings.showwarning = warnings.showwarning, note
+        yield noted
+
+
+@contextmanager
+def opened(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Iterator[Image.Image]:
+    """The picture, for reading inside the `with`; whatever is wrong with the file becomes a DataError that names it.
+
+    A file of several pictures is the first of them if it is a camera's (MPO), and refused if it is an animation.
+    """
+    before, _reading.path = _reading.path, path
     try:
         # Opened here, as Pillow would ask the operating system for what may be behind a URL.
         with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as picture:
-            if getattr(picture, "is_animated", False):
+            if picture.width * picture.height > max_megapixels * 10**6:
+                size = f"{picture.width}x{picture.height} pixels"
+                raise DataError(f"{path}: {size}: expected at most {max_megapixels} million (data.max_megapixels)")
+            if getattr(picture, "is_animated", False) and picture.format != "MPO":
                 raise DataError(f"{path}: an animation: which of its pictures is meant cannot be told")
             yield picture
     except DataError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"{path}: the file is missing") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not a JPEG or PNG image") from None
+    except OSError as error:
+        raise DataError(f"{path}: {_reason(path, error)}") from None
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: the image is damaged ({reason})") from None
+        raise DataError(f"{path}: the image is damaged ({_words(error)})") from None
+    finally:
+        _reading.path = before
 
 
-def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+def _reason(path: Path, error: OSError) -> str:
+    """Why a file cannot be read."""
+    if lost := _lost_link(path):
+        return lost
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a JPEG or PNG image"
+    return f"the image is damaged ({_words(error)})"
+
+
+def _lost_link(path: Path) -> str:
+    """What a link without a target names; "" for any other file."""
+    return f"a link to {path.readlink()}, which is not there" if path.is_symlink() and not path.exists() else ""
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def read_image(
+    path: Path, size: tuple[int, int] | None, max_megapixels: int = MAX_MEGAPIXELS, label: Path | None = None
+) -> NDArray[np.uint8]:
     """A picture in colour.
 
     Args:
         path: JPEG or PNG.
         size: (height, width), resized bilinearly; None: as stored.
+        max_megapixels: of the picture.
+        label: the picture's label. It tells how a picture that asks to be turned by 90 degrees is meant.
 
     Returns:
         (h, w, 3) uint8, RGB, the caller's own.
 
     Raises:
-        DataError: the file is damaged, is not 8-bit, or asks to be rotated before it is shown.
+        DataError: the file is damaged, is not 8-bit, or asks to be rotated before it is shown, unless the label has
+            the size of the rotated picture alone.
     """
-    with opened(path) as picture:
+    with opened(path, max_megapixels) as picture:
         # Of colour in 16 bits Pillow keeps one byte, and says nothing.
         if picture.mode not in _IMAGE_MODES or (picture.format == "PNG" and png_header(path)[0] > 8):
             raise DataError(f"{path}: mode {picture.mode}: expected 8 bits a channel, colour or grey")
-        check_upright(picture, path)
+        orientation = _orientation(picture)
+        turned = orientation in _TURNED and label is not None and picture.width != picture.height
+        if turned and label and picture_size(label, max_megapixels) == picture.size:
+            picture = ImageOps.exif_transpose(picture)
+        elif orientation != 1:
+            _refuse_rotation(path)
         picture.info.pop("transparency", None)
         colour = picture.convert("RGB")
         if size is not None and size != (colour.height, colour.width):
@@ -86,15 +154,33 @@ def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
 
 def check_upright(picture: Image.Image, path: Path) -> None:
     """Refuse a picture that asks to be rotated before it is shown. Reads the whole file. Raises DataError."""
+    if _orientation(picture) != 1:
+        _refuse_rotation(path)
+
+
+def _refuse_rotation(path: Path) -> NoReturn:
     # Labels are aligned with the pixels either as stored or as shown: which of them cannot be told.
-    if picture.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-        raise DataError(f"{path}: its EXIF orientation asks for a rotation: store the pixels upright")
+    raise DataError(
+        f"{path}: its EXIF orientation asks for a rotation: store the pixels upright (mogrify -auto-orient)"
+    )
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """(height, width), from the file's header. Raises DataError if it is damaged."""
-    with opened(path) as picture:
+def _orientation(picture: Image.Image) -> int:
+    """1 to 8, as shown by every viewer; whatever else a camera wrote means 1."""
+    orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def picture_size(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """(height, width) as stored, from the file's header. Raises DataError if it is damaged or too large."""
+    with opened(path, max_megapixels) as picture:
         return picture.height, picture.width
+
+
+def shown_size(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """(height, width) after the rotation that the file asks for. Raises DataError if it is damaged or too large."""
+    with opened(path, max_megapixels) as picture:
+        return picture.size if _orientation(picture) in _TURNED else picture.size[::-1]
 
 
 def resize_label(label_HW: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
@@ -116,7 +202,10 @@ def png_header(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             header = file.read(26)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        is_lost = path.is_symlink() and not path.exists()
+        raise DataError(
+            f"{path}: {_reason(path, error) if is_lost else f'cannot be read ({error.strerror})'}"
+        ) from None
     if len(header) < 26 or header[:8] != _PNG_SIGNATURE:
         raise DataError(f"{path}: not a PNG image")
     return header[24], header[25]

@@ -15,8 +15,11 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import Trial
 
 
-def check_trials(trials: tuple[Trial, ...]) -> None:
+def check_trials(trials: tuple[Trial, ...]) -> tuple[str, ...]:
     """Check the data of a sweep, and that every trial can buy at least one region.
+
+    Returns:
+        Lines on data that is read, but may not be meant.
 
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
@@ -24,11 +27,12 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
             matrix does not fit the classes, or torch.compile fails with `training.compile`.
     """
     opened: dict[tuple[DatasetSection, bool], Domains] = {}
+    notes: dict[str, None] = {}
     for config in (trial.config for trial in trials):
         key = config.data, config.opens_source
         if key not in opened:
             opened[key] = open_domains(*key)
-            check_domains(opened[key], config.data)
+            notes |= dict.fromkeys(check_domains(opened[key], config.data))
         try:
             flip_chances(config.oracle.noise.flips, opened[key].classes.num_classes)
         except ValueError as error:
@@ -42,6 +46,7 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
         _check_weights(model, opened[key])
     if any(trial.config.training.compile and not trial.config.cluster.gpu for trial in trials):
         _check_compiler()
+    return tuple(notes)
 
 
 def describe_weights(trials: Iterable[Trial]) -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ripu_ray.data.checking import draw_overlays, inspect_domains
+from ripu_ray.data.checking import inspect_domains
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.overlays import LINE, draw_overlays
 from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import DataError
 from tests.data import published
@@ -57,7 +58,7 @@ def test_every_fault_has_a_line(tmp_path: Path) -> None:
 def test_overlays_blend_images_and_class_colours() -> None:
     domains = open_domains(SyntheticData(num_source=5, num_pool=4, num_validation=3, size=(32, 48)))
     sheet = draw_overlays(domains, width=48)
-    assert sheet.shape == (4 * 32, 2 * 48, 3)
+    assert sheet.shape == (4 * (32 + LINE) + domains.classes.num_classes * LINE, 2 * 48, 3)
     image_id = domains.source.image_ids[0]
     image, label = domains.source.image(image_id), domains.source.label(image_id)
     colours = np.zeros((256, 3))
@@ -70,7 +71,7 @@ def test_unreadable_images_are_left_out_of_the_picture(tmp_path: Path) -> None:
     for path in (tmp_path / "day/train/images").iterdir():
         path.write_bytes(b"")
     domains = open_domains(data)
-    assert draw_overlays(domains, width=40).shape == (3 * 24, 80, 3)
+    assert draw_overlays(domains, width=40).shape == (3 * (24 + LINE) + 3 * LINE, 80, 3)
     for place in ("dusk/train", "dusk/val"):
         for path in (tmp_path / place / "images").iterdir():
             path.write_bytes(b"")

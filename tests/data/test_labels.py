@@ -36,7 +36,7 @@ FAULTS = {
     "num_classes is 3": (("num_classes",), 3),
     "num_classes is True": (("num_classes",), True),
     "ignore_index is 0": (("ignore_index",), 0),
-    "classes: expected 1 to 255": (("classes",), []),
+    "classes: expected 2 to 255": (("classes",), []),
     "classes is 'road'": (("classes",), "road"),
     "classes[0]: expected keys": (("classes", 0), 7),
     "classes[1].id is 2": (("classes", 1, "id"), 2),
@@ -118,7 +118,7 @@ def test_shapes_that_people_guess_are_read(tmp_path: Path, shape: str, bom: str)
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
-        ([], "classes: expected 1 to 255 of them, found 0"),
+        ([], "classes: expected 2 to 255 of them, found 0"),
         ("road", "classes.json: expected keys and values, found str"),
         ({"road": 0}, "classes.json: the key 'classes' is missing"),
         ({"0": "road", "2": "sky"}, "the ids are 0, 2: expected 0, 1, 2, ..., each once"),

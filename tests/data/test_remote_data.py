@@ -57,3 +57,19 @@ def test_a_root_that_is_not_there_is_one_line(bucket: Path) -> None:
     for root, says in ((bucket / "none", "there is no object"), (locate("s3://no-bucket/x"), "bucket does not exist")):
         with pytest.raises(InputError, match=rf"^{root}: .*{says}"):
             open_domains(FolderData(root=root))
+
+
+def test_sub_folders_and_shares_are_those_of_the_files(local: FolderData, bucket: Path) -> None:
+    for kind in ("images", "labels"):
+        (local.root / "dusk/train" / kind / "trip").mkdir()
+        (local.root / "dusk/train" / kind / "b.png").rename(local.root / "dusk/train" / kind / "trip/b.png")
+    for path in local.root.rglob("*.*"):
+        (bucket / "data" / path.relative_to(local.root)).write_bytes(path.read_bytes())
+    ours, theirs = (
+        open_domains(local.model_copy(update={"root": root, "validation_share": 0.3}))
+        for root in (bucket / "data", local.root)
+    )
+    assert ours.pool.image_ids == theirs.pool.image_ids
+    assert ours.validation.image_ids == theirs.validation.image_ids
+    image_id = "dusk/train/trip/b"
+    assert image_id in ours.pool.image_ids + ours.validation.image_ids

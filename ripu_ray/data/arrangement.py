@@ -1,0 +1,224 @@
+"""Where the images and the labels of an arbitrary folder lie, from the names of its files and folders."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from ripu_ray.data.folder import IMAGE_SUFFIXES
+from ripu_ray.data.naming import Affixes, find_affixes
+from ripu_ray.data.pictures import opened
+from ripu_ray.errors import DataError
+
+_LABEL = re.compile(r"label|mask|anno|^gt(?!a)|[_-]gt|ground.?truth|^seg|[_-]seg|^y$", re.IGNORECASE)
+_IMAGE = re.compile(r"image|img|photo|pic|rgb|frame|input|jpe?g|^x$", re.IGNORECASE)
+_SPLIT = re.compile(r"(?<![a-z])(training|train|validation|valid|val|testing|test)(?![a-z])", re.IGNORECASE)
+_JOINED = re.compile(r"^(train|val|test)(?=annot|labels?$|masks?$|images?$)", re.IGNORECASE)
+_FEW_COLOURS = 64
+Parts = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A folder of images and the folder of their labels.
+
+    Attributes:
+        head: templates of the folders above both; `{split}` for the name of a split.
+        image, label: templates of what follows, up to sub-folders.
+        is_deep: whether sub-folders follow.
+        split: the name of the split; "" if none.
+        affixes: what tells the names of images and labels apart.
+        num_pairs: files.
+        folders: the folders of images and of labels, as their parts below the root.
+    """
+
+    head: Parts
+    image: Parts
+    label: Parts
+    is_deep: bool
+    split: str
+    affixes: Affixes
+    num_pairs: int
+    folders: tuple[Parts, Parts]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Patterns of images and labels, and the names that stand for `{domain}` and `{split}` in them.
+
+    Attributes:
+        images, labels: see `Pattern` of `ripu_ray.data.layout`.
+        splits: domain -> names of its splits; "" where the patterns have no such part.
+        aside: further folders with pictures, which follow other patterns.
+    """
+
+    images: str
+    labels: str
+    splits: dict[str, tuple[str, ...]]
+    aside: tuple[str, ...]
+
+
+def arrange(root: Path) -> Arrangement:
+    """Find images with labels below a folder.
+
+    Args:
+        root: hidden folders and run folders in it are passed over.
+
+    Raises:
+        DataError: it cannot be read, or has no images, or none with labels.
+    """
+    folders = _list_pictures(root)
+    if not folders:
+        raise DataError(f"{root}: holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
+    pairings = _beside(folders) or _inside(folders) or _by_content(root, folders)
+    if not pairings:
+        raise DataError(
+            f"{root}: no labels found beside its {sum(map(len, folders.values()))} pictures: expected PNGs in a folder "
+            "called labels, masks or annotations, or beside the images under names such as NAME_mask.png"
+        )
+    return _unite(pairings, folders)
+
+
+def _list_pictures(root: Path) -> dict[Parts, list[str]]:
+    """Folder, as its parts below `root` -> names of its pictures, sorted. Raises DataError."""
+    folders: dict[Parts, list[str]] = {}
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    for path, below, names in os.walk(root, onerror=refuse):
+        is_run = "config.yaml" in names and {"trials", "warmups"} & set(below)
+        below[:] = [] if is_run else sorted(name for name in below if not name.startswith("."))
+        pictures = [name for name in sorted(names) if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "."]
+        if pictures and not is_run:
+            folders[Path(path).relative_to(root).parts] = pictures
+    return folders
+
+
+def _beside(folders: dict[Parts, list[str]]) -> list[Pairing]:
+    """Labels in folders of their own, told by the folders' names."""
+    label_folders = {parts: place for parts in folders if (place := _find(_LABEL, parts)) is not None}
+    found = []
+    for parts, place in label_folders.items():
+        best: Pairing | None = None
+        for other in (other for other in folders if other not in label_folders):
+            pairing = _pair(other, parts, place, folders)
+            if pairing and (best is None or pairing.num_pairs > best.num_pairs):
+                best = pairing
+        if best:
+            found.append(best)
+    return found
+
+
+def _find(what: re.Pattern[str], parts: Parts) -> int | None:
+    """The first of the folders whose name says what is in it."""
+    return next((index for index, part in enumerate(parts) if what.search(_split_of(part)[2])), None)
+
+
+def _pair(images: Parts, labels: Parts, place: int, folders: dict[Parts, list[str]]) -> Pairing | None:
+    """The pairing of two folders, if their paths differ in one place alone, or the labels' folder is one more."""
+    tail = labels[place + 1 :]
+    for width in (1, 0):  # the images' folder has a counterpart of the labels' one, or none
+        if images[:place] == labels[:place] and images[place + width :] == tail and len(images) >= place + width:
+            break
+    else:
+        return None
+    split_in_own = _split_of(labels[place])
+    image_own = [_split_of(part) for part in images[place : place + width]]
+    if any(word != split_in_own[0] for word, _, _ in image_own if word) or (split_in_own[0] and not image_own):
+        return None
+    affixes, num_pairs = find_affixes(folders[images], folders[labels], are_one=False)
+    if not num_pairs:
+        return None
+    head = [_split_of(part) for part in images[:place]]
+    after = _split_of(tail[0]) if tail else ("", "", "")
+    in_tail = bool(after[0]) and not after[2]
+    words = [word for word, _, _ in (*head, split_in_own, *([after] if in_tail else [])) if word]
+    if len(set(words)) > 1:
+        return None
+    follows = ("{split}",) if in_tail else ()
+    return Pairing(
+        tuple(template for _, template, _ in head),
+        (*(template for _, template, _ in image_own), *follows),
+        (split_in_own[1], *follows),
+        len(tail) > len(follows),
+        words[0] if words else "",
+        affixes,
+        num_pairs,
+        (images, labels),
+    )
+
+
+def _split_of(part: str) -> tuple[str, str, str]:
+    """The split that a folder's name names ("" if none), the name with `{split}` for it, and the rest of it."""
+    match = _JOINED.search(part) or _SPLIT.search(part)
+    if not match:
+        return "", part, part
+    rest = part[: match.start()] + part[match.end() :]
+    if rest and not (_LABEL.search(rest.strip("_- ")) or _IMAGE.search(rest)):
+        return "", part, part
+    return match.group(), f"{part[: match.start()]}{{split}}{part[match.end() :]}", rest
+
+
+def _inside(folders: dict[Parts, list[str]]) -> list[Pairing]:
+    """Labels in the folders of the images, told by the files' names."""
+    found = []
+    for parts, names in folders.items():
+        affixes, num_pairs = find_affixes(names, names, are_one=True)
+        if num_pairs:
+            head = [_split_of(part) for part in parts]
+            words = {word for word, _, _ in head if word}
+            if len(words) < 2:
+                templates = tuple(template for _, template, _ in head)
+                found.append(Pairing(templates, (), (), False, "".join(words), affixes, num_pairs, (parts, parts)))
+    return found
+
+
+def _by_content(root: Path, folders: dict[Parts, list[str]]) -> list[Pairing]:
+    """Labels in folders of their own whose names say nothing: they have few colours, and the images have many."""
+    drawn = {parts: _is_drawn(root.joinpath(*parts, names[0])) for parts, names in folders.items()}
+    found = []
+    for images, labels in product(folders, repeat=2):
+        differing = [index for index, pair in enumerate(zip(images, labels, strict=False)) if len(set(pair)) > 1]
+        if len(images) == len(labels) and len(differing) == 1 and drawn[labels] and not drawn[images]:
+            pairing = _pair(images, labels, differing[0], folders)
+            found += [pairing] if pairing else []
+    return found
+
+
+def _is_drawn(path: Path) -> bool:
+    """Whether a picture is no photograph."""
+    try:
+        with opened(path) as picture:
+            return picture.format == "PNG" and picture.convert("RGB").getcolors(_FEW_COLOURS) is not None
+    except DataError:
+        return False
+
+
+def _unite(pairings: Sequence[Pairing], folders: Iterable[Parts]) -> Arrangement:
+    """The patterns that most of the pairs have in common."""
+    groups: dict[tuple[object, ...], list[Pairing]] = defaultdict(list)
+    for pairing in pairings:
+        groups[(len(pairing.head), pairing.image, pairing.label, pairing.affixes)].append(pairing)
+    chosen = max(groups.values(), key=lambda group: sum(pairing.num_pairs for pairing in group))
+    columns = list(zip(*(pairing.head for pairing in chosen), strict=True))
+    varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
+    place = varying[0] if varying else -1
+    first = max(chosen, key=lambda pairing: pairing.num_pairs)
+    for index in varying[1:]:  # one folder can be a domain; of further ones the largest is taken
+        chosen = [pairing for pairing in chosen if pairing.head[index] == first.head[index]]
+    head = tuple("{domain}" if index == place else part for index, part in enumerate(first.head))
+    deep = ("**",) if any(pairing.is_deep for pairing in chosen) else ()
+    used = {parts for pairing in chosen for parts in pairing.folders}
+    splits: dict[str, Counter[str]] = defaultdict(Counter)
+    for pairing in chosen:
+        splits[pairing.head[place] if varying else ""][pairing.split] += pairing.num_pairs
+    return Arrangement(
+        "/".join((*head, *first.image, *deep, first.affixes.image)),
+        "/".join((*head, *first.label, *deep, first.affixes.label)),
+        {domain: tuple(names) for domain, names in sorted(splits.items())},
+        tuple("/".join(parts) or "." for parts in folders if parts not in used),
+    )

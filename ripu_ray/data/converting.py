@@ -1,0 +1,136 @@
+"""A data set in the layout of folders, with labels as class ids: `ripu data convert`."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+from ripu_ray.config import Config, to_tree
+from ripu_ray.data.folder import FolderData
+from ripu_ray.data.images import FileImageSet
+from ripu_ray.data.labels import ClassTable, class_file
+from ripu_ray.data.loading import open_domains
+from ripu_ray.errors import ConfigError, DataError
+from ripu_ray.storage.files import one_line_error, path_beside
+from ripu_ray.storage.remote import RemotePath
+
+CONFIG = "ripu.yaml"
+Watch = Callable[[str, Iterable[str], int], Iterable[str]]
+"""Goes over image ids as they are done, to show progress: name of the split, ids, how many there are."""
+_STORED_SIZE = {"input_size": None, "label_size": None, "source_input_size": None, "source_label_size": None}
+_PLACES = (("source", "source", "train"), ("pool", "target", "train"), ("validation", "target", "val"))
+"""Name of the split, and the names of domain and split in the layout of folders."""
+
+
+def convert(config: Config, output: Path, watch: Watch) -> dict[str, int]:
+    """Write labels as class ids, and beside them the images, `classes.json` and a configuration.
+
+    Args:
+        config: its data set is converted, with labels in their own size.
+        output: a new folder. It appears when all of it is written. Images become hard links where the file system has
+            them, and copies elsewhere.
+        watch: shows progress.
+
+    Returns:
+        Name of the split -> number of labels.
+
+    Raises:
+        ConfigError: the data set has no files, or `output` is behind a URL.
+        DataError: `output` is there already, or a label cannot be read.
+        StorageError: a file cannot be written.
+    """
+    if isinstance(output, RemotePath):
+        raise ConfigError(f"{output}: expected a folder of this machine")
+    if output.exists() or output.is_symlink():
+        raise DataError(f"{output}: is there already, and is not overwritten: name a new folder")
+    data = config.data
+    stored = {key: value for key, value in (_STORED_SIZE | {"cache": None}).items() if key in type(data).model_fields}
+    domains = open_domains(data.model_copy(update=stored), config.opens_source)
+    counts: dict[str, int] = {}
+    with _made_at_once(output) as folder:
+        for name, domain, split in _PLACES:
+            images = getattr(domains, name)
+            if not images.image_ids:
+                continue
+            if not isinstance(images, FileImageSet):
+                raise ConfigError(f"data.dataset {data.dataset} has no files to convert")
+            place = folder / domain / split
+            _write_split(images, place, partial(watch, name))
+            counts[name] = len(images.image_ids)
+        (folder / "classes.json").write_text(_class_table(domains.classes), encoding="utf-8")
+        (folder / CONFIG).write_text(_configuration(config), encoding="utf-8")
+    return counts
+
+
+@contextmanager
+def _made_at_once(output: Path) -> Iterator[Path]:
+    """A temporary folder, which gets its name at the end, and is removed if anything goes wrong."""
+    folder = path_beside(output)
+    with one_line_error(output):
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+            folder.rename(output)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_split(images: FileImageSet, place: Path, watch: Callable[[Iterable[str], int], Iterable[str]]) -> None:
+    names = _names(images)
+
+    def write(image_id: str) -> str:
+        path = images.files[image_id][0]
+        target = place / "images" / f"{names[image_id]}{path.suffix}"
+        label = place / "labels" / f"{names[image_id]}.png"
+        for file in (target, label):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.label(image_id)).save(label)
+        _link_or_copy(path, target)
+        return image_id
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        done = threads.map(write, images.image_ids)
+        try:
+            for _ in watch(done, len(images.image_ids)):
+                pass
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _names(images: FileImageSet) -> dict[str, str]:
+    """Image id -> path of its files below `images` and `labels`: the id without the folders that all of them share."""
+    folders = [Path(image_id).parent.parts for image_id in images.image_ids]
+    shared = os.path.commonpath([Path("/", *parts) for parts in folders])
+    depth = len(Path(shared).parts) - 1
+    return {image_id: "/".join(Path(image_id).parts[depth:]) for image_id in images.image_ids}
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    if isinstance(path, RemotePath):
+        target.write_bytes(path.read_bytes())
+        return
+    try:
+        os.link(path.resolve(), target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(path, target)
+
+
+def _class_table(classes: ClassTable) -> str:
+    named = zip(classes.names, classes.colours, strict=True)
+    return class_file({"classes": [{"name": name, "color": list(colour)} for name, colour in named]})
+
+
+def _configuration(config: Config) -> str:
+    """The configuration with the new folder as its data."""
+    tree = to_tree(config)
+    sizes = {key: tree["data"][key] for key in ("input_size", "label_size", "max_megapixels") if key in tree["data"]}
+    data = FolderData(root=Path(), **sizes)
+    tree["data"] = {"root": ".", **{key: value for key, value in data.model_dump(mode="json").items() if key != "root"}}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)

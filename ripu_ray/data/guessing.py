@@ -1,0 +1,215 @@
+"""The `classes.json` of labels that have none: their colours or ids, and names for these."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.encodings import label_kind
+from ripu_ray.data.labels import MIN_CLASSES, Colour
+from ripu_ray.data.pictures import opened
+from ripu_ray.errors import DataError
+
+Watch = Callable[[str, Iterable[Path], int], Iterable[Path]]
+"""Goes over files as they are done, to show progress: what they are, files, how many there are."""
+_NAMES = ("*class*.txt", "*class*.csv", "*label*.txt", "*label*.csv", "*colo*r*.txt", "*colo*r*.csv", "*names*.txt")
+_LONGEST_LIST = 2**16
+_TRIPLE = re.compile(r"(?<![\d.])(\d{1,3})[,;\s]+(\d{1,3})[,;\s]+(\d{1,3})(?![\d.])")
+_VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")
+_PLAIN = {
+    (0, 0, 0): "black",
+    (255, 255, 255): "white",
+    (255, 0, 0): "red",
+    (0, 255, 0): "green",
+    (0, 0, 255): "blue",
+    (255, 255, 0): "yellow",
+    (255, 0, 255): "magenta",
+    (0, 255, 255): "cyan",
+}
+_RARE = 1e-4
+"""Share of the pixels below which a colour may come from smoothed outlines."""
+
+
+@dataclass(frozen=True)
+class _Content:
+    """One label: its kind, pixels by id or colour, and the colours of a palette's indices."""
+
+    kind: str
+    pixels: dict[Any, int]
+    palette: dict[int, Colour]
+
+
+def guess_classes(root: Path, labels: Sequence[Path], watch: Watch) -> tuple[Any, list[str]]:
+    """Read all labels.
+
+    Args:
+        root: a list of names is looked for here.
+        labels: PNG files, at least one.
+        watch: shows progress.
+
+    Returns:
+        The tree of a `classes.json`, and a line for each assumption.
+
+    Raises:
+        DataError: a label is damaged or stored in a way that is refused, or there are too few or too many classes.
+    """
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        results = zip(labels, threads.map(_look, labels), strict=True)
+        found: list[_Content] = []
+
+        def done() -> Iterable[Path]:
+            for path, content in results:
+                found.append(content)
+                yield path
+
+        for _ in watch("labels", done(), len(labels)):
+            pass
+    kinds = Counter(content.kind for content in found)
+    palettes: dict[int, set[Colour]] = {}
+    for index, colour in (item for content in found for item in content.palette.items()):
+        palettes.setdefault(index, set()).add(colour)
+    if "ids" in kinds and "colours" in kinds:
+        raise DataError(f"{root}: {kinds['ids']} labels of ids and {kinds['colours']} of colours: expected one kind")
+    by_colour = bool(kinds["colours"]) or any(len(colours) > 1 for colours in palettes.values())
+    source, names = _read_names(root)
+    pixels: Counter[Any] = Counter()
+    for content in found:
+        of_palette = by_colour and content.kind == "palette"
+        pixels.update(_recoloured(content) if of_palette else content.pixels)
+    lines = [f"labels    {', '.join(f'{count} of {kind}' for kind, count in sorted(kinds.items()))}"]
+    lines += [f"names     of classes from {source}"] if names else []
+    if by_colour:
+        tree, more = _from_colours(pixels, names if isinstance(names, dict) else {})
+        return (tree | {"palette": "colors"} if kinds["palette"] else tree), lines + more
+    colours = {index: next(iter(colours)) for index, colours in palettes.items()}
+    tree, more = _from_ids(pixels, names if isinstance(names, list) else [], colours)
+    return tree, lines + more
+
+
+def _recoloured(content: _Content) -> Counter[Any]:
+    pixels: Counter[Any] = Counter()
+    for index, count in content.pixels.items():
+        pixels[content.palette[index]] += count
+    return pixels
+
+
+def _look(path: Path) -> _Content:
+    kind = label_kind(path)
+    with opened(path) as picture:
+        if kind == "colours":
+            colours = picture.convert("RGB").getcolors(IGNORE_LABEL + 1)
+            if colours is None:
+                raise DataError(
+                    f"{path}: more than {IGNORE_LABEL} colours: not a label, or one that was smoothed or compressed"
+                )
+            return _Content(kind, {colour: count for count, colour in colours}, {})
+        counts = np.bincount(np.array(picture).ravel(), minlength=1)
+        ids = {int(index): int(counts[index]) for index in np.flatnonzero(counts)}
+        return _Content(kind, ids, _palette(picture, ids) if kind == "palette" else {})
+
+
+def _palette(picture: Image.Image, ids: Iterable[int]) -> dict[int, Colour]:
+    values = picture.getpalette("RGB") or []
+    values += [0] * (3 * (IGNORE_LABEL + 1) - len(values))
+    return {index: (values[3 * index], values[3 * index + 1], values[3 * index + 2]) for index in ids}
+
+
+def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, list[str]]:
+    void = [colour for colour, name in names.items() if name.lower() in _VOID]
+    found = sorted(pixels.keys() - names, key=lambda colour: (-pixels[colour], colour))
+    chosen = [colour for colour in (*names, *found) if colour not in void]
+    _check_number(len(chosen), "colours")
+    called = _distinct([names.get(colour) or _PLAIN.get(colour) or "-".join(map(str, colour)) for colour in chosen])
+    tree: dict[str, Any] = {
+        "classes": [{"name": name, "color": list(colour)} for name, colour in zip(called, chosen, strict=True)]
+    }
+    order = "in the order of this list" if names else "the most frequent first"
+    lines = [f"classes   {len(chosen)}, one for each colour, {order}: {', '.join(called)}"]
+    if void:
+        tree["void_colors"] = [list(colour) for colour in void]
+        lines.append(f"void      {', '.join(map(_shown, void))}: no class, neither learned nor evaluated")
+    elif (0, 0, 0) in chosen:
+        lines.append("void      none: move 0,0,0 from classes to void_colors if it means 'not labelled'")
+    rare = [colour for colour in found if pixels[colour] < _RARE * pixels.total()]
+    if rare:
+        listed = ", ".join(f"{_shown(colour)} ({pixels[colour]} pixels)" for colour in rare[:3])
+        lines.append(f"rare      {len(rare)} colours, such as {listed}: of smoothed outlines? They are classes as well")
+    return tree, lines
+
+
+def _from_ids(pixels: Counter[Any], names: list[str], colours: dict[int, Colour]) -> tuple[Any, list[str]]:
+    ids = sorted(pixels)
+    is_binary = IGNORE_LABEL in ids and len(ids) <= MIN_CLASSES
+    ids = ids if is_binary else [label_id for label_id in ids if label_id != IGNORE_LABEL]
+    _check_number(len(ids), "ids")
+    in_order = ids == list(range(len(ids)))
+    has_names = len(names) > max(ids)
+    if has_names and not is_binary:
+        ids, in_order = list(range(len(names))), True
+    called = _distinct([names[label_id] if has_names else f"class {label_id}" for label_id in ids])
+    tree: dict[str, Any] = {"classes": called}
+    distinct = {colours.get(label_id) for label_id in ids}
+    if None not in distinct and len(distinct) == len(ids):
+        tree["classes"] = [
+            {"name": name, "color": list(colours[label_id])} for name, label_id in zip(called, ids, strict=True)
+        ]
+    lines = [f"classes   {len(ids)}, one for each id: {', '.join(called)}"]
+    if not in_order:
+        tree["id_map"] = {str(label_id): index for index, label_id in enumerate(ids)}
+        tree["id_map"] |= {} if is_binary else {str(IGNORE_LABEL): IGNORE_LABEL}
+        lines.append(f"id_map    the ids {', '.join(map(str, ids))} become 0 to {len(ids) - 1}")
+    if IGNORE_LABEL in pixels:
+        meaning = "a class, as there are but two ids" if is_binary else "void: neither learned nor evaluated"
+        lines.append(f"void      255 is {meaning}")
+    return tree, lines
+
+
+def _check_number(count: int, what: str) -> None:
+    if not MIN_CLASSES <= count <= IGNORE_LABEL:
+        raise DataError(f"the labels have {count} {what}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, with a number behind those that are there twice."""
+    counts: Counter[str] = Counter()
+    chosen: list[str] = []
+    for name in names:
+        counts[name] += 1
+        chosen.append(name if counts[name] == 1 and name not in chosen else f"{name} {counts[name]}")
+    return chosen
+
+
+def _shown(colour: Colour) -> str:
+    return ",".join(map(str, colour))
+
+
+def _read_names(root: Path) -> tuple[str, dict[Colour, str] | list[str]]:
+    """A file with names of classes: its name, and the names by colour or by id. Lists that cannot be read are not."""
+    for path in sorted({path for pattern in _NAMES for path in root.glob(pattern)}):
+        try:
+            if path.stat().st_size > _LONGEST_LIST:
+                continue
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            continue
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        colours = {}
+        for line in lines:
+            if match := _TRIPLE.search(line):
+                name = (line[: match.start()] + line[match.end() :]).strip(" \t,;:\"'")
+                red, green, blue = map(int, match.groups())
+                if name and name.isprintable():
+                    colours[red, green, blue] = name
+        if colours:
+            return path.name, colours
+        if len(lines) >= MIN_CLASSES and all(line.isprintable() and len(line) < 64 for line in lines):
+            return path.name, lines
+    return "", {}

@@ -1,0 +1,194 @@
+"""A configuration and a `classes.json` for a folder of pictures and labels: `ripu data init`."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ripu_ray.data.arrangement import Arrangement, arrange
+from ripu_ray.data.folder import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from ripu_ray.data.guessing import Watch, guess_classes
+from ripu_ray.data.labels import class_file, read_class_table
+from ripu_ray.data.layout import find_place
+from ripu_ray.data.pictures import picture_size
+from ripu_ray.errors import DataError
+from ripu_ray.storage.files import one_line_error
+
+_SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual", re.IGNORECASE)
+_TARGET_NAMES = re.compile(r"target|tgt|real|photo", re.IGNORECASE)
+_TRAIN, _VALIDATION = ("train", "training"), ("val", "valid", "validation", "test", "testing")
+_SOURCE_SHARE, _VALIDATION_SHARE = 0.3, 0.2
+_LONG_SIDE = 256
+"""Of the images and labels of a first trial, in pixels."""
+_KEPT_SIDE = 320
+"""Pictures of one size and no more than this are left as they are."""
+_STEPS = {"warmup_steps": 150, "round_steps": 30}
+_HEAD = """# Written by `ripu data init`. All settings and their defaults: configs/demo.yaml; the layout: docs/data.md.
+#   ripu data check --config {name}     shows what is in the data
+#   ripu sweep --config {name}          compares two strategies, in minutes on a laptop
+"""
+
+
+@dataclass
+class _Plan:
+    """What will be written, and the lines that say so."""
+
+    data: dict[str, Any]
+    pairs: dict[str, list[tuple[Path, Path]]] = field(default_factory=dict)
+    lists: dict[Path, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
+    """Look at a folder of pictures and labels, and write `classes.json` in it and a configuration.
+
+    Args:
+        folder: with pictures and labels, in any arrangement of docs/data.md.
+        config: of the file to be written.
+        watch: shows progress over the labels.
+
+    Yields:
+        A line for each assumption and file.
+
+    Raises:
+        DataError: the folder has no labelled images, or labels that are refused; a file is there already.
+        StorageError: a file cannot be written.
+    """
+    plan = _plan(folder, config)
+    classes = folder / "classes.json"
+    labels = [label for pairs in plan.pairs.values() for _, label in pairs]
+    tree = None
+    if classes.exists():
+        num_classes = read_class_table(classes).num_classes
+        plan.lines.append(f"classes   {num_classes}: {classes} is there, and is kept")
+    else:
+        tree, lines = guess_classes(folder, labels, watch)
+        plan.lines += lines
+    yield from plan.lines
+    settings = {"data": plan.data, "training": _STEPS, "sweep": {"acquisitions": ["ripu", "random"]}}
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    files = {classes: class_file(tree)} if tree is not None else {}
+    for path, content in (files | plan.lists | {config: _HEAD.format(name=config.name) + text}).items():
+        _write(path, content)
+        yield f"wrote     {path}"
+
+
+def _plan(folder: Path, config: Path) -> _Plan:
+    """Everything but the classes, from names and sizes of files alone."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of pictures and labels")
+    if not config.parent.is_dir():
+        raise DataError(f"{config}: expected a file in a folder that is there")
+    _refuse_existing(config)
+    arrangement = arrange(folder)
+    plan = _Plan({"dataset": "folder", "root": "." if config.parent.samefile(folder) else str(folder.resolve())})
+    plan.data |= {"images": arrangement.images, "labels": arrangement.labels}
+    plan.lines += [f"images    {arrangement.images}", f"labels    {arrangement.labels}"]
+    if aside := arrangement.aside:
+        named = ", ".join(aside[:3]) + (f" and {len(aside) - 3} more" if len(aside) > 3 else "")
+        plan.lines.append(f"aside     {named}: no images with labels under these patterns, not used")
+    _choose_splits(plan, arrangement)
+    _match(plan, folder, config)
+    _choose_sizes(plan)
+    for path in plan.lists:
+        _refuse_existing(path)
+    return plan
+
+
+def _choose_splits(plan: _Plan, arrangement: Arrangement) -> None:
+    """Source, target and validation, from the names of domains and splits."""
+    domains = sorted(arrangement.splits, key=lambda name: (bool(_TARGET_NAMES.search(name)), name))
+    source = next((name for name in domains if _SOURCE_NAMES.search(name)), domains[0])
+    others = [name for name in domains if name != source]
+    target = next((name for name in others if _TARGET_NAMES.search(name)), (others or domains)[0])
+    splits = [name for name in arrangement.splits[target] if name]
+    train = next((name for name in splits if name.lower() in _TRAIN), splits[0] if splits else "")
+    held_out = [name for wanted in _VALIDATION for name in splits if name.lower() == wanted and name != train]
+    if others:
+        plan.data |= {"source": source, "target": target}
+        plan.lines += [f"source    {source}", f"target    {target}: exchange both in the file if it is the other way"]
+        plan.lines += [f"aside     {', '.join(others[1:])}: not used"] if others[1:] else []
+        if splits and train not in arrangement.splits[source]:
+            raise DataError(f"{source} has no split {train!r}, as {target} has: rename its folder")
+    else:
+        plan.data["source_share"] = _SOURCE_SHARE
+        plan.lines.append(
+            f"source    none: {_SOURCE_SHARE:.0%} of the images are labelled from the start (data.source_share)"
+        )
+    if splits:
+        plan.data["train_split"] = train
+        plan.lines.append(f"train     {train}")
+    if held_out:
+        plan.data["validation_split"] = held_out[0]
+        plan.lines.append(f"val       {held_out[0]}")
+        plan.lines += [f"aside     {', '.join(held_out[1:])}: not used"] if held_out[1:] else []
+    else:
+        plan.data["validation_share"] = _VALIDATION_SHARE
+        plan.lines.append(f"val       none: {_VALIDATION_SHARE:.0%} of the images are held out (data.validation_share)")
+
+
+def _match(plan: _Plan, root: Path, config: Path) -> None:
+    """List the images that have labels. Where some have none, a list names the others."""
+    data = plan.data
+    target, train = data.get("target", ""), data.get("train_split", "")
+    parts = {"target": (target, train)}
+    if "source" in data:
+        parts["source"] = (data["source"], train)
+    if "validation_split" in data:
+        parts["validation"] = (target, data["validation_split"])
+    for part, (domain, split) in parts.items():
+        images, labels = (
+            find_place(root, data[key], domain, split).files(suffixes)
+            for key, suffixes in (("images", IMAGE_SUFFIXES), ("labels", LABEL_SUFFIXES))
+        )
+        taken = set(labels.values())
+        images = {stem: path for stem, path in images.items() if path not in taken}
+        both = [stem for stem in images if stem in labels]
+        if not both:
+            raise DataError(f"{root}: no image of the {part} has a PNG as its label (JPEG changes ids and colours)")
+        plan.pairs[part] = [(images[stem], labels[stem]) for stem in both]
+        plan.lines.append(f"{part:9} {len(both)} images with labels")
+        if alone := [path for stem, path in images.items() if stem not in labels]:
+            names = config.with_name(f"{config.stem}_{part}.txt")
+            plan.lists[names] = "".join(f"{stem}\n" for stem in both)
+            data[f"{part}_list"] = str(names.name)
+            plan.lines.append(
+                f"aside     {len(alone)} images without label, such as {alone[0].name}: {names.name} lists the others"
+            )
+    shares = ("source_share" in data) + ("validation_share" in data)
+    if len(plan.pairs["target"]) <= shares:
+        count = len(plan.pairs["target"])
+        raise DataError(f"{root}: {count} labelled images: expected at least {shares + 1}, to be shared out")
+
+
+def _choose_sizes(plan: _Plan) -> None:
+    """One size, small enough for a CPU, in the shape that most pictures have."""
+    sizes = Counter(picture_size(label) for pairs in plan.pairs.values() for _, label in pairs)
+    (height, width), _ = sizes.most_common(1)[0]
+    if len(sizes) == 1 and max(height, width) <= _KEPT_SIDE:
+        plan.lines.append(f"size      {height}x{width} (height x width), as stored")
+        return
+    scale = min(1.0, _LONG_SIDE / max(height, width))
+    size = [max(16, 8 * round(side * scale / 8)) for side in (height, width)]
+    plan.data |= {"input_size": size, "label_size": list(size)}
+    stored = f"{height}x{width}" if len(sizes) == 1 else f"{len(sizes)} sizes, mostly {height}x{width}"
+    plan.lines.append(f"size      {stored}: resized to {size[0]}x{size[1]} (height x width), for a CPU")
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise DataError(f"{path}: is there already, and is not overwritten: name another file with --config")
+
+
+def _write(path: Path, text: str) -> None:
+    with one_line_error(path), path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
