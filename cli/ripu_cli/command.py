@@ -1,6 +1,7 @@
 """The commands: validation, one call of the API, output. Validation comes before the import of torch and Ray."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -9,19 +10,35 @@ from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
 from ripu_ray.config import Config, dump_config, vary
 from ripu_ray.distributed.capacity import check_capacity, describe_need, local_cpus
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, DataError
+from ripu_ray.runs.data_seal import DataSeal
 from ripu_ray.runs.event_log import EventLog
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.lock import lock_run
+from ripu_ray.runs.run_folder import find_seal, folder_for_changed_data
 from ripu_ray.simulation.preflight import check_trials, describe_weights
-from ripu_ray.storage.remote import check_readable, check_writable
+from ripu_ray.storage.remote import RemotePath, check_readable, check_writable
 from ripu_ray.tracking.mode import Decision, check_key, current, decide
 
 
-def describe(config: Config, folder: Path) -> None:
+@dataclass(frozen=True)
+class DataOptions:
+    """What a start does about data that were sealed by an earlier one.
+
+    Attributes:
+        accept_changed: run changed data in a new run folder; else they are refused.
+        rehash: read every file, also those whose size and times are unchanged.
+    """
+
+    accept_changed: bool = False
+    rehash: bool = False
+
+
+def describe(config: Config, folder: Path, data: DataOptions) -> None:
     """Print the resolved configuration, the grid and its cost."""
     if not is_job_server(config.cluster.address):
-        _check(config)
+        # A dry run does not ask whether a store behind a URL can be reached.
+        folder, _ = _check(config, folder, data, compare=not isinstance(folder, RemotePath))
     from ripu_cli.tables import print_cost
 
     typer.echo(dump_config(config))
@@ -61,21 +78,24 @@ def report(folders: Sequence[Path], output: Path | None) -> Path:
     return path
 
 
-def execute(config: Config, folder: Path) -> bool:
+def execute(config: Config, folder: Path, data: DataOptions = DataOptions()) -> bool:
     """Run the sweep, write its results and print them. Returns whether a trial failed."""
-    _check(config)
     check_writable(folder)
+    folder, seal = _check(config, folder, data)
     with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
         if before:
             typer.echo(f"ripu: {folder}: taken over from {before}, which has ended", err=True)
-        return _execute(config, folder)
+        return _execute(config, folder, seal)
 
 
-def _execute(config: Config, folder: Path) -> bool:
+def _execute(config: Config, folder: Path, seal: DataSeal) -> bool:
+    from ripu_ray.runs.environment import add_environment
     from ripu_ray.runs.run_folder import RunFolder
 
-    run = RunFolder.create(folder, config)
+    run = RunFolder.create(folder, config, seal)
     run.tidy()
+    if changed := add_environment(run.path):
+        typer.echo(f"ripu: versions changed since the last start, environment.json keeps both: {changed}", err=True)
     from ripu_cli.display import show_progress
     from ripu_cli.tables import print_outcome
     from ripu_ray.reporting.figures import write_curves
@@ -116,8 +136,28 @@ def _print_offline(decision: Decision) -> None:
         typer.echo(f"ripu: W&B is offline, `wandb sync` uploads later: {decision.why}", err=True)
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, folder: Path, data: DataOptions, compare: bool = True) -> tuple[Path, DataSeal]:
+    """Check everything that can be checked without Ray, and compare the data with those of an earlier start.
+
+    Returns:
+        The run folder, another one if changed data are accepted, and the digests of the data.
+    """
     check_key(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    check_trials(expand(config))
+    earlier = find_seal(folder) if compare else None
+    seal = check_trials(expand(config), DataSeal() if data.rehash else earlier or DataSeal())
+    if earlier is None or not seal:
+        return folder, seal
+    if not earlier:
+        typer.echo(f"ripu: {folder}: was started without digests of its data; a change is not detected", err=True)
+        return folder, DataSeal()
+    try:
+        earlier.check(seal, folder)
+    except DataError as error:
+        if not data.accept_changed:
+            raise
+        new = folder_for_changed_data(folder, seal)
+        typer.echo(f"ripu: {folder} stays as it is; {new} is run with the changed data: {error.faults[0]}", err=True)
+        return new, seal
+    return folder, seal

@@ -35,7 +35,7 @@ class CachedImages:
     def __init__(self, images: FileImageSet, folder: Path, reading: Mapping[str, object]) -> None:
         self._images, self._folder = images, folder
         self._reading = json.dumps([reading, PIL.__version__], sort_keys=True)
-        self.image_ids = images.image_ids
+        self.image_ids, self.files = images.image_ids, images.files
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB. Raises DataError: as the other's, or the cache cannot be written."""

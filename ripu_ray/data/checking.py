@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from PIL import Image
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.contents import NOTHING, Contents, Marks, digest_classes, line, mark_array, mark_file
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.listing import counted
@@ -37,6 +39,7 @@ class SplitReport:
         images_C: (C,) int64, images that have the class.
         void_pixels: label pixels without class.
         faults: one line for each, in the order of the images.
+        marks: image id -> digests of image and label (`contents.line`); empty if nothing was hashed.
     """
 
     name: str
@@ -47,28 +50,38 @@ class SplitReport:
     images_C: NDArray[np.int64]
     void_pixels: int
     faults: tuple[str, ...]
+    marks: dict[str, str]
 
 
-def check_domains(domains: Domains, data: DatasetSection) -> None:
+def check_domains(domains: Domains, data: DatasetSection, earlier: Contents = NOTHING) -> Contents:
     """Read every image and label once, so that a fault is found before any actor starts.
 
     Args:
         domains: what `open_domains` gave for `data`.
         data: the configuration's `data` section.
+        earlier: an earlier result, whose files are not hashed again if their sizes and times are the same.
+
+    Returns:
+        Digests of all that was read; `NOTHING` for drawn images, which are not read.
 
     Raises:
         DataError: one line that names the first file at fault and counts the others: damaged, of another size than
             its partner or than its split's first (batches are stacked), a label id outside the classes.
     """
     if data.is_drawn:
-        return
-    faults = [fault for report in inspect_domains(domains, data) for fault in report.faults]
+        return NOTHING
+    reports = inspect_domains(domains, data, earlier=earlier)
+    faults = [fault for report in reports for fault in report.faults]
     if faults:
         raise DataError(counted(faults), faults)
+    return Contents(digest_classes(domains.classes), {report.name: report.marks for report in reports})
 
 
 def inspect_domains(
-    domains: Domains, data: DatasetSection, watch: Watch = lambda name, image_ids, total: image_ids
+    domains: Domains,
+    data: DatasetSection,
+    watch: Watch = lambda name, image_ids, total: image_ids,
+    earlier: Contents | None = None,
 ) -> tuple[SplitReport, ...]:
     """Read every image and label of source, pool and validation, in threads.
 
@@ -76,6 +89,7 @@ def inspect_domains(
         domains: what `open_domains` gave for `data`.
         data: the configuration's `data` section.
         watch: shows progress.
+        earlier: hash the files, except those that it contains; None: hash nothing.
 
     Returns:
         A report for each; faults are in it, not raised.
@@ -83,7 +97,7 @@ def inspect_domains(
     num_classes = domains.classes.num_classes
     splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
     return tuple(
-        _with_classes(_inspect(name, images, num_classes, prefix, watch))
+        _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier))
         for name, images, prefix in (*splits, ("validation", domains.validation, "data."))
     )
 
@@ -102,32 +116,52 @@ class _Reading:
     label_size: Size | None = None
     pixels_256: NDArray[np.int64] | None = None
     faults: tuple[str, ...] = ()
+    marks: Marks = ()
 
 
-def _read(images: ImageSet, image_id: str) -> _Reading:
+def _read(images: ImageSet, image_id: str, earlier: Marks | None) -> _Reading:
+    """`earlier`: marks of an earlier reading; None: hash nothing."""
     image_size, label_size, pixels_256 = None, None, None
+    marks: Marks = ()
     faults: dict[str, None] = {}  # in order, and once: a label's reader looks at its image, too
+    arrays = []
     try:
-        image_size = images.image(image_id).shape[:2]
+        arrays.append(images.image(image_id))
+        image_size = arrays[0].shape[:2]
     except DataError as error:
         faults[str(error)] = None
     try:
-        label = images.label(image_id)
+        arrays.append(label := images.label(image_id))
         label_size = label.shape
         pixels_256 = np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)
+        if earlier is not None:
+            marks = _mark(images, image_id, arrays, earlier)
     except DataError as error:
         faults[str(error)] = None
-    return _Reading(image_id, image_size, label_size, pixels_256, tuple(faults))
+    return _Reading(image_id, image_size, label_size, pixels_256, tuple(faults), marks)
 
 
-def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch) -> SplitReport:
+def _mark(images: ImageSet, image_id: str, arrays: list[NDArray[np.uint8]], earlier: Marks) -> Marks:
+    files: Mapping[str, tuple[Path, Path]] | None = getattr(images, "files", None)
+    if files is None:
+        return tuple(map(mark_array, arrays))
+    padded = (*earlier, None, None)
+    return tuple(mark_file(path, padded[index]) for index, path in enumerate(files[image_id]))
+
+
+def _inspect(
+    name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch, earlier: Contents | None
+) -> SplitReport:
     """`prefix`: of the settings that give these images their sizes."""
     # Pillow decodes without holding the interpreter's lock.
     readings: list[_Reading] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
 
         def done() -> Iterable[str]:
-            for reading in threads.map(lambda image_id: _read(images, image_id), images.image_ids):
+            def read(image_id: str) -> _Reading:
+                return _read(images, image_id, None if earlier is None else earlier.known(name, image_id))
+
+            for reading in threads.map(read, images.image_ids):
                 readings.append(reading)
                 yield reading.image_id
 
@@ -148,6 +182,7 @@ def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: 
         images_256[:num_classes],
         int(pixels_256[IGNORE_LABEL]),
         tuple(_faults(readings, prefix)),
+        {reading.image_id: line(reading.marks) for reading in readings if reading.marks},
     )
 
 

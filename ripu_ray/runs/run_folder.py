@@ -1,6 +1,6 @@
 """The files of a run: folders of the sweep, its warm-ups and its trials.
 
-    <run>/config.yaml, environment.json        written before the start
+    <run>/config.yaml, environment.json, data.json    written before the start
     <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
     <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
     <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
@@ -8,19 +8,18 @@
 A round is committed when its `record.json` exists.
 """
 
-import platform
-import subprocess
-import sys
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.errors import RunFolderError
+from ripu_ray.runs.data_seal import SEAL, DataSeal, read_seal
+from ripu_ray.runs.environment import ENVIRONMENT, write_environment
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
 from ripu_ray.runs.interrupt import STOP, StopRequest
 from ripu_ray.runs.lock import LOCK
@@ -90,7 +89,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self._config_path, environment_path = self.path / "config.yaml", self.path / "environment.json"
+        self._config_path, environment_path = self.path / "config.yaml", self.path / ENVIRONMENT
         if not self._config_path.exists():
             raise RunFolderError(f"{path}: not a run folder (it has no config.yaml)")
         if unsafe := find_unsafe_path(self.path, _OWN):
@@ -100,11 +99,17 @@ class RunFolder:
             read_json(environment_path)
 
     @classmethod
-    def create(cls, path: Path, config: Config) -> "RunFolder":
+    def create(cls, path: Path, config: Config, seal: DataSeal = DataSeal()) -> "RunFolder":  # noqa: B008 (frozen)
         """Write the configuration and environment of a run, or open the run if it has the same configuration.
+
+        Args:
+            path: of the folder.
+            config: of the sweep.
+            seal: result of `check_trials`; if it is empty, a change of the data is not detected.
 
         Raises:
             RunFolderError: the folder contains another sweep, or other files.
+            DataError: the data changed since the run was started; names the first differences.
             StorageError: it cannot be written.
         """
         config_path = path / "config.yaml"
@@ -114,12 +119,18 @@ class RunFolder:
                 raise RunFolderError(f"{path}: holds another sweep; choose another --name or --output")
             if older != config:
                 write_yaml(config_path, dump_config(config))
-            return cls(path)
+            run = cls(path)
+            if run.seal and seal:
+                run.seal.check(seal, path)
+                if run.seal != seal:
+                    seal.write(path)  # new times of files
+            return run
         if len(path.name) > _LONGEST_NAME or not path.name.isprintable() or path.name in ("", ".", ".."):
             raise RunFolderError(f"{path}: expected a name of at most {_LONGEST_NAME} printable characters")
         if path.exists() and (not path.is_dir() or not all(map(_is_beginning, path.iterdir()))):
             raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
-        write_json(path / "environment.json", _environment())
+        write_environment(path)
+        seal.write(path)
         write_yaml(config_path, dump_config(config))
         return cls(path)
 
@@ -146,6 +157,15 @@ class RunFolder:
         return load_config(self._config_path)
 
     @cached_property
+    def seal(self) -> DataSeal:
+        """The data that the run was started with; empty if they are drawn, or were not checked."""
+        return read_seal(self.path)
+
+    def warmup_key(self, config: Config) -> str:
+        """The key of the warm-up of a trial of this run."""
+        return warmup_key(config, self.seal.digest(config))
+
+    @cached_property
     def trials(self) -> dict[str, Trial]:
         """Every trial of the grid by its id, in order."""
         return {trial.trial_id: trial for trial in expand(self.config)}
@@ -153,7 +173,7 @@ class RunFolder:
     @cached_property
     def warmups(self) -> dict[str, Config]:
         """The distinct warm-ups: key -> configuration of a trial that uses it."""
-        return {warmup_key(trial.config): trial.config for trial in reversed(self.trials.values())}
+        return {self.warmup_key(trial.config): trial.config for trial in reversed(self.trials.values())}
 
     def trial(self, trial_id: str) -> "TrialFolder":
         """The folder of one trial."""
@@ -172,7 +192,7 @@ class RunFolder:
     def startable(self) -> list[str]:
         """Trials that are not finished, and whose warm-up is committed."""
         trials = [trial for trial in self.trials.values() if not self.is_finished(trial.trial_id)]
-        return [trial.trial_id for trial in trials if self.is_done(warmup_key(trial.config))]
+        return [trial.trial_id for trial in trials if self.is_done(self.warmup_key(trial.config))]
 
     def warmup(self, key: str) -> "StageFolder":
         """The folder of one warm-up."""
@@ -187,6 +207,25 @@ class RunFolder:
         if name in ("", ".", "..") or not is_name or Path(name).name != name:
             raise RunFolderError(f"{self.path / kind}: {name!r} is not the name of a folder in it")
         return self.path / kind / name
+
+
+def find_seal(path: Path) -> DataSeal | None:
+    """The seal of the run in a folder, which is empty if the run has none; None if there is no run.
+
+    Raises:
+        RunFolderError: a file of the run is damaged.
+    """
+    return RunFolder(path).seal if (path / "config.yaml").exists() else None
+
+
+def folder_for_changed_data(path: Path, seal: DataSeal) -> Path:
+    """The folder `<path>-data2`, or 3 and so on: the first that is free, or whose run was started with these data."""
+    for number in itertools.count(2):
+        folder = path.with_name(f"{path.name}-data{number}")
+        found = find_seal(folder)
+        if found is None or found.is_of(seal):
+            break
+    return folder
 
 
 @dataclass(frozen=True)
@@ -235,23 +274,4 @@ class TrialFolder:
 
 def _is_beginning(path: Path) -> bool:
     """Whether a process that was killed while it created a run folder may have left this file."""
-    return path.name in (LOCK, STOP, "environment.json") or is_leftover(path)
-
-
-def _environment() -> dict[str, object]:
-    packages = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic")
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in packages},
-        "git_revision": _git_revision(),
-    }
-
-
-def _git_revision() -> str | None:
-    """Revision of this file's checkout, with `-dirty` if it was changed; None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return path.name in (LOCK, STOP, SEAL, ENVIRONMENT) or is_leftover(path)
