@@ -274,4 +274,5 @@ class TrialFolder:
 
 def _is_beginning(path: Path) -> bool:
     """Whether a process that was killed while it created a run folder may have left this file."""
-    return path.name in (LOCK, STOP, SEAL, ENVIRONMENT) or is_leftover(path)
+    is_lock = path.name.startswith(LOCK)  # also the claim of a process that took a lock over
+    return is_lock or path.name in (STOP, SEAL, ENVIRONMENT) or is_leftover(path)
