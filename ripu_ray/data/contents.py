@@ -38,6 +38,11 @@ class Mark:
     digest: str
     state: str = _UNKNOWN
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the file need not be read again while its state is the same."""
+        return self.state != _UNKNOWN
+
 
 Marks = tuple[Mark, ...]
 """Of an image and its label."""
@@ -88,7 +93,7 @@ def mark_file(path: Path, earlier: Mark | None = None) -> Mark:
     """
     try:
         state = _state(path)
-        if earlier and earlier.state == state != _UNKNOWN:
+        if earlier and earlier.is_lasting and earlier.state == state:
             return earlier
         return Mark(digest(path)[:_DIGITS], state)
     except OSError as error:
