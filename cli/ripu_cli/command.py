@@ -9,17 +9,17 @@ import typer
 from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
 from ripu_cli.streams import tell_if_lost
-from ripu_ray.api.running import check, execute, open_run
+from ripu_ray.api.running import DataOptions, check, execute, open_run
 from ripu_ray.config import Config, dump_config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import ConfigError, RipuError, printable
 from ripu_ray.runs.event_log import EventLog, log_path
 
 
-def describe(config: Config, folder: Path) -> None:
+def describe(config: Config, folder: Path, data: DataOptions) -> None:
     """Print the resolved configuration, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
-        check(config, folder, _say)
+        folder, _ = check(config, folder, _say, data)
     from ripu_cli.tables import print_cost
 
     typer.echo(dump_config(config))
@@ -34,12 +34,12 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
         raise ConfigError(f"--resume {folder}: all settings are read from its config.yaml; leave out {flags}")
 
 
-def run_and_print(config: Config, folder: Path) -> bool:
+def run_and_print(config: Config, folder: Path, data: DataOptions = DataOptions()) -> bool:  # noqa: B008 (frozen)
     """Run a sweep or a trial and print its results. Returns whether a trial failed."""
-    with open_run(config, folder, _say) as run, stop_on_signals(folder):
+    with open_run(config, folder, _say, data) as run, stop_on_signals(run.path):
 
         def tell(line: str) -> None:
-            text = f"{line}: the run goes on without it, and its log is {log_path(folder)}"
+            text = f"{line}: the run goes on without it, and its log is {log_path(run.path)}"
             _say(text)
             with suppress(RipuError):
                 EventLog(run.path, "", lambda progress: None).warn(text)

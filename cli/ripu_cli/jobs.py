@@ -1,6 +1,7 @@
 """`ripu sweep --address http://HEAD:8265`, and `ripu jobs`, `attach`, `logs` and `stop`: jobs on a cluster."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ def is_job_server(address: str | None) -> bool:
     return address is not None and address.startswith(("http://", "https://"))
 
 
-def submit(config: "Config", folder: Path) -> int:
+def submit(config: "Config", folder: Path, flags: Sequence[str]) -> int:
     """Run a configuration as a job, and follow it. Returns its exit code."""
     from ripu_ray.distributed.jobs import entrypoint
     from ripu_ray.runs.grid import expand
@@ -34,15 +35,15 @@ def submit(config: "Config", folder: Path) -> int:
     if key:
         typer.echo("ripu: WANDB_API_KEY is sent in the job's runtime environment: docs/security.md", err=True)
     return _submit(
-        str(config.cluster.address), folder, entrypoint(config, folder), {"WANDB_API_KEY": key} if key else {}
+        str(config.cluster.address), folder, entrypoint(config, folder, flags), {"WANDB_API_KEY": key} if key else {}
     )
 
 
-def submit_resume(address: str, folder: Path) -> int:
+def submit_resume(address: str, folder: Path, flags: Sequence[str]) -> int:
     """Resume a run folder on the cluster as a job, and follow it. Returns its exit code."""
     from ripu_ray.distributed.jobs import resuming_entrypoint
 
-    return _submit(address, folder, resuming_entrypoint(folder), {})
+    return _submit(address, folder, resuming_entrypoint(folder, flags), {})
 
 
 def jobs(address: AddressOption) -> None:

@@ -269,7 +269,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     wandb = shared.wandb.value if shared.wandb else None
     flags |= {"cluster.address": shared.address, "tracking.wandb": wandb, "plugins": shared.plugins}
     name = f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}" if shared.name is None else check_name(shared.name)
-    _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared.dry_run)
+    _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared)
 
 
 def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
@@ -279,24 +279,26 @@ def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     given = [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in ("resume", "address", "dry_run")
+        if parameter.name not in ("resume", "address", "dry_run", "accept_changed_data", "rehash")
         and (source := context.get_parameter_source(parameter.name or ""))
         and source.name == "COMMANDLINE"
     ]
     command.check_alone(folder, given)
     if shared.address and jobs.is_job_server(shared.address) and not shared.dry_run:
-        raise typer.Exit(jobs.submit_resume(shared.address, folder))
-    _start(read_run(folder, shared.address), folder, shared.dry_run)
+        raise typer.Exit(jobs.submit_resume(shared.address, folder, shared.data_flags))
+    _start(read_run(folder, shared.address), folder, shared)
 
 
-def _start(config: "Config", folder: Path, dry_run: bool) -> None:
+def _start(config: "Config", folder: Path, shared: Shared) -> None:
     from ripu_cli import command
+    from ripu_ray.api.running import DataOptions
 
-    if dry_run:
-        command.describe(config, folder)
+    data = DataOptions(shared.accept_changed_data, shared.rehash)
+    if shared.dry_run:
+        command.describe(config, folder, data)
     elif jobs.is_job_server(config.cluster.address):
-        raise typer.Exit(jobs.submit(config, folder))
-    elif command.run_and_print(config, folder):
+        raise typer.Exit(jobs.submit(config, folder, shared.data_flags))
+    elif command.run_and_print(config, folder, data):
         raise typer.Exit(1)
 
 

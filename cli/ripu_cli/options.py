@@ -64,6 +64,19 @@ class Shared:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and what it would cost; run nothing.")
     ] = False
+    accept_changed_data: Annotated[
+        bool,
+        typer.Option("--accept-changed-data", help="If the data changed since the start: run them in a new folder."),
+    ] = False
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read all data to detect changes, not only files with new sizes and times.")
+    ] = False
+
+    @property
+    def data_flags(self) -> list[str]:
+        """The flags about changed data, for a job."""
+        flags = {"--accept-changed-data": self.accept_changed_data, "--rehash": self.rehash}
+        return [flag for flag, is_given in flags.items() if is_given]
 
 
 def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:

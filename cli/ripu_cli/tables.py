@@ -76,5 +76,5 @@ def _named(run: RunFolder, name: str) -> str:
     """The trial, or the trials that share a warm-up."""
     if name in run.trials:
         return name
-    first, *others = (trial.trial_id for trial in run.trials.values() if warmup_key(trial.config) == name)
+    first, *others = (trial.trial_id for trial in run.trials.values() if run.warmup_key(trial.config) == name)
     return f"warm-up of {first}" + (f" and {len(others)} more" if others else "")

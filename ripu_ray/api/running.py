@@ -5,6 +5,7 @@ Torch, Ray and pandas are imported when a function needs them.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ripu_ray.api.results import Results
 from ripu_ray.config import Config, load_config, override
 from ripu_ray.distributed.capacity import check_capacity, local_cpus
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, DataError
 from ripu_ray.runs.event_log import EventLog, OnProgress, Progress
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.lock import lock_run
@@ -21,6 +22,7 @@ from ripu_ray.storage.remote import check_readable, check_writable, locate
 from ripu_ray.tracking.mode import check_key, current, decide
 
 if TYPE_CHECKING:
+    from ripu_ray.runs.data_seal import DataSeal
     from ripu_ray.runs.run_folder import RunFolder
 
 Values = str | float | Sequence[str | float]
@@ -168,42 +170,83 @@ def read_run(folder: Path, address: str | None = None) -> Config:
     return override(run.config, {"cluster.address": address}) if address else run.config
 
 
-def check(config: Config, folder: Path, notify: Notify = lambda line: None) -> int:
+@dataclass(frozen=True)
+class DataOptions:
+    """What a start does about data that were sealed by an earlier one.
+
+    Attributes:
+        accept_changed: run changed data in a new run folder; else they are refused.
+        rehash: read every file, also those whose size and times are unchanged.
+    """
+
+    accept_changed: bool = False
+    rehash: bool = False
+
+
+def check(
+    config: Config,
+    folder: Path,
+    notify: Notify = lambda line: None,
+    data: DataOptions = DataOptions(),
+) -> tuple[Path, "DataSeal"]:
     """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
 
     Returns:
-        The number of trials.
+        The run folder, another one if changed data are accepted, and the digests of the data.
 
     Raises:
         InputError: one line that says what is wrong.
     """
-    from ripu_ray.runs.run_folder import RunFolder
+    from ripu_ray.runs.data_seal import DataSeal
+    from ripu_ray.runs.run_folder import RunFolder, find_seal, folder_for_changed_data
 
     check_writable(folder)
     RunFolder.find(folder, config)
     check_key(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
+    earlier = find_seal(folder)
     trials = expand(config)
-    for note in check_trials(trials):
-        notify(note)
-    return len(trials)
-
-
-@contextmanager
-def open_run(config: Config, folder: Path, notify: Notify = lambda line: None) -> Iterator["RunFolder"]:
-    """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
-    if not _needs_ray(config, check(config, folder, notify)):
+    seal = check_trials(trials, DataSeal() if data.rehash else earlier or DataSeal(), notify)
+    if not _needs_ray(config, len(trials)):
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
+    if earlier is None or not seal:
+        return folder, seal
+    if not earlier:
+        notify(f"{folder}: was started without digests of its data; a change is not detected")
+        return folder, DataSeal()
+    try:
+        earlier.check(seal, folder)
+    except DataError as error:
+        if not data.accept_changed:
+            raise
+        new = folder_for_changed_data(folder, seal)
+        notify(f"{folder} stays as it is; {new} is run with the changed data: {error.faults[0]}")
+        return new, seal
+    return folder, seal
+
+
+@contextmanager
+def open_run(
+    config: Config,
+    folder: Path,
+    notify: Notify = lambda line: None,
+    data: DataOptions = DataOptions(),
+) -> Iterator["RunFolder"]:
+    """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
+    folder, seal = check(config, folder, notify, data)
     with lock_run(folder, notify) as before:
         if before:
             notify(f"{folder}: taken over from {before}, which has ended")
+        from ripu_ray.runs.environment import add_environment
         from ripu_ray.runs.run_folder import RunFolder
 
-        run = RunFolder.create(folder, config)
+        run = RunFolder.create(folder, config, seal)
         run.tidy()
+        if changed := add_environment(run.path):
+            notify(f"versions changed since the last start, environment.json keeps both: {changed}")
         yield run
 
 

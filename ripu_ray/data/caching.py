@@ -1,22 +1,31 @@
 """Decoded and resized images and labels on disk, so that a picture is decoded once and not once an epoch.
 
-Entries are .npy files that are mapped into memory, so that processes on one machine share them. An entry's name says
-what it was made from; it appears by rename and never changes, so any number of processes may share the folder.
+Entries are .npy files that are mapped into memory, so that processes on one machine share them. An entry's name is the
+digest of what it was made from: the contents of the files, and how they are read. It ends with its own digest, which is
+checked at each opening. It appears by rename and never changes, so any number of processes may share the folder.
+
+For each file there is a mark, its digest at a size and times, so that an unchanged file is not read again.
 """
 
-import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.contents import Mark, mark_file
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.errors import DataError, StorageError
-from ripu_ray.storage.files import replace_file
+from ripu_ray.storage.files import replace_file, replace_text
+
+_DIGEST_BYTES = 32
 
 
 class CachedImages:
@@ -28,15 +37,17 @@ class CachedImages:
         images: whose files are decoded.
         folder: of the cache; made if missing. Nothing in it is ever deleted.
         reading: whatever else the arrays depend on, the same in every process: reader, classes, sizes.
+        num_classes: of the labels.
     """
 
     image_ids: tuple[str, ...]
     files: Mapping[str, tuple[Path, Path]]
     """Those of the other."""
 
-    def __init__(self, images: FileImageSet, folder: Path, reading: Mapping[str, object]) -> None:
-        self._images, self._folder = images, folder
+    def __init__(self, images: FileImageSet, folder: Path, reading: Mapping[str, object], num_classes: int) -> None:
+        self._images, self._folder, self._num_classes = images, folder, num_classes
         self._reading = json.dumps([reading, PIL.__version__], sort_keys=True)
+        self._marks: dict[Path, Mark] = {}
         self.image_ids, self.files = images.image_ids, images.files
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
@@ -52,30 +63,53 @@ class CachedImages:
         return self._images.label_size(image_id)
 
     def _cached(self, kind: str, image_id: str, read: Callable[[str], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        # A label's reader looks at its image, too: it refuses one of another size.
+        paths = self.files[image_id][: 1 if kind == "image" else 2]
         try:
-            entry = self._entry(kind, image_id)
-        except OSError:
+            origin = [(str(path.resolve()), self._mark(path).digest) for path in paths]
+        except (OSError, DataError):
             return read(image_id)  # which says what is wrong with the file
-        try:
-            cached = _map(entry)
-            if cached.dtype == np.uint8 and cached.ndim == (3 if kind == "image" else 2):
-                return cached
-        except (OSError, ValueError, EOFError):
-            pass  # not there yet, or spoilt by the disk
+        key = sha256(json.dumps([kind, origin, self._reading]).encode()).hexdigest()
+        entry = self._folder / key[:2] / f"{key[2:]}.npy"
+        if (found := self._open(kind, entry)) is not None:
+            return found
         array = read(image_id)
         try:
-            replace_file(entry, lambda file: np.save(file, array))
+            replace_file(entry, lambda file: file.write(_with_digest(array)))
         except StorageError as error:
             raise DataError(f"{self._folder}: data.cache cannot be written ({error})") from None
         return _map(entry)
 
-    def _entry(self, kind: str, image_id: str) -> Path:
-        # A label's reader looks at its image, too: it refuses one of another size.
-        paths = self._images.files[image_id][: 1 if kind == "image" else 2]
-        stats = [(str(path.resolve()), path.stat()) for path in paths]
-        origin = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-        key = hashlib.sha256(json.dumps([kind, origin, self._reading]).encode()).hexdigest()
-        return self._folder / key[:2] / f"{key[2:]}.npy"
+    def _mark(self, path: Path) -> Mark:
+        """The digest of a file's content. Raises DataError, OSError: it cannot be read."""
+        name = sha256(str(path.absolute()).encode()).hexdigest()
+        note = self._folder / "files" / name[:2] / name[2:]
+        earlier = self._marks.get(path)
+        if earlier is None:
+            with suppress(OSError, ValueError, TypeError):
+                earlier = Mark(*note.read_text(encoding="utf-8").split())
+        mark = mark_file(path, earlier)
+        if mark != earlier and mark.is_lasting:
+            # The mark only saves reading. A cache that cannot be written is reported with the first entry.
+            with suppress(StorageError):
+                replace_text(note, f"{mark.digest} {mark.state}\n")
+        self._marks[path] = mark
+        return mark
+
+    def _open(self, kind: str, entry: Path) -> NDArray[np.uint8] | None:
+        """The content of an entry; None if there is none, or if the disk or another program has spoilt it."""
+        try:
+            content = np.memmap(entry, np.uint8, "r")
+            if sha256(content[:-_DIGEST_BYTES].data).digest() != content[-_DIGEST_BYTES:].tobytes():
+                return None
+            array = _map(entry)
+        except (OSError, ValueError, EOFError):
+            return None
+        if array.dtype != np.uint8 or array.ndim != (3 if kind == "image" else 2):
+            return None
+        if kind == "label" and ((array >= self._num_classes) & (array != IGNORE_LABEL)).any():
+            return None
+        return array
 
 
 def cached(
@@ -90,7 +124,13 @@ def cached(
     if folder is None:
         return images
     reading = {"reader": reader, "classes": repr(classes), "input_size": input_size, "label_size": label_size}
-    return CachedImages(images, folder, reading)
+    return CachedImages(images, folder, reading, classes.num_classes)
+
+
+def _with_digest(array: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue() + sha256(file.getbuffer()).digest()
 
 
 def _map(entry: Path) -> NDArray[np.uint8]:

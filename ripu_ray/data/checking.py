@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.contents import NOTHING, Contents, Marks, digest_classes, line, mark_array, mark_file
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.listing import counted
 from ripu_ray.data.loading import Domains
@@ -40,6 +41,7 @@ class SplitReport:
         void_pixels: label pixels without class.
         faults: one line for each, in the order of the images.
         notes: lines on what is read, but may not be meant.
+        marks: image id -> digests of image and label (`contents.line`); empty if nothing was hashed.
     """
 
     name: str
@@ -52,32 +54,46 @@ class SplitReport:
     void_pixels: int
     faults: tuple[str, ...]
     notes: tuple[str, ...]
+    marks: dict[str, str]
 
 
-def check_domains(domains: Domains, data: DatasetSection) -> tuple[str, ...]:
+def check_domains(
+    domains: Domains,
+    data: DatasetSection,
+    earlier: Contents = NOTHING,
+    notify: Callable[[str], object] = lambda line: None,
+) -> Contents:
     """Read every image and label once, so that a fault is found before any actor starts.
 
     Args:
         domains: what `open_domains` gave for `data`.
         data: the configuration's `data` section.
+        earlier: an earlier result, whose files are not hashed again if their sizes and times are the same.
+        notify: receives lines on what is read, but may not be meant.
 
     Returns:
-        Lines on what is read, but may not be meant.
+        Digests of all that was read; `NOTHING` for drawn images, which are not read.
 
     Raises:
         DataError: one line that names the first file at fault and counts the others: damaged, of another size than
             its partner or than its split's first (batches are stacked), a label id outside the classes.
     """
     if data.is_drawn:
-        return ()
-    reports = inspect_domains(domains, data)
-    if faults := [fault for report in reports for fault in report.faults]:
+        return NOTHING
+    reports = inspect_domains(domains, data, earlier=earlier)
+    faults = [fault for report in reports for fault in report.faults]
+    if faults:
         raise DataError(counted(faults), faults)
-    return tuple(note for report in reports for note in report.notes)
+    for note in (note for report in reports for note in report.notes):
+        notify(note)
+    return Contents(digest_classes(domains.classes), {report.name: report.marks for report in reports})
 
 
 def inspect_domains(
-    domains: Domains, data: DatasetSection, watch: Watch = lambda name, image_ids, total: image_ids
+    domains: Domains,
+    data: DatasetSection,
+    watch: Watch = lambda name, image_ids, total: image_ids,
+    earlier: Contents | None = None,
 ) -> tuple[SplitReport, ...]:
     """Read every image and label of source, pool and validation, in threads.
 
@@ -85,6 +101,7 @@ def inspect_domains(
         domains: what `open_domains` gave for `data`.
         data: the configuration's `data` section.
         watch: shows progress.
+        earlier: hash the files, except those that it contains; None: hash nothing.
 
     Returns:
         A report for each; faults are in it, not raised.
@@ -94,7 +111,7 @@ def inspect_domains(
     reports = []
     files: dict[str, set[str]] = {}
     for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
-        report = _with_classes(_inspect(name, images, num_classes, prefix, watch))
+        report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier))
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
         same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
@@ -123,13 +140,18 @@ class _Reading:
     stored_size: Size | None = None
     pixels_256: NDArray[np.int64] | None = None
     faults: tuple[str, ...] = ()
+    marks: Marks = ()
 
 
-def _read(images: ImageSet, image_id: str) -> _Reading:
+def _read(images: ImageSet, image_id: str, earlier: Marks | None) -> _Reading:
+    """`earlier`: marks of an earlier reading; None: hash nothing."""
     image_size, label_size, stored_size, pixels_256 = None, None, None, None
+    marks: Marks = ()
     faults: dict[str, None] = {}  # in order, and once: a label's reader looks at its image, too
+    arrays = []
     try:
-        image_size = images.image(image_id).shape[:2]
+        arrays.append(images.image(image_id))
+        image_size = arrays[0].shape[:2]
         if isinstance(images, FileImageSet):
             path = images.files[image_id][0]
             # Of a PNG, the orientation may stand behind the pixels: reading it takes as long as reading them.
@@ -138,22 +160,37 @@ def _read(images: ImageSet, image_id: str) -> _Reading:
     except DataError as error:
         faults[str(error)] = None
     try:
-        label = images.label(image_id)
+        arrays.append(label := images.label(image_id))
         label_size = label.shape
         pixels_256 = np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)
+        if earlier is not None:
+            marks = _mark(images, image_id, arrays, earlier)
     except DataError as error:
         faults[str(error)] = None
-    return _Reading(image_id, image_size, label_size, stored_size, pixels_256, tuple(faults))
+    return _Reading(image_id, image_size, label_size, stored_size, pixels_256, tuple(faults), marks)
 
 
-def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch) -> SplitReport:
+def _mark(images: ImageSet, image_id: str, arrays: list[NDArray[np.uint8]], earlier: Marks) -> Marks:
+    files: Mapping[str, tuple[Path, Path]] | None = getattr(images, "files", None)
+    if files is None:
+        return tuple(map(mark_array, arrays))
+    padded = (*earlier, None, None)
+    return tuple(mark_file(path, padded[index]) for index, path in enumerate(files[image_id]))
+
+
+def _inspect(
+    name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch, earlier: Contents | None
+) -> SplitReport:
     """`prefix`: of the settings that give these images their sizes."""
     # Pillow decodes without holding the interpreter's lock.
     readings: list[_Reading] = []
     with noted_warnings() as warned, ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
 
         def done() -> Iterable[str]:
-            for reading in threads.map(lambda image_id: _read(images, image_id), images.image_ids):
+            def read(image_id: str) -> _Reading:
+                return _read(images, image_id, None if earlier is None else earlier.known(name, image_id))
+
+            for reading in threads.map(read, images.image_ids):
                 readings.append(reading)
                 yield reading.image_id
 
@@ -179,6 +216,7 @@ def _inspect(name: str, images: ImageSet, num_classes: int, prefix: str, watch: 
             *_squeezed(name, readings, prefix),
             *(counted([f"{path}: {line}" for path in paths]) for line, paths in warned.items()),
         ),
+        {reading.image_id: line(reading.marks) for reading in readings if reading.marks},
     )
 
 

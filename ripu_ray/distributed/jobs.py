@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -149,23 +149,24 @@ class JobServer:
             raise ClusterError(f"{self.address}: {first_line(error)}") from None
 
 
-def entrypoint(config: Config, folder: Path) -> str:
+def entrypoint(config: Config, folder: Path, more_flags: Sequence[str] = ()) -> str:
     """The shell command that runs a configuration on the cluster where it is started.
 
     Args:
         config: its `cluster.address` is replaced by `auto`; its paths are paths on the cluster.
         folder: the run folder on shared storage, relative to the folder where Ray was started.
+        more_flags: of `ripu sweep`.
     """
     there = vary(config, {"cluster.address": "auto"})
-    flags = [f"--name={folder.name}", f"--output={folder.parent}"]
+    flags = [f"--name={folder.name}", f"--output={folder.parent}", *more_flags]
     command = shlex.join(["ripu", "sweep", "--config=/dev/stdin", *flags])
     # In our YAML every line begins with a space or one of our keys, so no value can forge the end marker.
     return f"{command} <<'{_END}'\n{dump_config(there, with_sources=True)}{_END}"
 
 
-def resuming_entrypoint(folder: Path) -> str:
-    """The shell command that resumes a run folder on the cluster."""
-    return shlex.join(["ripu", "sweep", f"--resume={folder}"])
+def resuming_entrypoint(folder: Path, more_flags: Sequence[str] = ()) -> str:
+    """The shell command that resumes a run folder on the cluster. `more_flags`: of `ripu sweep`."""
+    return shlex.join(["ripu", "sweep", f"--resume={folder}", *more_flags])
 
 
 def exit_code(job: JobDetails) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ripu_ray.config import to_tree
 from ripu_ray.errors import ConfigError, RipuError
-from ripu_ray.runs.grid import Trial, warmup_key
+from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.validate import read_record
@@ -154,7 +154,7 @@ def _pair(first: Side, one: str, second: Side, other: str) -> Pair:
 def _records(side: Side, trial_id: str) -> dict[int, RoundRecord]:
     """Records of the warm-up and every committed round. Weights are not read, because they may have been removed."""
     folder = side.run.trial(trial_id)
-    stages = [side.run.warmup(warmup_key(side.trials[trial_id].config))]
+    stages = [side.run.warmup(side.run.warmup_key(side.trials[trial_id].config))]
     stages += map(folder.stage, range(folder.num_committed()))
     records = [read_record(stage.path / "record.json") for stage in stages if stage.is_committed()]
     return {record.round: record for record in records}
@@ -216,7 +216,10 @@ def _share(part: Any, whole: Any) -> Any:
 
 
 def _tree(side: Side) -> dict[str, Any]:
-    return to_tree(side.run.config if side.trial_id is None else side.trials[side.trial_id].config)
+    """The settings, and the digests of the data where there are files."""
+    config = side.run.config if side.trial_id is None else side.trials[side.trial_id].config
+    digests = {digest: None for trial in side.trials.values() if (digest := side.run.seal.digest(trial.config))}
+    return to_tree(config) | ({"data_digest": ", ".join(digests)} if digests else {})
 
 
 def _differences(first: Any, second: Any, key: str = "") -> dict[str, tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import to_tree
-from ripu_ray.runs.grid import Trial, warmup_key
+from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder, StageFolder
 from ripu_ray.storage.files import replace_file, replace_text
@@ -45,7 +45,7 @@ def collect(run: RunFolder) -> pd.DataFrame:
 
 def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
     """The warm-up of a trial, committed or not. Also finds that of older code, which had another name."""
-    stage = run.warmup(warmup_key(trial.config))
+    stage = run.warmup(run.warmup_key(trial.config))
     log = run.trial(trial.trial_id).path / "metrics.jsonl"
     if stage.is_committed() or not log.exists():
         return stage

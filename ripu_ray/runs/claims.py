@@ -4,13 +4,15 @@ import os
 from pathlib import Path
 
 from ripu_ray.errors import RunFolderError
+from ripu_ray.runs.data_seal import SEAL
+from ripu_ray.runs.environment import ENVIRONMENT
 from ripu_ray.runs.interrupt import STOP
 from ripu_ray.runs.lock import LOCK, is_lock
 from ripu_ray.storage.checksums import read_json
 from ripu_ray.storage.files import is_leftover
 from ripu_ray.storage.remote import RemotePath
 
-ENVIRONMENT, PLUGINS = "environment.json", "plugins"
+PLUGINS = "plugins"
 _LONGEST_NAME = 60
 """Characters of a run's name: W&B builds file names from it and the trial's id."""
 
@@ -59,12 +61,14 @@ def _is_ours(path: Path) -> bool:
     """Whether a process that was killed while it created a run folder may have left this file."""
     if is_leftover(path) or (path.name == PLUGINS and path.is_dir() and (path.parent / ENVIRONMENT).exists()):
         return True
-    if path.name not in (LOCK, STOP, ENVIRONMENT) or not path.is_file():
+    # A process that takes a lock over has a claim beside it, whose name begins with the lock's.
+    is_locked = path.name.startswith(LOCK)
+    if not (is_locked or path.name in (STOP, ENVIRONMENT, SEAL)) or not path.is_file():
         return False
     try:
         content = path.read_bytes()
-        if content and path.name == ENVIRONMENT:
+        if content and path.name in (ENVIRONMENT, SEAL):
             read_json(path)
     except (OSError, RunFolderError):
         return False
-    return not content or path.name == ENVIRONMENT or (path.name == LOCK and is_lock(content.decode(errors="replace")))
+    return not content or path.name in (ENVIRONMENT, SEAL) or (is_locked and is_lock(content.decode(errors="replace")))

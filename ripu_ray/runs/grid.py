@@ -168,11 +168,18 @@ def recipe(config: Config) -> dict[str, Any]:
     return {**parts, "workers": [config.cluster.train_workers, config.cluster.threads, config.cluster.gpu]}
 
 
-def warmup_key(config: Config) -> str:
-    """Digest (12 hex digits) of all settings that the source-only warm-up depends on."""
+def warmup_key(config: Config, data_digest: str = "") -> str:
+    """Digest (12 hex digits) of all settings, and of the data, that the source-only warm-up depends on.
+
+    Args:
+        config: of a trial.
+        data_digest: of the data and initial weights; "" if they are drawn or unknown.
+    """
     tree = recipe(config)
     parts = {key: tree[key] for key in ("seed", "data", "model", "training", "workers")}
     for name in ("source_free", "round_steps", "last_round_steps", "schedule_steps"):
         del parts["training"][name]  # used after the warm-up only
     parts["schedule_steps"] = schedule_steps(config)
+    if data_digest:
+        parts["data_digest"] = data_digest
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,65 +11,90 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.locks import FileHeldError, hold_file, hold_object
-from ripu_ray.storage.remote import RemotePath
+from ripu_ray.storage.locks import FileHeldError, hold_file
 
 LOCK = "lock.json"
 """Name of the lock in the run folder."""
 
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Differs between machines of one name, and before and after a restart."""
+
+
 @dataclass(frozen=True)
 class Owner:
-    """The process that holds the lock."""
+    """The process that holds the lock.
+
+    Attributes:
+        pid, host: of the process.
+        started: UTC, ISO 8601.
+        boot: identifies the running kernel; "" if unknown.
+        token: random, so that no two owners are equal.
+    """
 
     pid: int
     host: str
     started: str
+    boot: str = ""
+    token: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.started}"
 
 
+_UNKNOWN = Owner(0, "an unknown host", "an unknown time")
+"""The owner of a damaged lock."""
+
+
 @contextmanager
 def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> Iterator[Owner | None]:
-    """Lock a run folder until the block ends.
+    """Lock a run folder until the block ends. The process ends itself if it loses the lock since it was suspended.
 
     Args:
         folder: created if missing.
-        say: receives a line for the user before the wait of a minute for the heartbeat of a remote lock's holder.
+        say: receives a line for the user before the wait of a minute for the heartbeat of the lock's holder.
 
     Yields:
-        The dead process whose lock was taken over, or None. The lock of another host is taken over only if the folder
-        is remote.
+        The dead process whose lock was taken over, or None. Of this host, it is known at once to be dead; of another
+        one, and if its text is damaged, the heartbeat decides.
 
     Raises:
-        RunFolderError: another process holds the lock, or one on another host may hold it; names the process.
+        RunFolderError: another process holds the lock; names the process.
         StorageError: the folder cannot be written.
     """
-    host = socket.gethostname()
     path = folder / LOCK
-    mine = Owner(os.getpid(), host, datetime.now(UTC).isoformat(timespec="seconds"))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    mine = Owner(os.getpid(), socket.gethostname(), started, _boot(), secrets.token_hex(8))
 
-    def is_of_this_host(text: str) -> bool:
+    def is_dead(text: str) -> bool:
         owner = _read(text)
-        return owner is not None and owner.host == host
+        return owner is not None and owner.host == mine.host and owner.boot in ("", mine.boot)
 
     def watch(text: str, seconds: float) -> None:
-        say(f"{folder}: locked by {_read(text) or 'an unknown process'}; waiting {seconds:g} s for its heartbeat")
+        say(f"{folder}: locked by {_name(text)}; waiting {seconds:g} s for its heartbeat")
 
-    text = json.dumps(asdict(mine)) + "\n"
-    held = hold_object(path, text, watch) if isinstance(path, RemotePath) else hold_file(path, text, is_of_this_host)
+    def lose() -> None:
+        # No clean-up: everything that is needed is on disk, and the files belong to another process now.
+        line = f"ripu: {folder}: another process took the lock over, or it was removed; stopped now\n"
+        os.write(2, line.encode(errors="replace"))
+        os._exit(1)
+
     try:
-        with held as before:
-            yield None if before is None else _read(before)
+        with hold_file(path, json.dumps(asdict(mine)) + "\n", is_dead, watch, lose) as before:
+            yield None if before is None else _read(before) or _UNKNOWN
     except FileHeldError as error:
-        owner = _read(error.text)
-        if isinstance(path, RemotePath) or (owner and owner.host == host):
-            raise RunFolderError(f"{folder}: in use by {owner}") from None
-        raise RunFolderError(
-            f"{folder}: in use by {owner or 'an unknown process'}; {host} cannot check whether it is alive: "
-            f"if it is gone, remove {path}"
-        ) from None
+        raise RunFolderError(f"{folder}: in use by {_name(error.text)}") from None
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _name(text: str) -> str:
+    return str(_read(text) or "an unknown process")
 
 
 def is_lock(text: str) -> bool:

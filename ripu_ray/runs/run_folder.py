@@ -1,6 +1,6 @@
 """The files of a run: folders of the sweep, its warm-ups and its trials.
 
-    <run>/config.yaml, environment.json        written before the start
+    <run>/config.yaml, environment.json, data.json    written before the start
     <run>/plugins/<name>.py                     source of each plug-in that is not an installed module
     <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
     <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
@@ -9,13 +9,10 @@
 A round is committed when its `record.json` exists.
 """
 
-import platform
-import subprocess
-import sys
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -23,7 +20,9 @@ from pydantic import TypeAdapter
 from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.config.plugins import Plugin, has_changed, read_sources, run_plugins
 from ripu_ray.errors import RunFolderError
-from ripu_ray.runs.claims import ENVIRONMENT, PLUGINS, check_new
+from ripu_ray.runs.claims import PLUGINS, check_new
+from ripu_ray.runs.data_seal import DataSeal, read_seal
+from ripu_ray.runs.environment import ENVIRONMENT, write_environment
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
 from ripu_ray.runs.interrupt import STOP, StopRequest
 from ripu_ray.runs.record import RoundRecord
@@ -119,20 +118,33 @@ class RunFolder:
         return run
 
     @classmethod
-    def create(cls, path: Path, config: Config) -> "RunFolder":
+    def create(cls, path: Path, config: Config, seal: DataSeal = DataSeal()) -> "RunFolder":  # noqa: B008 (frozen)
         """Write the configuration and environment of a run, or open the run if it has the same configuration.
+
+        Args:
+            path: of the folder.
+            config: of the sweep.
+            seal: result of `check_trials`; if it is empty, a change of the data is not detected.
 
         Raises:
             RunFolderError: see `find`.
+            DataError: the data changed since the run was started; names the first differences.
             StorageError: the folder cannot be written.
         """
         run = cls.find(path, config)
-        if run and run.config == config:
+        if run and run.config != config:
+            write_yaml(path / "config.yaml", dump_config(config))
+            run = cls(path)
+        if run:
+            if run.seal and seal:
+                run.seal.check(seal, path)
+                if run.seal != seal:
+                    seal.write(path)  # new times of files
             return run
-        if not run:
-            write_json(path / ENVIRONMENT, _environment())
-            for name, source in read_sources(config.plugins).items():
-                replace_text(path / PLUGINS / f"{name}.py", source)
+        write_environment(path)
+        for name, source in read_sources(config.plugins).items():
+            replace_text(path / PLUGINS / f"{name}.py", source)
+        seal.write(path)
         write_yaml(path / "config.yaml", dump_config(config))
         return cls(path)
 
@@ -175,6 +187,15 @@ class RunFolder:
         return load_config(self._config_path, runs_plugins=False)
 
     @cached_property
+    def seal(self) -> DataSeal:
+        """The data that the run was started with; empty if they are drawn, or were not checked."""
+        return read_seal(self.path)
+
+    def warmup_key(self, config: Config) -> str:
+        """The key of the warm-up of a trial of this run."""
+        return warmup_key(config, self.seal.digest(config))
+
+    @cached_property
     def trials(self) -> dict[str, Trial]:
         """Every trial of the grid by its id, in order."""
         return {trial.trial_id: trial for trial in expand(self.config)}
@@ -182,7 +203,7 @@ class RunFolder:
     @cached_property
     def warmups(self) -> dict[str, Config]:
         """The distinct warm-ups: key -> configuration of a trial that uses it."""
-        return {warmup_key(trial.config): trial.config for trial in reversed(self.trials.values())}
+        return {self.warmup_key(trial.config): trial.config for trial in reversed(self.trials.values())}
 
     def trial(self, trial_id: str) -> "TrialFolder":
         """The folder of one trial."""
@@ -201,7 +222,7 @@ class RunFolder:
     def startable(self) -> list[str]:
         """Trials that are not finished, and whose warm-up is committed."""
         trials = [trial for trial in self.trials.values() if not self.is_finished(trial.trial_id)]
-        return [trial.trial_id for trial in trials if self.is_done(warmup_key(trial.config))]
+        return [trial.trial_id for trial in trials if self.is_done(self.warmup_key(trial.config))]
 
     def warmup(self, key: str) -> "StageFolder":
         """The folder of one warm-up."""
@@ -216,6 +237,25 @@ class RunFolder:
         if name in ("", ".", "..") or not is_name or Path(name).name != name:
             raise RunFolderError(f"{self.path / kind}: {name!r} is not the name of a folder in it")
         return self.path / kind / name
+
+
+def find_seal(path: Path) -> DataSeal | None:
+    """The seal of the run in a folder, which is empty if the run has none; None if there is no run.
+
+    Raises:
+        RunFolderError: a file of the run is damaged.
+    """
+    return RunFolder(path).seal if (path / "config.yaml").exists() else None
+
+
+def folder_for_changed_data(path: Path, seal: DataSeal) -> Path:
+    """The folder `<path>-data2`, or 3 and so on: the first that is free, or whose run was started with these data."""
+    for number in itertools.count(2):
+        folder = path.with_name(f"{path.name}-data{number}")
+        found = find_seal(folder)
+        if found is None or found.is_of(seal):
+            break
+    return folder
 
 
 @dataclass(frozen=True)
@@ -264,22 +304,3 @@ class TrialFolder:
 
 def _changed(plugin: Plugin) -> str:
     return f"plug-in {plugin.name}: {plugin.file} has changed since the run was started; restore it, or start a new run"
-
-
-def _environment() -> dict[str, object]:
-    packages = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic")
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in packages},
-        "git_revision": _git_revision(),
-    }
-
-
-def _git_revision() -> str | None:
-    """Revision of this file's checkout, with `-dirty` if it was changed; None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -9,7 +9,6 @@ from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.runs.event_log import EventLog, OnProgress, Progress, Warn
-from ripu_ray.runs.grid import warmup_key
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer, local_device
@@ -65,7 +64,7 @@ def execute_trial(run: RunFolder, trial_id: str, report: OnProgress, parts: Part
     trial, folder = run.trials[trial_id], run.trial(trial_id)
     tracker = parts.tracker(run, trial_id)
     with _closing(tracker), _workbench(run, trial.config, trial_id, report, parts) as bench:
-        return run_trial(trial, folder, run.warmup(warmup_key(trial.config)), bench, tracker)
+        return run_trial(trial, folder, run.warmup(run.warmup_key(trial.config)), bench, tracker)
 
 
 def run_alone(run: RunFolder, report: OnProgress, parts: Parts) -> Failures:

@@ -1,52 +1,78 @@
 """Validation of data, budgets and weights before the start of a sweep."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from math import ceil
+from pathlib import Path
 
-from ripu_ray.config import DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.config.registry import NETWORKS
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
+from ripu_ray.data.contents import NOTHING
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError
+from ripu_ray.runs.data_seal import DataSeal, weight_files
 from ripu_ray.runs.grid import Trial
 
 
-def check_trials(trials: tuple[Trial, ...]) -> tuple[str, ...]:
+def check_trials(
+    trials: tuple[Trial, ...],
+    earlier: DataSeal = DataSeal(),  # noqa: B008 (frozen)
+    notify: Callable[[str], object] = lambda line: None,
+) -> DataSeal:
     """Check the data of a sweep, and that every trial can buy at least one region.
 
+    Args:
+        trials: of the sweep.
+        earlier: an earlier result; files whose sizes and times are in it are not hashed again.
+        notify: receives lines on data that is read, but may not be meant.
+
     Returns:
-        Lines on data that is read, but may not be meant.
+        Digests of all data and initial weights.
 
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
             matrix does not fit the classes, or torch.compile fails with `training.compile`.
     """
-    opened: dict[tuple[DatasetSection, bool], Domains] = {}
-    notes: dict[str, None] = {}
-    for config in (trial.config for trial in trials):
-        key = config.data, config.opens_source
-        if key not in opened:
-            opened[key] = open_domains(*key)
-            notes |= dict.fromkeys(check_domains(opened[key], config.data))
-        try:
-            flip_chances(config.oracle.noise.flips, opened[key].classes.num_classes)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if config.strategy.shape == "superpixels" and find_spec("skimage") is None:
-            raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
-        if not config.strategy.is_reference:
-            _check_purchases(config.strategy, opened[key])
+    configs = [trial.config for trial in trials]
+    with_source = {config.data: False for config in configs}
+    for config in configs:
+        with_source[config.data] |= config.opens_source
+    opened: dict[DatasetSection, Domains] = {}
+    seal, notes = DataSeal(), dict[str, None]()
+    for config in configs:
+        if config.data not in opened:
+            opened[config.data] = open_domains(config.data, with_source[config.data])
+            contents = check_domains(
+                opened[config.data], config.data, earlier.contents(config.data), lambda line: notes.setdefault(line)
+            )
+            if contents != NOTHING:
+                seal = seal.with_contents(config.data, contents)
+        _check_strategy(config, opened[config.data])
     # Last, since these checks import torch, which takes seconds.
-    for model, key in {(trial.config.model, (trial.config.data, trial.config.opens_source)) for trial in trials}:
-        _check_weights(model, opened[key])
-    if any(trial.config.training.compile and not trial.config.cluster.gpu for trial in trials):
+    for model, data in {(config.model, config.data) for config in configs}:
+        _check_weights(model, opened[data])
+        seal = seal.with_weights(_weight_files(model), earlier)
+    if any(config.training.compile and not config.cluster.gpu for config in configs):
         _check_compiler()
-    return tuple(notes)
+    for note in notes:
+        notify(note)
+    return seal
+
+
+def _check_strategy(config: Config, domains: Domains) -> None:
+    try:
+        flip_chances(config.oracle.noise.flips, domains.classes.num_classes)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if config.strategy.shape == "superpixels" and find_spec("skimage") is None:
+        raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
+    if not config.strategy.is_reference:
+        _check_purchases(config.strategy, domains)
 
 
 def describe_weights(trials: Iterable[Trial]) -> list[str]:
@@ -68,6 +94,18 @@ def _check_weights(model: ModelConfig, domains: Domains) -> None:
     from ripu_ray.models.pretrained import load_pretrained
 
     load_pretrained(build_network(model, domains.classes.num_classes, seed=0), model)
+
+
+def _weight_files(model: ModelConfig) -> dict[str, Path]:
+    """Name in the configuration -> local file of initial weights; one behind a URL was downloaded by the check."""
+    files = {}
+    for name, source in weight_files(model).items():
+        if isinstance(source, str):
+            from ripu_ray.models.fetching import fetch
+
+            source = fetch(source)
+        files[name] = source
+    return files
 
 
 def _check_compiler() -> None:

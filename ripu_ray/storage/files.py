@@ -1,5 +1,6 @@
 """Atomic writes: a file is written to a temporary name, synced and renamed."""
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -15,6 +16,9 @@ from typing import Any, BinaryIO
 
 from ripu_ray.errors import StorageError
 from ripu_ray.storage.remote import RemotePath
+
+LACKS_CALL = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.EMLINK)
+"""Errors of file systems without flock, hard links or fsync of folders, such as exFAT, and some of SMB and FUSE."""
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -70,7 +74,12 @@ def append_line(path: Path, line: str) -> None:
         replace_text(path, (path.read_text(encoding="utf-8") if path.exists() else "") + line + "\n")
         return
     with one_line_error(path), path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in LACKS_CALL:
+                raise
+            # Without locks, a short line is still written in one call; two of them may only share a line's end.
         # A line that a full disk truncated remains a separate line.
         torn = file.seek(0, os.SEEK_END) and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
         file.write(b"\n" * bool(torn) + line.encode() + b"\n")
@@ -126,6 +135,9 @@ def _sync_folder(path: Path) -> None:
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in LACKS_CALL:
+            raise
     finally:
         os.close(folder)
 

@@ -1,22 +1,30 @@
-"""Exclusive locks: of a local file by flock, of a remote object by a lease that its holder renews with a heartbeat."""
+"""Exclusive locks: a file that names its holder, which renews it with a heartbeat for as long as it holds it.
+
+The file is created by one of several processes. On this machine, the kernel's lock (flock) says at once whether its
+holder is alive. Elsewhere, behind a URL, and on file systems without flock or hard links, the heartbeat says it: a file
+without one for `PATIENCE_S` is taken over by one of the waiting processes.
+"""
 
 import fcntl
 import hashlib
+import itertools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol, TextIO
 
-from ripu_ray.errors import StorageError
-from ripu_ray.storage.files import one_line_error, path_beside
+from ripu_ray.storage.files import LACKS_CALL, one_line_error, path_beside, replace_file
 from ripu_ray.storage.remote import RemotePath
 
 BEAT_S = 10.0
 """Interval of the heartbeat."""
 PATIENCE_S = 60.0
 """A lease expires after this time without a heartbeat, by the waiting process's clock: clocks need not agree."""
+Stamp = tuple[bytes, int]
+"""Content of a lock and time of its last heartbeat, which is compared with earlier ones only."""
 
 
 class FileHeldError(Exception):
@@ -31,161 +39,220 @@ class FileHeldError(Exception):
         self.text = text
 
 
-@contextmanager
-def hold_file(path: Path, text: str, may_take: Callable[[str], bool]) -> Iterator[str | None]:
-    """Lock the local file `path`, with `text` as its content, until the block ends.
+class Watch(Protocol):
+    """What a process that wants a lock does while it waits."""
 
-    The kernel releases the lock when its holder ends, however it ends, so a holder on this machine is known to be alive
-    or dead. The file appears with its text and already locked, so other processes see no intermediate state.
+    def __call__(self, text: str, seconds: float) -> object:
+        """Called with the text of the present holder, and the seconds for which its heartbeat will be watched."""
+
+
+class _Lease:
+    """A lock on a file system or in a store that can only create a file exclusively and replace it."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.content = path, text.encode()
+
+    def create(self) -> None:
+        """Create the lock. Raises FileExistsError."""
+        _create(self.path, self.content)
+
+    def replace(self) -> None:
+        """Put this lock in place of another one."""
+        replace_file(self.path, lambda file: file.write(self.content))
+
+    def take_dead(self, is_dead: Callable[[str], bool]) -> str | None:
+        """Take over a lock that is known to be that of a dead process: its text. None: it must be watched."""
+        return None
+
+    def renew(self) -> None:
+        """Write a heartbeat."""
+        if isinstance(self.path, RemotePath):
+            self.path.put(self.content)
+        else:
+            os.utime(self.path)
+
+
+class _Flock(_Lease):
+    """A lock on a file system with flock and hard links. The file appears with its text, and already locked."""
+
+    def __init__(self, path: Path, text: str, held: Path) -> None:
+        super().__init__(path, text)
+        self._held = held
+
+    def create(self) -> None:
+        self.path.hardlink_to(self._held)
+        self._held.unlink()
+
+    def replace(self) -> None:
+        self._held.replace(self.path)
+
+    def take_dead(self, is_dead: Callable[[str], bool]) -> str | None:
+        # For NFS, an exclusive lock needs a file that is open for writing.
+        with self.path.open("r+b") as theirs:
+            stamp = theirs.read(), os.fstat(theirs.fileno()).st_mtime_ns
+            text = stamp[0].decode(errors="replace")
+            try:
+                fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileHeldError(text) from None
+            if not is_dead(text):
+                return None
+            _claim(self, stamp)
+            return text
+
+
+@contextmanager
+def hold_file(
+    path: Path, text: str, is_dead: Callable[[str], bool], watch: Watch, lose: Callable[[], object]
+) -> Iterator[str | None]:
+    """Hold the lock `path`, with `text` as its content, until the block ends.
 
     Args:
         path: its folder is created if missing.
-        text: names the holder.
-        may_take: whether a file with this text, which no process on this machine locks, may be taken over.
+        text: names the holder; unique to it.
+        is_dead: whether a file with this text, which no process on this machine locks, is that of a dead process.
+        watch: called before the wait for the heartbeat of a holder.
+        lose: called in another thread when another process took the lock over, since this one was suspended.
 
     Yields:
         The text of the dead holder whose lock was taken over, or None.
 
     Raises:
-        FileHeldError: another process holds the lock, or may hold it.
+        FileHeldError: another process holds the lock.
         StorageError: the folder cannot be written.
     """
-    temporary = path_beside(path)
-    with one_line_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mine = temporary.open("w", encoding="utf-8")
-    with mine:
-        try:
-            with one_line_error(path):
-                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                mine.write(text)
-                mine.flush()
-                os.fsync(mine.fileno())
-                before = _put_in_place(temporary, path, may_take)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with _locked(path, text) as lease:
+        with one_line_error(path):
+            before = _take(lease, is_dead, watch)
+        ended = threading.Event()
+        beat = threading.Thread(target=_beat, args=(lease, ended, lose), daemon=True)
+        beat.start()
         try:
             yield before
         finally:
-            if _is_open_file(path, mine.fileno()):
-                path.unlink()
-
-
-def _put_in_place(held: Path, path: Path, may_take: Callable[[str], bool]) -> str | None:
-    while True:
-        try:
-            path.hardlink_to(held)
-        except FileExistsError:
-            pass
-        else:
-            return None
-        try:
-            theirs = path.open(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            continue  # released meanwhile
-        with theirs:
-            try:
-                fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FileHeldError(theirs.read()) from None
-            if not _is_open_file(path, theirs.fileno()):
-                continue  # another process took it over meanwhile
-            if not may_take(text := theirs.read()):
-                raise FileHeldError(text)
-            held.replace(path)
-            return text
-
-
-def _is_open_file(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+            ended.set()
+            beat.join()
+            with suppress(OSError):  # the lease expires
+                if _read(path)[0] == lease.content:
+                    path.unlink()
 
 
 @contextmanager
-def hold_object(path: RemotePath, text: str, wait: Callable[[str, float], object]) -> Iterator[str | None]:
-    """Hold a lease on the remote object `path`, with `text` as its content, until the block ends.
+def _locked(path: Path, text: str) -> Iterator[_Lease]:
+    if isinstance(path, RemotePath):
+        yield _Lease(path, text)
+        return
+    held = path_beside(path)
+    with one_line_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = held.open("w", encoding="utf-8")
+    with file:
+        try:
+            with one_line_error(path):
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                can_lock = _lock(file, held)
+                if not can_lock:
+                    held.unlink()
+            yield _Flock(path, text, held) if can_lock else _Lease(path, text)
+        finally:
+            held.unlink(missing_ok=True)
 
-    The store lets one of several writers create the object. An object without a heartbeat for `PATIENCE_S` is taken
-    over by one of the waiting processes. A suspended holder does not notice this and continues; this is harmless, since
-    the files of a run do not depend on the process that writes them.
 
-    Args:
-        path: of the object.
-        text: names the holder; unique to it.
-        wait: called with the text of the present holder, and the seconds for which it will be watched.
-
-    Yields:
-        The text of the dead holder whose lease was taken over, or None.
-
-    Raises:
-        FileHeldError: another process holds the lease.
-        StorageError: the store cannot be written.
-    """
-    content = text.encode()
+def _lock(file: TextIO, path: Path) -> bool:
+    """Lock an open file. Returns whether its file system has locks and hard links."""
     try:
-        before = _take(path, content, wait)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        other = path_beside(path)
+        other.hardlink_to(path)
+        other.unlink()
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
-    ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, content, ended), daemon=True)
-    beat.start()
-    try:
-        yield before
-    finally:
-        ended.set()
-        beat.join()
-        try:
-            if path.read_bytes() == content:
-                path.unlink()
-        except OSError:
-            pass  # the lease expires
+        if error.errno in LACKS_CALL:
+            return False
+        raise
+    return True
 
 
-def _take(path: RemotePath, content: bytes, wait: Callable[[str, float], object]) -> str | None:
+def _take(lease: _Lease, is_dead: Callable[[str], bool], watch: Watch) -> str | None:
     while True:
-        try:
-            path.put(content, "create")
-        except FileExistsError:
-            pass
-        else:
+        with suppress(FileExistsError):
+            lease.create()
             return None
         try:
-            return _take_over(path, content, wait)
+            if (text := lease.take_dead(is_dead)) is not None:
+                return text
+            stamp = _read(lease.path)
+            watch(stamp[0].decode(errors="replace"), PATIENCE_S)
+            _await_expiry(lease.path, stamp)
+            _claim(lease, stamp)
         except FileNotFoundError:
             continue  # released meanwhile
+        return stamp[0].decode(errors="replace")
 
 
-def _take_over(path: RemotePath, content: bytes, wait: Callable[[str, float], object]) -> str:
-    theirs, written = path.read_bytes(), path.stat().st_mtime_ns
-    text = theirs.decode(errors="replace")
-    wait(text, PATIENCE_S)
+def _await_expiry(path: Path, stamp: Stamp) -> None:
+    """Wait until the lease has expired. Raises FileHeldError on a heartbeat, FileNotFoundError if it was released."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         time.sleep(min(1.0, BEAT_S / 2))
-        if path.stat().st_mtime_ns != written:
-            raise FileHeldError(text)
-    # Of the processes that waited for the same holder, the one that creates the claim takes over.
-    claim = path.with_name(f"{path.name}.{hashlib.sha256(theirs + str(written).encode()).hexdigest()[:16]}")
-    try:
-        claim.put(content, "create")
-    except FileExistsError:
-        raise FileHeldError(text) from None
-    try:
-        if path.read_bytes() != theirs or path.stat().st_mtime_ns != written:
-            raise FileHeldError(text)
-        path.put(content)
-    finally:
-        claim.unlink()
-    return text
+        _check_unchanged(path, stamp)
 
 
-def _beat(path: RemotePath, content: bytes, ended: threading.Event) -> None:
+def _claim(lease: _Lease, stamp: Stamp) -> None:
+    """Take over: of the processes that found the same dead holder, the one that creates the claim does it.
+
+    A process may be killed while it holds the claim. The claim then expires like a lock, and the next one counts.
+    """
+    name = f"{lease.path.name}.{hashlib.sha256(stamp[0] + str(stamp[1]).encode()).hexdigest()[:16]}"
+    for number in itertools.count():
+        claim = lease.path.with_name(f"{name}-{number}")
+        try:
+            _create(claim, lease.content)
+        except FileExistsError:
+            _await_expiry(lease.path, stamp)
+            continue
+        try:
+            _check_unchanged(lease.path, stamp)
+            lease.replace()
+        finally:
+            for older in range(number + 1):
+                lease.path.with_name(f"{name}-{older}").unlink(missing_ok=True)
+        return
+
+
+def _check_unchanged(path: Path, stamp: Stamp) -> None:
+    if (now := _read(path)) != stamp:
+        raise FileHeldError(now[0].decode(errors="replace"))
+
+
+def _read(path: Path) -> Stamp:
+    # A file is opened for each look: on NFS, this asks the server for its times.
+    if isinstance(path, RemotePath):
+        return path.read_bytes(), path.stat().st_mtime_ns
+    with path.open("rb") as file:
+        return file.read(), os.fstat(file.fileno()).st_mtime_ns
+
+
+def _create(path: Path, content: bytes) -> None:
+    if isinstance(path, RemotePath):
+        path.put(content, "create")
+        return
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _beat(lease: _Lease, ended: threading.Event, lose: Callable[[], object]) -> None:
     while not ended.wait(BEAT_S):
         try:
-            if path.read_bytes() != content:
-                return  # another process took it over
-            path.put(content)
+            if _read(lease.path)[0] != lease.content:
+                lose()
+                return
+            lease.renew()
+        except FileNotFoundError:
+            lose()
+            return
         except OSError:
-            continue  # writers of results report the store's failure
+            continue  # writers of results report the failure

@@ -11,7 +11,6 @@ from typing import Any
 
 from ripu_ray.config import to_tree
 from ripu_ray.errors import RipuError
-from ripu_ray.runs.grid import warmup_key
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
@@ -37,10 +36,11 @@ class WandbTracker:
         self._budget = "any" if strategy.is_reference else str(strategy.budget)
         # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
         names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
-        self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names})
+        digests = {"data_digest": digest} if (digest := run.seal.digest(trial.config)) else {}
+        self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names, **digests})
         self._examples: Examples | None = None
         if count := run.config.tracking.images:
-            warmup = run.warmup(warmup_key(trial.config))
+            warmup = run.warmup(run.warmup_key(trial.config))
             self._examples = Examples(trial, run.trial(trial_id), warmup, count)
         self._is_online = current(run.config.tracking, run.path).mode == "online"
         self._rounds: list[tuple[RoundRecord, Mapping[str, float]]] = []

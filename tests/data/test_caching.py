@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def cached(root: Path, **settings: object) -> FolderData:
 
 def entries(data: FolderData) -> dict[Path, int]:
     assert data.cache
-    return {path: path.stat().st_mtime_ns for path in data.cache.rglob("*") if path.is_file()}
+    return {path: path.stat().st_mtime_ns for path in data.cache.rglob("*.npy")}
 
 
 def arrays(images: ImageSet) -> list[np.ndarray]:
@@ -64,11 +65,48 @@ def test_a_changed_picture_or_another_size_is_another_entry(tmp_path: Path) -> N
     assert_as_without(data.model_copy(update=SIZES))
 
 
-def test_a_damaged_entry_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["size", "one byte", "ids"])
+def test_a_damaged_entry_is_made_anew(tmp_path: Path, kind: str) -> None:
     data = cached(tmp_path)
     assert_as_without(data)
     for number, path in enumerate(sorted(entries(data))):
-        path.write_bytes(path.read_bytes()[: (0, 50, -1)[number % 3]])
+        content = bytearray(path.read_bytes())
+        if kind == "size":
+            content = content[: (0, 50, -1)[number % 3]]
+        elif kind == "one byte":
+            content[-(40, 1, len(content), len(content) - 30)[number % 4]] ^= 1
+        else:  # by someone who knows the format
+            content[-40] = 77
+            content[-32:] = sha256(content[:-32]).digest()
+            if np.load(path).ndim == 3:
+                continue
+        path.write_bytes(content)
+    assert_as_without(data)
+
+
+def test_a_picture_that_changed_in_secret_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ripu_ray.data.contents._RECENT_NS", -(10**18))
+    data = cached(tmp_path)
+    path = tmp_path / POOL / "labels" / "b.png"
+    for value in (0, 1, 0):
+        Image.fromarray(np.full((HEIGHT, WIDTH), value, np.uint8)).save(path, compress_level=0)
+        os.utime(path, ns=(10**18, 10**18))
+        assert_as_without(data)
+    assert len(entries(data)) == 19
+
+
+def test_marks_of_files_are_kept_and_damaged_ones_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ripu_ray.data.contents._RECENT_NS", -(10**18))
+    data = cached(tmp_path)
+    assert_as_without(data)
+    assert data.cache
+    marks = [path for path in data.cache.glob("files/*/*") if path.is_file()]
+    assert len(marks) == 18
+    with monkeypatch.context() as patch:
+        patch.setattr("ripu_ray.data.contents.digest", lambda path: pytest.fail(f"{path} is read again"))
+        assert_as_without(data)
+    for number, path in enumerate(marks):
+        path.write_bytes([b"", b"\xff\xfe", b"a b c d", b"0" * 32 + b" 1:2:3", path.read_bytes()[1:]][number % 5])
     assert_as_without(data)
 
 

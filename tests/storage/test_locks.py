@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.storage import locks as lease
-from ripu_ray.storage.locks import FileHeldError, hold_object
+from ripu_ray.storage.locks import FileHeldError, Watch, hold_file
 from ripu_ray.storage.remote import RemotePath
 
 
@@ -24,6 +24,11 @@ def path(bucket: Path) -> Iterator[RemotePath]:
 
 def _unheard(text: str, seconds: float) -> None:
     """Drop a line."""
+
+
+def hold_object(path: RemotePath, text: str, watch: Watch) -> AbstractContextManager[str | None]:
+    """The lock of an object, which nobody loses."""
+    return hold_file(path, text, lambda text: True, watch, lambda: pytest.fail("lost"))
 
 
 def test_it_is_held_until_the_block_ends(path: RemotePath) -> None:

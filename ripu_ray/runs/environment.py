@@ -1,0 +1,91 @@
+"""`environment.json` of a run folder: the versions that a run was started with, and those that it was resumed with."""
+
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ripu_ray.runs.validate import read_typed
+from ripu_ray.storage.checksums import write_json
+
+ENVIRONMENT = "environment.json"
+"""Name of the file in the run folder."""
+_PACKAGES = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic", "pillow", "scikit-image")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Versions of one start of a run.
+
+    Attributes:
+        python: its version.
+        platform: the operating system, as Python names it.
+        packages: installed package -> version.
+        git_revision: of this package's checkout, with `-dirty` if it was changed; None outside a checkout.
+        resumed_with: later environments with other versions, in order.
+    """
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    git_revision: str | None
+    resumed_with: list["Environment"] = field(default_factory=list)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Name -> version; that of this package includes the revision."""
+        own = self.packages.get("ripu-ray", "") + (f" ({self.git_revision[:10]})" if self.git_revision else "")
+        return {"python": self.python, **self.packages, "ripu-ray": own}
+
+
+_ADAPTER = TypeAdapter(Environment)
+
+
+def write_environment(folder: Path) -> None:
+    """Write the environment of this process. Raises StorageError."""
+    write_json(folder / ENVIRONMENT, asdict(_environment()))
+
+
+def add_environment(folder: Path) -> str:
+    """Add the environment of this process to that of an existing run, if versions changed since its last start.
+
+    Returns:
+        The changes in one line, such as "torch 2.12 -> 2.13"; "" if there are none, or nothing to compare with.
+
+    Raises:
+        RunFolderError: the file was altered.
+        StorageError: it cannot be written.
+    """
+    path = folder / ENVIRONMENT
+    if not path.exists():
+        return ""
+    first, now = read_typed(_ADAPTER, path), _environment()
+    before, after = (first.resumed_with or [first])[-1].versions, now.versions
+    changed = [name for name in after if name in before and after[name] != before[name]]
+    if changed:
+        write_json(path, asdict(replace(first, resumed_with=[*first.resumed_with, now])))
+    return ", ".join(f"{name} {before[name]} -> {after[name]}" for name in changed)
+
+
+def _environment() -> Environment:
+    packages = {name: version for name in _PACKAGES if (version := _version(name))}
+    return Environment(sys.version.split()[0], platform.platform(), packages, _git_revision())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None  # an extra
+
+
+def _git_revision() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
