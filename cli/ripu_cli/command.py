@@ -61,17 +61,26 @@ def report(folders: Sequence[Path], output: Path | None) -> Path:
     return path
 
 
+def export(folder: Path, output: Path | None, trial_id: str | None, round_index: int | None) -> Path:
+    """Write the weights of one round of a run as a file for other programs. Returns its path."""
+    from ripu_ray.runs.run_folder import RunFolder
+    from ripu_ray.simulation.export import export_weights
+
+    check_readable(folder)
+    return export_weights(RunFolder(folder), output, trial_id, round_index)
+
+
 def execute(config: Config, folder: Path) -> bool:
     """Run the sweep, write its results and print them. Returns whether a trial failed."""
-    _check(config)
+    notes = _check(config)
     check_writable(folder)
     with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
         if before:
             typer.echo(f"ripu: {folder}: taken over from {before}, which has ended", err=True)
-        return _execute(config, folder)
+        return _execute(config, folder, notes)
 
 
-def _execute(config: Config, folder: Path) -> bool:
+def _execute(config: Config, folder: Path, notes: Sequence[str]) -> bool:
     from ripu_ray.runs.run_folder import RunFolder
 
     run = RunFolder.create(folder, config)
@@ -88,7 +97,7 @@ def _execute(config: Config, folder: Path) -> bool:
     needs_ray = len(run.trials) > 1 or config.cluster.scorers or config.cluster.train_workers
     with show_progress(run) as on_progress:
         events = EventLog(run.path, "", on_progress)
-        for line in describe_weights(run.trials.values()):
+        for line in (*describe_weights(run.trials.values()), *notes):
             events.warn(line)
         if needs_ray:
             from ripu_ray.distributed.sweeping import run_sweep
@@ -116,8 +125,9 @@ def _print_offline(decision: Decision) -> None:
         typer.echo(f"ripu: W&B is offline, `wandb sync` uploads later: {decision.why}", err=True)
 
 
-def _check(config: Config) -> None:
+def _check(config: Config) -> list[str]:
+    """Refuse what cannot run. Returns lines for the log."""
     check_key(config.tracking)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    check_trials(expand(config))
+    return check_trials(expand(config))

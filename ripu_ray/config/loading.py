@@ -24,8 +24,8 @@ from ripu_ray.config.sections import (
     StrategyConfig,
     SweepConfig,
     TrackingConfig,
-    TrainingConfig,
 )
+from ripu_ray.config.training import TrainingConfig
 from ripu_ray.errors import ConfigError
 
 

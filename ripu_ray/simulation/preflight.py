@@ -1,10 +1,10 @@
 """Validation of data, budgets and weights before the start of a sweep."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from math import ceil
 
-from ripu_ray.config import DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config import Config, DatasetSection, StrategyConfig
 from ripu_ray.config.registry import NETWORKS
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
@@ -15,13 +15,17 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import Trial
 
 
-def check_trials(trials: tuple[Trial, ...]) -> None:
-    """Check the data of a sweep, and that every trial can buy at least one region.
+def check_trials(trials: tuple[Trial, ...]) -> list[str]:
+    """Check the data of a sweep, that every trial can buy at least one region, and networks that are not ours.
+
+    Returns:
+        Lines for the log: what networks start from.
 
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
-            matrix does not fit the classes, or torch.compile fails with `training.compile`.
+            matrix does not fit the classes, a network cannot be built, trained or scored, `training.rates` names no
+            parameter, or torch.compile fails with `training.compile`.
     """
     opened: dict[tuple[DatasetSection, bool], Domains] = {}
     for config in (trial.config for trial in trials):
@@ -38,10 +42,10 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
         if not config.strategy.is_reference:
             _check_purchases(config.strategy, opened[key])
     # Last, since these checks import torch, which takes seconds.
-    for model, key in {(trial.config.model, (trial.config.data, trial.config.opens_source)) for trial in trials}:
-        _check_weights(model, opened[key])
+    notes = _check_networks([trial.config for trial in trials], opened)
     if any(trial.config.training.compile and not trial.config.cluster.gpu for trial in trials):
         _check_compiler()
+    return notes
 
 
 def describe_weights(trials: Iterable[Trial]) -> list[str]:
@@ -56,13 +60,43 @@ def describe_weights(trials: Iterable[Trial]) -> list[str]:
     ]
 
 
-def _check_weights(model: ModelConfig, domains: Domains) -> None:
-    if not (model.init_from or model.backbone_weights or model.pretrained == "imagenet"):
-        return
+def _check_networks(configs: Sequence[Config], opened: Mapping[tuple[DatasetSection, bool], Domains]) -> list[str]:
+    """Check each distinct network once. Returns lines for the log."""
+    distinct = {}
+    for config in configs:
+        chosen = config.training.model_dump_json(include={"freeze", "rates"})
+        data = config.data, config.opens_source
+        distinct[config.model, chosen, _smallest_batch(config), data] = config, opened[data]
+    return list(dict.fromkeys(note for pair in distinct.values() for note in _check_network(*pair)))
+
+
+def _check_network(config: Config, domains: Domains) -> list[str]:
+    model, training = config.model, config.training
+    is_foreign = NETWORKS[model.name].is_foreign
+    loads = model.init_from or model.backbone_weights or model.pretrained == "imagenet"
+    if not (is_foreign or loads or training.freeze != "none" or training.rates):
+        return []
     from ripu_ray.models.networks import build_network
     from ripu_ray.models.pretrained import load_pretrained
+    from ripu_ray.models.wrapped import check_network
+    from ripu_ray.training.optimiser import freeze
 
-    load_pretrained(build_network(model, domains.classes.num_classes, seed=0), model)
+    num_classes = domains.classes.num_classes
+    network = build_network(model, num_classes, seed=0)
+    notes = load_pretrained(network, model)
+    if is_foreign:
+        listed = [images for images in (domains.source, domains.pool, domains.validation) if images.image_ids]
+        sizes = sorted({images.image(images.image_ids[0]).shape[:2] for images in listed})
+        key = next(key for key in ("factory", "checkpoint", "name") if getattr(model, key))
+        check_network(network, num_classes, sizes, _smallest_batch(config), f"model.{key} {getattr(model, key)}")
+    freeze(network, training)
+    return notes
+
+
+def _smallest_batch(config: Config) -> int:
+    """Images of a training step that one worker gets, at most 2: a single one is what normalisation may refuse."""
+    smallest = min(config.training.source_batch, config.training.target_batch)
+    return min(2, smallest // max(1, config.cluster.train_workers))
 
 
 def _check_compiler() -> None:
