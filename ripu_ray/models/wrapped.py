@@ -42,7 +42,7 @@ def blamed(place: str) -> Iterator[None]:
         yield
     except RipuError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{place}: {type(error).__name__}: {first_line(error)}") from error
 
 

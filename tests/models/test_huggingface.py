@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from ripu_ray.config import Config, ModelConfig, dump_config, load_config
 from ripu_ray.errors import InputError
+from ripu_ray.models import huggingface
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.runs.grid import expand
@@ -22,7 +24,7 @@ from ripu_ray.training.checkpoint import load_training_state
 from tests.conftest import TINY
 from tests.running import run_all, trained
 
-pytest.importorskip("transformers")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra transformers")
 STAGES = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 16, 16]}
 SWIN = {"depths": [1, 1, 1, 1], "embed_dim": 8, "num_heads": [1, 1, 1, 1], "window_size": 2}
 VIT = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 4}
@@ -225,6 +227,13 @@ def test_a_wrong_checkpoint_gets_one_line(
     with pytest.raises(InputError, match=rf"^(model\.checkpoint )?\S*: {FAULTS[fault]}") as caught:
         check_trials(expand(config))
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_extra_is_named(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface, "find_spec", lambda name: None)
+    config = load_config(None, [*TINY, "model.name=backbone", f"model.checkpoint={saved('dinov2')}"])
+    with pytest.raises(InputError, match=r"^model\.name backbone needs transformers: pip install 'ripu-ray\[transf"):
+        check_trials(expand(config))
 
 
 def test_a_text_is_a_folder_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
