@@ -229,6 +229,29 @@ def report(
 
 @app.command()
 @_one_line_errors
+def export(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run: runs/<name>.", show_default=False)],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Ends in .safetensors, or in .pt for torch.save. Default: TRIAL-round_NN.safetensors in this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    trial: Annotated[str | None, typer.Option(help="Needed where the run has several.")] = None,
+    round_index: Annotated[
+        int | None, typer.Option("--round", help="From 0; -1 is the warm-up. Default: the last.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the weights of one round as a state dict, by default as safetensors."""
+    from ripu_ray.api.results import export_weights
+
+    typer.echo(f"weights  {printable(str(export_weights(folder, output, trial, round_index)))}")
+
+
+@app.command()
+@_one_line_errors
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A run folder, or one trial of it: runs/demo:TRIAL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],

@@ -77,3 +77,15 @@ def report(folders: Sequence[str | Path], output: Path | None = None) -> Path:
     path = output or runs[0].path / REPORT
     write_report(runs, path)
     return path
+
+
+def export_weights(
+    folder: str | Path, output: str | Path | None = None, trial: str | None = None, round_index: int | None = None
+) -> Path:
+    """Write the weights of one round of a run for other programs: `simulation.export.export_weights`."""
+    from ripu_ray.runs.run_folder import RunFolder
+    from ripu_ray.simulation.export import export_weights as export
+
+    path = locate(str(folder))
+    check_readable(path)
+    return export(RunFolder(path), None if output is None else locate(str(output)), trial, round_index)

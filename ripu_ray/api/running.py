@@ -236,7 +236,13 @@ def open_run(
     data: DataOptions = DataOptions(),
 ) -> Iterator["RunFolder"]:
     """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
-    folder, seal = check(config, folder, notify, data)
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        notify(line)
+
+    folder, seal = check(config, folder, note, data)
     with lock_run(folder, notify) as before:
         if before:
             notify(f"{folder}: taken over from {before}, which has ended")
@@ -245,6 +251,8 @@ def open_run(
 
         run = RunFolder.create(folder, config, seal)
         run.tidy()
+        for line in notes:
+            EventLog(run.path, "", _ignore).warn(line)
         if changed := add_environment(run.path):
             notify(f"versions changed since the last start, environment.json keeps both: {changed}")
         yield run

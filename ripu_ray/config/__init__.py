@@ -19,10 +19,10 @@ from ripu_ray.config.sections import (
     StrategyConfig,
     SweepConfig,
     TrackingConfig,
-    TrainingConfig,
     WandbMode,
     Windows,
 )
+from ripu_ray.config.training import TrainingConfig
 
 __all__ = [
     "REFERENCES",

@@ -11,7 +11,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+)
 
 from ripu_ray.storage.remote import RemotePath, locate
 
@@ -19,6 +28,7 @@ _BUDGET_DECIMALS = 6
 """Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
 _BUDGET_PIXELS_LIMIT = 10**9
 _EXPONENT = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?[eE][+-]?[0-9]{1,3}")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 
 
 class Section(BaseModel):
@@ -104,10 +114,25 @@ def _located(value: object) -> object:
     return locate(value) if isinstance(value, str) else value
 
 
+class HubId(str):
+    """The id of a model of the Hugging Face Hub; also the name of a folder, until `anchor` has looked for one."""
+
+    __slots__ = ()
+
+
 def _local(path: Path) -> Path:
     if isinstance(path, RemotePath):
         raise ValueError(f"{path}: expected a folder of this machine")
     return path
+
+
+def _checkpoint(value: object) -> HubId | Path:
+    if not isinstance(value, str | Path):
+        raise ValueError(f"expected a folder, or the id of a model of the Hugging Face Hub, found {value!r}")
+    if isinstance(value, str) and _HUB_ID.fullmatch(value):
+        return HubId(value)
+    path = locate(value) if isinstance(value, str) else value
+    return _local(_nameable(path))
 
 
 Number = BeforeValidator(_number)
@@ -117,6 +142,8 @@ Url = Annotated[str, StringConstraints(pattern="^(https?|file)://", max_length=2
 FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(_nameable)]
 """On this machine, or behind a URL such as s3://bucket/folder."""
 LocalPath = Annotated[FilePath, AfterValidator(_local)]
+Checkpoint = Annotated[HubId | Path, PlainValidator(_checkpoint), PlainSerializer(str)]
+"""A folder of this machine, or `name` or `organisation/name` of the Hugging Face Hub."""
 Seed = Annotated[int, Number, Field(ge=0, lt=2**63)]
 NumScorers = Annotated[int | Literal["auto"], BeforeValidator(_scorers)]
 Count = Annotated[int, Number, Field(ge=1, le=10**6)]

@@ -19,6 +19,7 @@ from ripu_ray.config.plugins import (
     Plugin,
     add_program_parts,
     declare_plugin,
+    find_file,
     program_parts,
     read_sources,
     resolve_plugins,
@@ -33,9 +34,9 @@ from ripu_ray.config.sections import (
     StrategyConfig,
     SweepConfig,
     TrackingConfig,
-    TrainingConfig,
 )
 from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
+from ripu_ray.config.training import TrainingConfig
 from ripu_ray.errors import ConfigError
 
 
@@ -185,7 +186,22 @@ def load_config(
         folders = [*([own_folder] if own_folder else []), Path.cwd()]
         tree["plugins"] = resolve_plugins(tree["plugins"], folders, is_piped=file is not None and not own_folder)
     config: Config = anchor(_validate(tree, file), folder_of)
+    if runs_plugins:
+        folders = [*([own_folder] if own_folder else []), Path.cwd()]
+        config = _with_factories(config, folders)
     return _anchor_varied(config, folder_of("sweep.vary"))
+
+
+def _with_factories(config: Config, folders: Sequence[Path]) -> Config:
+    """The configuration with a plug-in for each module of `model.factory` that is a file in one of these folders."""
+    factories = (config.model.factory, *config.sweep.vary.get("model.factory", ()))
+    names = dict.fromkeys(str(factory).partition(":")[0] for factory in factories if factory)
+    known = {plugin.name for plugin in config.plugins}
+    found = [name for name in names if name not in known and find_file(name, folders)]
+    if not found:
+        return config
+    plugins = map(Plugin.model_validate, resolve_plugins(found, folders, is_piped=False))
+    return config.model_copy(update={"plugins": (*config.plugins, *plugins)})
 
 
 def _settle(tree: dict[str, Any]) -> dict[str, Any]:

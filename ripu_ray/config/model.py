@@ -1,12 +1,35 @@
 """The section `model`: the network, its settings, and the weights that it starts from."""
 
+import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from ripu_ray.config.fields import FilePath, Number, Section, Url
+from ripu_ray.config.fields import Checkpoint, FilePath, Number, Section, Url
 from ripu_ray.config.registry import NETWORKS
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def _reference(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError(f"expected package.module:function, found {text!r}")
+    return text
+
+
+def _arguments(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if "num_classes" in options:
+        raise ValueError("num_classes is given by the data: leave it out of the options")
+    return options
 
 
 class ModelConfig(Section):
@@ -19,13 +42,34 @@ class ModelConfig(Section):
     """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`: a file, or
     where to fetch it."""
     init_from: FilePath | None = None
-    """Checkpoint whose weights a fresh network takes: one of ours, or one that the reference published."""
+    """Weights that a fresh network takes: a checkpoint of ours or of the reference, a state dict, or safetensors."""
     pretrained: Literal["auto", "imagenet", "none"] = "auto"
     """ImageNet weights of an installed package, for a fresh `efficientnet_lite0`, 1 or 2. auto: where the package is
     installed and there is no `init_from`; it becomes one of the others when the configuration is read, so that a run
     folder says which."""
     output_stride: Literal[8, 16] = 16
     """Input pixels for each row of the deepest features of `efficientnet_lite0`, 1 or 2; 8 is finer and slower."""
+    factory: Annotated[str, AfterValidator(_reference)] | None = None
+    """Of `factory`, which is the name where a factory and no name is given: `package.module:function`, called as
+    function(num_classes=C, **options). It returns a torch module."""
+    options: Annotated[dict[str, JsonValue], AfterValidator(_arguments)] = Field({})
+    """Further arguments of the factory."""
+    checkpoint: Checkpoint | None = None
+    """Of `transformers` and `backbone`: a folder with config.json and model.safetensors, or the id of a model of the
+    Hugging Face Hub. A text that could be both is a folder if the folder exists when the configuration is read."""
+    head: Literal["linear", "aspp"] = "linear"
+    """Of `backbone`: one convolution of all features, or spatial pyramid pooling of the deepest ones."""
+
+    def __hash__(self) -> int:
+        # A dict, such as `options`, has no hash.
+        return hash(self.model_dump_json())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _factory_is_a_name(cls, tree: Any) -> Any:
+        if isinstance(tree, Mapping) and tree.get("factory") and "name" not in tree:
+            return {**tree, "name": "factory"}
+        return tree
 
     @model_validator(mode="after")
     def _weights_have_a_use(self) -> Self:
@@ -33,13 +77,20 @@ class ModelConfig(Section):
             "backbone_weights": self.backbone_weights and "ResNet-101",
             "pretrained": self.pretrained == "imagenet" and "packaged ImageNet weights",
             "output_stride": self.output_stride != 16 and "output stride to choose",
+            "factory": self.factory and "factory",
+            "options": self.options and "options",
+            "checkpoint": self.checkpoint and "checkpoint to read",
+            "head": self.head != "linear" and "head to choose",
         }
         for key, what in wanted.items():
             takers = [name for name in NETWORKS.names() if key in NETWORKS[name].takes]
             if what and self.name not in takers:
                 raise ValueError(f"{key}: `{self.name}` has no {what}; choose name {' or '.join(takers)}")
-            if what and self.init_from and key != "output_stride":
+            if what and self.init_from and key in ("backbone_weights", "pretrained"):
                 raise ValueError(f"{key} and init_from: init_from replaces every weight; name one of them")
+        for key in sorted(NETWORKS[self.name].needs):
+            if not getattr(self, key):
+                raise ValueError(f"{key}: `{self.name}` needs one")
         if self.pretrained == "auto":
             module = NETWORKS[self.name].module
             found = module and not self.init_from and find_spec(module)
@@ -49,5 +100,6 @@ class ModelConfig(Section):
     @model_serializer(mode="wrap")
     def _without_other_networks(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later settings that this network does not take: they would change the keys of older warm-ups."""
-        absent = {"pretrained", "output_stride"} - NETWORKS[self.name].takes
+        later = {"pretrained", "output_stride", "factory", "options", "checkpoint", "head"}
+        absent = later - NETWORKS[self.name].takes
         return {key: value for key, value in serialize(self).items() if key not in absent}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.config.fields import Section
+from ripu_ray.config.fields import HubId, Section
 from ripu_ray.storage.remote import RemotePath
 
 
@@ -13,7 +13,8 @@ def anchor(value: Any, folder_of: Callable[[str], Path], place: str = "") -> Any
     """A section, or a value in it, with every path absolute.
 
     Args:
-        value: of a validated configuration. URLs stay as they are.
+        value: of a validated configuration. URLs stay as they are, and so do ids of the Hugging Face Hub, unless there
+            is a folder of this name.
         folder_of: dotted key of a setting -> the folder that its relative paths start from.
         place: dotted key of `value`.
     """
@@ -22,6 +23,8 @@ def anchor(value: Any, folder_of: Callable[[str], Path], place: str = "") -> Any
         return value.model_copy(update=inner)
     if isinstance(value, tuple):
         return tuple(anchor(part, folder_of, place) for part in value)
+    if isinstance(value, HubId) and (folder_of(place) / value).is_dir():
+        value = Path(value)
     if isinstance(value, Path) and not isinstance(value, RemotePath):
         path = folder_of(place).absolute() / value
         # Only `..` needs the links to be followed: the folder above a link is not the one above what it points to.

@@ -168,6 +168,12 @@ def declare_plugin(plugin: Plugin) -> None:
                 REGISTRIES[key].declare(name, plugin.name)
 
 
+def find_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a module in the first of these folders that has one."""
+    relative = Path(*name.split(".")).with_suffix(".py")
+    return next((file for folder in folders if (file := folder.absolute() / relative).is_file()), None)
+
+
 def read_sources(plugins: Iterable[Plugin]) -> dict[str, str]:
     """The sources of loaded plug-ins by name, for another process; an installed one is left out."""
     return {

@@ -25,9 +25,7 @@ from ripu_ray.config.fields import (
     NumScorers,
     Section,
     Seed,
-    Steps,
     WandbName,
-    Weight,
     Window,
 )
 from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
@@ -69,47 +67,6 @@ def _ranges(seeds: object) -> object:
 
 
 Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
-
-
-class TrainingConfig(Section):
-    """The recipe. Steps are optimiser updates; the learning rate falls as (1 - step / schedule_steps) ** power."""
-
-    warmup_steps: Annotated[int, Number] = Field(300, ge=0, le=10**9)
-    round_steps: Steps = 60
-    last_round_steps: Steps | None = None
-    """Of the last round, after which training goes on; None: as many as of the others."""
-    schedule_steps: Steps | None = None
-    """Horizon of the polynomial schedule; None: the warm-up, all rounds, and round_steps more."""
-    source_free: bool = False
-    """Adapt on bought target pixels alone, without the source's losses. Starts from `model.init_from`, and then the
-    source's images are never opened, or from a warm-up on the source, which is the only one to open them."""
-    source_sampling: Literal["uniform", "rarity"] = "uniform"
-    """rarity: the rarer a class among the source images drawn so far, the more often an image that has it."""
-    label_resolution: Literal["label", "input"] = "label"
-    """Where the losses are taken. label: logits are brought to the labels' size, and every bought pixel counts.
-    input: labels are resized to nearest to the images' size, as the reference does, and most bought pixels are lost."""
-    source_batch: Count = 4
-    target_batch: Count = 4
-    optimiser: Literal["sgd", "adamw"] = "adamw"
-    """sgd is the paper's; adamw learns the embedded task from scratch, where sgd is unsteady (docs/log.md)."""
-    learning_rate: Annotated[float, Number] = Field(0.003, gt=0, le=1e30)
-    head_rate_factor: Annotated[float, Number] = Field(1.0, gt=0, le=10**6)
-    power: Annotated[float, Number] = Field(0.9, ge=0, le=1000)
-    momentum: Annotated[float, Number] = Field(0.9, ge=0, lt=1)
-    """Of sgd."""
-    weight_decay: Weight = 0.01
-    consistency_weight: Weight = 0.1
-    negative_weight: Weight = 1.0
-    negative_threshold: Annotated[float, Number] = Field(0.05, gt=0, lt=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: the network's pass runs under autocast; weights, optimiser and losses stay in float32."""
-    channels_last: bool = False
-    """Weights and images with the channels innermost in memory, which GPUs' convolutions like."""
-    checkpoint_every: Steps = 25
-    """Steps after which a phase writes down where it stands: what a crash in mid-phase repeats, at most. Results do not
-    depend on it."""
-    compile: bool = False
-    """Run the network through torch.compile; on the CPU it needs a C++ compiler."""
 
 
 class Windows(Section):

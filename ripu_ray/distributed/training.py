@@ -183,7 +183,9 @@ def _work(config: dict[str, Any]) -> None:
                 domains,
                 device,
                 heartbeat.count,
-                wrap=lambda step: heartbeat.note_steps(DistributedDataParallel(step)),
+                wrap=lambda step: heartbeat.note_steps(
+                    DistributedDataParallel(step, find_unused_parameters=step.network.may_idle)
+                ),
             )
         result = {"losses": losses}
     except NonFiniteError as error:

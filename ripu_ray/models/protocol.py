@@ -1,5 +1,7 @@
 """What a network must offer to be trained, scored and evaluated."""
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,12 +21,16 @@ class Network(nn.Module):
         stride: input pixels for each row or column of the logits.
         head: the part that classifies; its last tensor has one value for each class.
         mean, std: of red, green and blue in [0, 1], that `to_input` removes.
+        plain_prefix: beginning of names in the state dict that the names of settings and exported files leave out.
+        may_idle: whether parameters may take no part in a forward pass; data-parallel training then looks for them.
     """
 
     stride: int
     head: nn.Module
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    plain_prefix: ClassVar[str] = ""
+    may_idle: ClassVar[bool] = False
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """What is trained of the backbone and of the head, each in the order of `parameters()`.

@@ -1,6 +1,6 @@
 """Validation of data, budgets and weights before the start of a sweep."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -36,7 +36,8 @@ def check_trials(
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
-            matrix does not fit the classes, or torch.compile fails with `training.compile`.
+            matrix does not fit the classes, a network cannot be built, trained or scored, `training.rates` names no
+            parameter, or torch.compile fails with `training.compile`.
     """
     configs = [trial.config for trial in trials]
     with_source = {config.data: False for config in configs}
@@ -54,8 +55,8 @@ def check_trials(
                 seal = seal.with_contents(config.data, contents)
         _check_strategy(config, opened[config.data])
     # Last, since these checks import torch, which takes seconds.
-    for model, data in {(config.model, config.data) for config in configs}:
-        _check_weights(model, opened[data])
+    notes |= dict.fromkeys(_check_networks(configs, opened))
+    for model in {config.model for config in configs}:
         seal = seal.with_weights(_weight_files(model), earlier)
     if any(config.training.compile and not config.cluster.gpu for config in configs):
         _check_compiler()
@@ -87,13 +88,42 @@ def describe_weights(trials: Iterable[Trial]) -> list[str]:
     ]
 
 
-def _check_weights(model: ModelConfig, domains: Domains) -> None:
-    if not (model.init_from or model.backbone_weights or model.pretrained == "imagenet"):
-        return
+def _check_networks(configs: Sequence[Config], opened: Mapping[DatasetSection, Domains]) -> list[str]:
+    """Check each distinct network once. Returns lines for the log."""
+    distinct = {}
+    for config in configs:
+        chosen = config.training.model_dump_json(include={"freeze", "rates"})
+        distinct[config.model, chosen, _smallest_batch(config), config.data] = config, opened[config.data]
+    return list(dict.fromkeys(note for pair in distinct.values() for note in _check_network(*pair)))
+
+
+def _check_network(config: Config, domains: Domains) -> list[str]:
+    model, training = config.model, config.training
+    is_foreign = NETWORKS[model.name].is_foreign
+    loads = model.init_from or model.backbone_weights or model.pretrained == "imagenet"
+    if not (is_foreign or loads or training.freeze != "none" or training.rates):
+        return []
     from ripu_ray.models.networks import build_network
     from ripu_ray.models.pretrained import load_pretrained
+    from ripu_ray.models.wrapped import check_network
+    from ripu_ray.training.optimiser import freeze
 
-    load_pretrained(build_network(model, domains.classes.num_classes, seed=0), model)
+    num_classes = domains.classes.num_classes
+    network = build_network(model, num_classes, seed=0)
+    notes = load_pretrained(network, model)
+    if is_foreign:
+        listed = [images for images in (domains.source, domains.pool, domains.validation) if images.image_ids]
+        sizes = sorted({images.image(images.image_ids[0]).shape[:2] for images in listed})
+        key = next(key for key in ("factory", "checkpoint", "name") if getattr(model, key))
+        check_network(network, num_classes, sizes, _smallest_batch(config), f"model.{key} {getattr(model, key)}")
+    freeze(network, training)
+    return notes
+
+
+def _smallest_batch(config: Config) -> int:
+    """Images of a training step that one worker gets, at most 2: a single one is what normalisation may refuse."""
+    smallest = min(config.training.source_batch, config.training.target_batch)
+    return min(2, smallest // max(1, config.cluster.train_workers))
 
 
 def _weight_files(model: ModelConfig) -> dict[str, Path]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -13,32 +13,47 @@ from torch import Tensor, nn
 from ripu_ray.errors import DataError
 from ripu_ray.models.checkpoints import load_checkpoint, load_sealed, save_checkpoint, save_sealed
 from ripu_ray.models.pretrained import check_state
+from ripu_ray.models.wrapped import KEPT_DTYPES
 from ripu_ray.runs.grid import recipe, warmup_key
 from ripu_ray.storage.files import digest
 from ripu_ray.training.job import TrainingJob
 
-_DTYPES = (torch.float32, torch.int64)
-"""Types of weights, and of the counters of batch norm."""
-
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The state from which training continues with identical results."""
+    """The state from which training continues with identical results; `average` with `training.ema` only."""
 
     network: dict[str, Tensor]
     optimiser: dict[str, Any]
     step: int
+    average: dict[str, Tensor] | None = None
 
     def is_finite(self) -> bool:
         """Whether the weights and the optimiser's tensors contain no NaN and no infinity."""
         kept = (value for values in self.optimiser["state"].values() for value in values.values())
-        tensors = [tensor for tensor in (*self.network.values(), *kept) if isinstance(tensor, Tensor)]
+        averaged = (self.average or {}).values()
+        tensors = [tensor for tensor in (*self.network.values(), *kept, *averaged) if isinstance(tensor, Tensor)]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
-    def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> None:
-        """Load this state into a network and its optimiser. Raises DataError, which names the file: it does not fit."""
+    def restore(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        path: Path,
+        average: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Load this state into a network, its optimiser and its moving average.
+
+        Raises:
+            DataError: one line, which names the file: it does not fit.
+        """
         check_state(self.network, network.state_dict(), path)
         network.load_state_dict(self.network)
+        if average is not None:
+            kept = self.network if self.average is None else self.average
+            check_state(kept, average, path)
+            for name, tensor in kept.items():
+                average[name].copy_(tensor)
         try:
             optimiser.load_state_dict(self.optimiser)
             fits = all(
@@ -53,7 +68,12 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write the state atomically. Raises StorageError."""
-        save_checkpoint(path, {"network": self.network, "optimiser": self.optimiser, "step": self.step})
+        save_checkpoint(path, self.payload())
+
+    def payload(self) -> dict[str, Any]:
+        """The content of a file of this state."""
+        payload = {"network": self.network, "optimiser": self.optimiser, "step": self.step}
+        return payload | ({} if self.average is None else {"average": self.average})
 
 
 def load_training_state(path: Path) -> TrainingState:
@@ -63,22 +83,36 @@ def load_training_state(path: Path) -> TrainingState:
 
 def read_training_state(payload: Mapping[str, Any], path: Path) -> TrainingState:
     """Extract the state from the content of a checkpoint. Raises DataError, which names the file, if there is none."""
-    network, optimiser, step = (payload.get(key) for key in ("network", "optimiser", "step"))
+    network, optimiser, step, average = (payload.get(key) for key in ("network", "optimiser", "step", "average"))
     if not (
-        isinstance(network, dict)
-        and all(isinstance(tensor, Tensor) and tensor.dtype in _DTYPES for tensor in network.values())
-        and all(tensor.layout == torch.strided and not tensor.is_meta for tensor in network.values())
+        _are_weights(network)
+        and (average is None or _are_weights(average))
         and isinstance(optimiser, dict)
         and optimiser.keys() == {"state", "param_groups"}
         and type(step) is int
     ):
         raise DataError(f"{path}: not a checkpoint of ripu-ray (expected network, optimiser and step)")
-    return TrainingState(network, optimiser, step)
+    return TrainingState(network, optimiser, step, average)
+
+
+def _are_weights(state: Any) -> TypeGuard[dict[str, Tensor]]:
+    return isinstance(state, dict) and all(
+        isinstance(tensor, Tensor)
+        and tensor.dtype in KEPT_DTYPES
+        and tensor.layout == torch.strided
+        and not tensor.is_meta
+        for tensor in state.values()
+    )
 
 
 def network_state(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint. Raises DataError."""
-    return load_training_state(path).network
+    """Read the weights of a checkpoint that score and are evaluated: their moving average if it has one, or them.
+
+    Raises:
+        DataError: the file is missing, damaged or not a checkpoint of ours.
+    """
+    state = load_training_state(path)
+    return state.network if state.average is None else state.average
 
 
 @dataclass(frozen=True)
@@ -91,9 +125,7 @@ class Partial:
 
 def save_partial(job: TrainingJob, identity: str, partial: Partial) -> None:
     """Write `job.partial` atomically. Raises StorageError."""
-    state = partial.state
-    payload = {"network": state.network, "optimiser": state.optimiser, "step": state.step, "sums": partial.sums}
-    save_sealed(job.partial, {**payload, "phase": identity})
+    save_sealed(job.partial, {**partial.state.payload(), "sums": partial.sums, "phase": identity})
 
 
 def load_partial(job: TrainingJob, identity: str) -> Partial | None:

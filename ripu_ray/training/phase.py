@@ -8,6 +8,7 @@ sum over the global count. The batches depend on (seed, step) alone, so a phase 
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -22,7 +23,6 @@ from ripu_ray.errors import NonFiniteError, StoppedError
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.models.protocol import Network
-from ripu_ray.runs.grid import schedule_steps
 from ripu_ray.runs.record import Losses
 from ripu_ray.training.batches import Batch, Batches, Draw, drawn_ahead
 from ripu_ray.training.checkpoint import (
@@ -34,14 +34,26 @@ from ripu_ray.training.checkpoint import (
     save_partial,
 )
 from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.optimiser import enter_training, freeze, make_optimiser, set_rate, start_average, update_average
 from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
 
-WrapStep = Callable[[nn.Module], nn.Module]
+WrapStep = Callable[["TrainingStep"], nn.Module]
 """Makes a step data-parallel, for example DistributedDataParallel."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network, what trains it, and with `training.ema` the moving average of its state dict."""
+
+    network: Network
+    optimiser: torch.optim.Optimizer
+    average: dict[str, Tensor] | None
 
 
 class TrainingStep(nn.Module):
     """The loss of one step as a module: one forward pass of DistributedDataParallel is one step."""
+
+    network: Network
 
     def __init__(self, network: Network, training: TrainingConfig) -> None:
         super().__init__()
@@ -106,17 +118,17 @@ def train(
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
-    network = _build(config, domains, device)
-    optimiser = _optimiser(network, config.training)
+    learner = _build(config, domains, device)
     identity = identify(job)
-    first, sums = _restore(job, identity, network, optimiser, device)
-    step_module = wrap(TrainingStep(network, config.training).train())
+    first, sums = _restore(job, identity, learner, device)
+    step_module = wrap(TrainingStep(learner.network, config.training))
+    enter_training(learner.network, config.training)
     draw = Draw(config, domains, device, job.annotated)
     last = job.first_step + job.num_steps
     place = f"{job.phase}, before step {first}"
     for step, batches in drawn_ahead(draw, range(first, last)):
         place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
-        means = _take_step(step_module, optimiser, config, step, batches, device)
+        means = _take_step(step_module, learner, config, step, batches, device)
         _add_means(sums, means, job, step, batches)
         done = step + 1 - job.first_step
         on_step(done)
@@ -124,66 +136,69 @@ def train(
             break  # the final checkpoint follows
         stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
         if stopped or done % config.training.checkpoint_every == 0:
-            state = _finite_state(network, optimiser, step + 1, place, device)
+            state = _finite_state(learner, step + 1, place, device)
             if worker_rank() == 0:
                 save_partial(job, identity, Partial(state, dict(sums)))
         if stopped:
             raise StoppedError(f"{job.phase} stopped after step {step}")
-    state = _finite_state(network, optimiser, last, place, device)
+    state = _finite_state(learner, last, place, device)
     if worker_rank() == 0:
         state.save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
-def _build(config: Config, domains: Domains, device: str) -> Network:
-    """Build the network on its device, with the configured memory layout and compilation."""
+def _build(config: Config, domains: Domains, device: str) -> Learner:
+    """Build the network on its device, with the configured memory layout and compilation, and what trains it."""
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.training.compile:
         # In place: a compiled copy would prefix the names of the state dict with `_orig_mod.`. One program per size.
         network.compile(dynamic=False)
-    return network
+    freeze(network, config.training)
+    return Learner(network, make_optimiser(network, config.training), start_average(network, config.training))
 
 
-def _restore(
-    job: TrainingJob, identity: str, network: Network, optimiser: torch.optim.Optimizer, device: str
-) -> tuple[int, dict[str, float]]:
+def _restore(job: TrainingJob, identity: str, learner: Learner, device: str) -> tuple[int, dict[str, float]]:
     """Load the state that the phase continues from: the mid-phase checkpoint, else `job.start`, else fresh weights.
 
     Returns:
         The first step to take, and the sum of each loss over the phase's steps before it.
     """
+    network, optimiser, average = learner.network, learner.optimiser, learner.average
     partial = load_partial(job, identity)
     step = partial.state.step if partial else -1
     if largest(step, device) != -largest(-step, device):
         partial = None  # a worker finds no checkpoint, or an older one
     if partial:
-        partial.state.restore(network, optimiser, job.partial)
+        partial.state.restore(network, optimiser, job.partial, average)
     elif job.start:
-        load_training_state(job.start).restore(network, optimiser, job.start)
+        load_training_state(job.start).restore(network, optimiser, job.start, average)
     else:
         load_pretrained(network, job.config.model)
+        if average:
+            for name, tensor in network.state_dict().items():
+                average[name].copy_(tensor)
     return partial.state.step if partial else job.first_step, defaultdict(float, partial.sums if partial else {})
 
 
 def _take_step(
-    step_module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    config: Config,
-    step: int,
-    batches: Batches,
-    device: str,
+    step_module: nn.Module, learner: Learner, config: Config, step: int, batches: Batches, device: str
 ) -> dict[str, Tensor]:
     """Take one optimiser update. Returns the global mean of each loss, on the device."""
     source, target = (batch and batch.to(device) for batch in batches)
-    _set_rate(optimiser, config, step)
+    training, optimiser = config.training, learner.optimiser
+    set_rate(optimiser, config, step)
     optimiser.zero_grad(set_to_none=True)
     seed_dropout(config.seed, step)
     means: dict[str, Tensor]
     loss, means = step_module(source, target)
     loss.backward()
+    if training.clip_norm:
+        nn.utils.clip_grad_norm_(learner.network.parameters(), training.clip_norm)
     optimiser.step()
+    if training.ema and learner.average is not None:
+        update_average(learner.average, learner.network, training.ema, step + 1)
     return means
 
 
@@ -199,13 +214,15 @@ def _image_ids(batches: Batches) -> str:
     return ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
 
 
-def _finite_state(
-    network: nn.Module, optimiser: torch.optim.Optimizer, step: int, place: str, device: str
-) -> TrainingState:
+def _finite_state(learner: Learner, step: int, place: str, device: str) -> TrainingState:
     """The state after `step` steps. Raises NonFiniteError, which names `place`, on all workers."""
     # Readers of the weights do not expect channels_last.
-    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    state = TrainingState(weights, optimiser.state_dict(), step)
+    weights, average = (
+        state and {name: tensor.contiguous() for name, tensor in state.items()}
+        for state in (learner.network.state_dict(), learner.average)
+    )
+    assert weights
+    state = TrainingState(weights, learner.optimiser.state_dict(), step, average)
     if any_worker(not state.is_finite(), device):
         raise NonFiniteError(f"{place}: a weight, or the optimiser's state of it, is NaN or infinite")
     return state
@@ -222,27 +239,3 @@ def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
     if dist.is_initialized():
         dist.all_reduce(sums)
     return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
-
-
-def _optimiser(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
-    backbone, head = network.parameter_groups()
-    groups = [
-        {"params": backbone, "rate_factor": 1.0},
-        {"params": head, "rate_factor": training.head_rate_factor},
-    ]
-    rate, decay = training.learning_rate, training.weight_decay
-    if training.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay)
-
-
-def poly_rate(base_rate: float, step: int, horizon: int, power: float) -> float:
-    """base_rate * (1 - step / horizon) ** power, 0 from the horizon on. Source: paper.md, the recipe."""
-    return base_rate * float(max(0.0, 1 - step / horizon) ** power)
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, config: Config, step: int) -> None:
-    training = config.training
-    rate = poly_rate(training.learning_rate, step, schedule_steps(config), training.power)
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["rate_factor"]

@@ -56,6 +56,7 @@ def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]
         (2, ()),
         pytest.param(1, (), marks=pytest.mark.slow),
         pytest.param(2, ("training.channels_last=true",), marks=pytest.mark.slow),
+        pytest.param(2, ("training.ema=0.5", "training.clip_norm=0.1", "training.freeze=norm"), marks=pytest.mark.slow),
     ],
 )
 def test_losses_and_gradients_are_those_of_one_process(workers: int, more: tuple[str, ...], tmp_path: Path) -> None:
@@ -70,6 +71,19 @@ def test_losses_and_gradients_are_those_of_one_process(workers: int, more: tuple
         gradient = values["momentum_buffer"]
         error = (buffers[index]["momentum_buffer"] - gradient).abs().max()
         assert error <= 1e-5 * gradient.abs().max()
+    for name, average in (expected.average or {}).items():
+        assert state.average is not None
+        assert (state.average[name] - average).abs().max() <= 1e-5 * average.abs().max() + 1e-7, name
+
+
+@pytest.mark.slow
+def test_a_module_with_unused_parameters_trains_over_workers(tmp_path: Path) -> None:
+    config = _config(2, "model.factory=tests.models.modules:tiny", "training.clip_norm=1")
+    job = TrainingJob(config, 0, 3, start=None, output=tmp_path / "w.pt", phase="warm-up")
+    RayFineTuner(config, tmp_path / "ray").fit(job, ignore_steps)
+    state = load_training_state(job.output)
+    assert int(state.network["model.module.1.num_batches_tracked"]) == 3
+    assert float(state.network["model.idle"]) == 1
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from ripu_ray.models.networks import build_network
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import load_training_state
 from ripu_ray.training.job import TrainingJob
-from ripu_ray.training.phase import poly_rate, seed_dropout, train
+from ripu_ray.training.optimiser import poly_rate
+from ripu_ray.training.phase import seed_dropout, train
 from ripu_ray.training.sampling import draw_ids
 from tests.conftest import TINY
 from tests.data.folders import STEMS, write_data_set
