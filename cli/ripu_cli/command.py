@@ -18,7 +18,8 @@ from ripu_ray.runs.grid import expand
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
 from ripu_ray.storage.remote import check_readable, check_writable
-from ripu_ray.tracking.mode import Decision, check_key, current, decide
+from ripu_ray.tracking.mode import Decision, check_key, current, decide, describe_plan
+from ripu_ray.tracking.target import find_target
 
 if TYPE_CHECKING:
     from ripu_ray.runs.run_folder import RunFolder
@@ -32,6 +33,8 @@ def describe(config: Config, folder: Path) -> None:
 
     typer.echo(dump_config(config))
     print_cost(config, folder)
+    is_remote = is_job_server(config.cluster.address)
+    typer.echo("W&B: as the cluster has it" if is_remote else printable(describe_plan(config.tracking, folder)))
     typer.echo(describe_need(config.cluster))
 
 
@@ -151,6 +154,7 @@ def _check(config: Config, folder: Path) -> int:
     check_writable(folder)
     RunFolder.find(folder, config)
     check_key(config.tracking)
+    find_target(config.tracking, folder)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
     trials = expand(config)

@@ -26,16 +26,21 @@ def is_job_server(address: str | None) -> bool:
 
 def submit(config: "Config", folder: Path) -> int:
     """Run a configuration as a job, and follow it. Returns its exit code."""
+    from ripu_ray.config import vary
     from ripu_ray.distributed.jobs import entrypoint
     from ripu_ray.runs.grid import expand
+    from ripu_ray.tracking.target import find_target, wanted_mode
 
     expand(config)
+    target, mode = find_target(config.tracking, folder), wanted_mode(config.tracking)
+    own = {"tracking.wandb": mode, "tracking.project": target.project, "tracking.entity": target.entity}
+    config = vary(config, own)
     key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None
     if key:
         typer.echo("ripu: WANDB_API_KEY is sent in the job's runtime environment: docs/security.md", err=True)
-    return _submit(
-        str(config.cluster.address), folder, entrypoint(config, folder), {"WANDB_API_KEY": key} if key else {}
-    )
+    variables = {"WANDB_API_KEY": key or "", "WANDB_TAGS": ",".join(target.tags)}
+    variables = {name: value for name, value in variables.items() if value}
+    return _submit(str(config.cluster.address), folder, entrypoint(config, folder), variables)
 
 
 def submit_resume(address: str, folder: Path) -> int:

@@ -9,6 +9,7 @@ A round is committed when its `record.json` exists.
 """
 
 import platform
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -147,6 +148,12 @@ class RunFolder:
         return self.path.name
 
     @cached_property
+    def token(self) -> str:
+        """Random hex digits that no other run has; empty for a run folder of older code."""
+        path = self.path / ENVIRONMENT
+        return str(read_json(path).get("token", "")) if path.exists() else ""
+
+    @cached_property
     def config(self) -> Config:
         """The resolved configuration."""
         return load_config(self._config_path)
@@ -242,6 +249,7 @@ class TrialFolder:
 def _environment() -> dict[str, object]:
     packages = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic")
     return {
+        "token": secrets.token_hex(6),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in packages},
