@@ -111,7 +111,8 @@ def _follow(server: "JobServer", job_id: str) -> int:
     code = exit_code(job)
     if code:
         reason = (job.message or "").strip().partition("\n")[0] if job.driver_exit_code is None else f"exit code {code}"
-        typer.echo(f"ripu: job {job_id} {job.status.lower()}: {printable(reason)}", err=True)
+        hint = "; the cluster looks up paths on its own machines" if code == 2 else ""
+        typer.echo(f"ripu: job {job_id} {job.status.lower()}: {printable(reason)}{hint}", err=True)
     return code
 
 

@@ -12,7 +12,7 @@ from ripu_ray.errors import first_line
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.mode import QUIET, go_offline
 from ripu_ray.tracking.target import find_target
-from ripu_ray.tracking.wandb_internals import SETTINGS
+from ripu_ray.tracking.wandb_internals import private_settings
 
 _READABLE = 80
 """Characters of the trial's name in a run's id."""
@@ -67,7 +67,7 @@ def open_run(identity: Mapping[str, Any], folder: Path, is_online: bool) -> Any:
         finish_timeout_raises=True,
         # environment.json in the run folder has the packages and the revision.
         disable_git=True,
-        **SETTINGS,
+        **private_settings(wandb.Settings.model_fields),
     )
     return wandb.init(**identity, resume="allow", dir=str(folder.absolute()), mode=mode, settings=settings)  # type: ignore[arg-type]
 
