@@ -7,6 +7,7 @@ RipuError
 │   └── RunFolderError           a run folder that holds something else, or is damaged
 ├── StorageError                 a file that cannot be written: the disk is full, say
 ├── ClusterError                 Ray does not have, or did not give, what a phase asked for
+├── TrackingError                W&B does not have what is used of it
 ├── StoppedError             a stop was requested; the run can be resumed
 ├── ScoreError                   an acquisition function from outside failed; names round and image
 └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
@@ -88,6 +89,10 @@ class RemoteError(OSError):
 
 class ClusterError(RipuError):
     """Ray cannot hold, or lost, what a phase needs."""
+
+
+class TrackingError(RipuError):
+    """The installed version of W&B does not have what this package uses of it."""
 
 
 class StoppedError(RipuError):

@@ -14,6 +14,7 @@ from ripu_ray.config import Config, dump_config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import ConfigError, RipuError, printable
 from ripu_ray.runs.event_log import EventLog, log_path
+from ripu_ray.tracking.mode import describe_plan
 
 
 def describe(config: Config, folder: Path, data: DataOptions) -> None:
@@ -24,6 +25,8 @@ def describe(config: Config, folder: Path, data: DataOptions) -> None:
 
     typer.echo(dump_config(config))
     print_cost(config, folder)
+    is_remote = is_job_server(config.cluster.address)
+    typer.echo("W&B: as the cluster has it" if is_remote else printable(describe_plan(config.tracking, folder)))
     typer.echo(describe_need(config.cluster))
 
 

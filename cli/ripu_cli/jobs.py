@@ -27,16 +27,21 @@ def is_job_server(address: str | None) -> bool:
 
 def submit(config: "Config", folder: Path, flags: Sequence[str]) -> int:
     """Run a configuration as a job, and follow it. Returns its exit code."""
+    from ripu_ray.config import vary
     from ripu_ray.distributed.jobs import entrypoint
     from ripu_ray.runs.grid import expand
+    from ripu_ray.tracking.target import find_target, wanted_mode
 
     expand(config)
+    target, mode = find_target(config.tracking, folder), wanted_mode(config.tracking)
+    own = {"tracking.wandb": mode, "tracking.project": target.project, "tracking.entity": target.entity}
+    config = vary(config, own)
     key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None
     if key:
         typer.echo("ripu: WANDB_API_KEY is sent in the job's runtime environment: docs/security.md", err=True)
-    return _submit(
-        str(config.cluster.address), folder, entrypoint(config, folder, flags), {"WANDB_API_KEY": key} if key else {}
-    )
+    variables = {"WANDB_API_KEY": key or "", "WANDB_TAGS": ",".join(target.tags)}
+    variables = {name: value for name, value in variables.items() if value}
+    return _submit(str(config.cluster.address), folder, entrypoint(config, folder, flags), variables)
 
 
 def submit_resume(address: str, folder: Path, flags: Sequence[str]) -> int:
@@ -107,7 +112,8 @@ def _follow(server: "JobServer", job_id: str) -> int:
     code = exit_code(job)
     if code:
         reason = (job.message or "").strip().partition("\n")[0] if job.driver_exit_code is None else f"exit code {code}"
-        typer.echo(f"ripu: job {job_id} {job.status.lower()}: {printable(reason)}", err=True)
+        hint = "; the cluster looks up paths on its own machines" if code == 2 else ""
+        typer.echo(f"ripu: job {job_id} {job.status.lower()}: {printable(reason)}{hint}", err=True)
     return code
 
 

@@ -12,34 +12,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ripu_cli import jobs
-from ripu_cli.options import ConfigOption, PluginOption, SetOption, Shared, with_shared_options
-from ripu_cli.streams import is_lost, open_console
+from ripu_cli.completion import complete_acquisitions, complete_modes, complete_setting
+from ripu_cli.options import (
+    ConfigOption,
+    FoldersArgument,
+    OverlaysOption,
+    PluginOption,
+    PredictionsOption,
+    ReportOption,
+    RunArgument,
+    SetOption,
+    Shared,
+    expand_paths,
+    with_shared_options,
+)
+from ripu_cli.streams import Program
 from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.errors import InputError, RemoteError, RipuError, printable
 
 if TYPE_CHECKING:
     from ripu_ray.config import Config
 
-
-class _Program(typer.Typer):
-    """The commands, on streams that may be closed, full or of any encoding."""
-
-    def __call__(self, *values: Any, **options: Any) -> Any:
-        open_console()
-        try:
-            return super().__call__(*values, **options)
-        except SystemExit as error:
-            sys.stdout.flush()
-            if not error.code and is_lost():
-                sys.exit(1)
-            raise
-
-
-app = _Program(
+app = Program(
     name="ripu",
     help="Which pixels should we pay to label? Active-learning simulation for domain-adaptive segmentation, on Ray.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() else None,
 )
@@ -55,7 +52,7 @@ def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def guarded(*values: Any, **options: Any) -> None:
         try:
-            command(*values, **options)
+            command(*values, **expand_paths(options))
         except (RipuError, RemoteError) as error:
             typer.echo(f"ripu: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
@@ -70,11 +67,19 @@ def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 @app.callback(invoke_without_command=True)
 def ripu(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version: all versions that matter, GPUs and Ray.")
+    ] = False,
 ) -> None:
     """Options of the program itself."""
-    if show_version:
+    if show_version and verbose:
+        from ripu_cli.about import about
+
+        about()
+    elif show_version:
         typer.echo(f"ripu {version('ripu-ray')}")
+    if show_version:
         raise typer.Exit
 
 
@@ -87,16 +92,24 @@ def sweep(
     budgets: Annotated[
         str | None, typer.Option(help="Per cent of each target image's pixels (2.2,5), or pixels (40px).")
     ] = None,
-    mode: Annotated[str | None, typer.Option(help="region or pixel, or both: region,pixel.")] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="region or pixel, or both: region,pixel.", autocompletion=complete_modes)
+    ] = None,
     windows: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd: 3,9.")] = None,
     acquisitions: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(ACQUISITIONS.names())}; source_only, full."),
+        typer.Option(
+            help=f"{', '.join(ACQUISITIONS.names())}; source_only, full.", autocompletion=complete_acquisitions
+        ),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="0,1,2.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="0,1,2, or 0-4.")] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=V1,V2", help="Any other setting as a dimension: data.shift=0,1. Repeatable."),
+        typer.Option(
+            metavar="KEY=V1,V2",
+            help="Any other setting as a dimension: data.shift=0,1. Repeatable.",
+            autocompletion=complete_setting,
+        ),
     ] = None,
 ) -> None:
     """Run a grid: every list is one of its dimensions."""
@@ -120,7 +133,9 @@ def run(
     budget: Annotated[str | None, typer.Option(help="2.2 (per cent of each target image's pixels) or 40px.")] = None,
     mode: Annotated[str | None, typer.Option(help="region or pixel.")] = None,
     window: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd.")] = None,
-    acquisition: Annotated[str | None, typer.Option(help="One of those of `ripu sweep`.")] = None,
+    acquisition: Annotated[
+        str | None, typer.Option(help="One of those of `ripu sweep`.", autocompletion=complete_acquisitions)
+    ] = None,
     seed: Annotated[str | None, typer.Option(help="0 or more.")] = None,
 ) -> None:
     """Run one trial."""
@@ -156,7 +171,7 @@ def check(
     config: ConfigOption = None,
     settings: SetOption = None,
     plugins: PluginOption = None,
-    overlays: Annotated[Path, typer.Option(help="Picture of 8 labels over their images.")] = Path("overlays.png"),
+    overlays: OverlaysOption = Path("overlays.png"),
 ) -> None:
     """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
     from ripu_ray.config import load_config
@@ -199,9 +214,7 @@ def evaluate(
     settings: SetOption = None,
     plugins: PluginOption = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
-    predictions: Annotated[
-        Path | None, typer.Option(help="Folder for the predictions, as PNGs in the classes' colours.")
-    ] = None,
+    predictions: PredictionsOption = None,
 ) -> None:
     """Evaluate one checkpoint on the target's validation split."""
     from ripu_ray.config import load_config
@@ -216,10 +229,8 @@ def evaluate(
 @app.command()
 @_one_line_errors
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, finished or not.")],
-    output: Annotated[
-        Path | None, typer.Option(help="The file. Default: report.html in the first folder.", show_default=False)
-    ] = None,
+    folders: FoldersArgument,
+    output: ReportOption = None,
 ) -> None:
     """Write the results of one or several sweeps as one HTML page."""
     from ripu_ray.api.results import report
@@ -266,7 +277,7 @@ def compare(
 @app.command()
 @_one_line_errors
 def dashboard(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run: runs/<name>.", show_default=False)],
+    folder: RunArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; contact no server.")] = False,
 ) -> None:
     """Build a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard]."""

@@ -10,6 +10,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ripu_cli.completion import complete_setting
+from ripu_ray.errors import ConfigError
+
+_LONGEST_PATH = 4000
+
 
 class Wandb(StrEnum):
     """Where W&B runs go."""
@@ -20,12 +25,28 @@ class Wandb(StrEnum):
     disabled = "disabled"
 
 
+class PathText(str):
+    """A path as it was typed. `expand_paths` makes it a `Path`."""
+
+
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="YAML file of settings, such as configs/demo.yaml.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--config",
+        parser=PathText,
+        metavar="FILE",
+        help="YAML file of settings, such as configs/demo.yaml.",
+        show_default=False,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: training.round_steps=20. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one setting: training.round_steps=20. Repeatable.",
+        autocompletion=complete_setting,
+    ),
 ]
 PluginOption = Annotated[
     list[str] | None,
@@ -35,6 +56,46 @@ PluginOption = Annotated[
         help="Module or file with parts of your own (docs/extending.md). Repeatable.",
     ),
 ]
+OverlaysOption = Annotated[
+    Path, typer.Option(parser=PathText, metavar="FILE", help="Picture of 8 labels over their images.")
+]
+PredictionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=PathText, metavar="FOLDER", help="Folder for the predictions, as PNGs in the classes' colours."
+    ),
+]
+FoldersArgument = Annotated[
+    list[Path], typer.Argument(parser=PathText, metavar="DIR...", help="Run folders, finished or not.")
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=PathText,
+        metavar="FILE",
+        help="The file. Default: report.html in the first folder.",
+        show_default=False,
+    ),
+]
+RunArgument = Annotated[
+    Path, typer.Argument(parser=PathText, metavar="RUN", help="Folder of the run: runs/<name>.", show_default=False)
+]
+
+
+def expand_paths(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command with `~` and `$VARIABLE` expanded in paths. Raises InputError: names option and path."""
+    from ripu_ray.storage.remote import locate
+
+    def expand(name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [expand(name, part) for part in value]
+        if not isinstance(value, PathText):
+            return value
+        if not value or not value.isprintable() or len(value) > _LONGEST_PATH:
+            raise ConfigError(f"{name}: {value!r} is not a path")
+        return locate(value)
+
+    return {name: expand(name, value) for name, value in options.items()}
 
 
 @dataclass(frozen=True)

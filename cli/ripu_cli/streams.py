@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
+
+import typer
 
 Tell = Callable[[str], object]
 
@@ -140,6 +142,21 @@ def is_lost() -> bool:
     if _console is None or _console.out.failure is None or _console.is_told:
         return False
     return _console.out.failure.errno not in (errno.EPIPE, errno.EBADF)
+
+
+class Program(typer.Typer):
+    """Commands on streams that may be closed, full or of any encoding."""
+
+    def __call__(self, *values: Any, **options: Any) -> Any:
+        """Run the command that the arguments of the process name."""
+        open_console()
+        try:
+            return super().__call__(*values, **options)
+        except SystemExit as error:
+            sys.stdout.flush()
+            if not error.code and is_lost():
+                sys.exit(1)
+            raise
 
 
 def _fill_descriptors() -> None:

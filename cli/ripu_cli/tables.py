@@ -10,6 +10,7 @@ from ripu_ray.errors import printable
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.runs.grid import expand, warmup_key
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.tracking.target import files_of
 
 
 def print_cost(config: Config, folder: Path) -> None:
@@ -66,10 +67,13 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
         console.print(f"results  {', '.join(f'{place}/{name}' for name in found)}")
     if (run.path / REPORT).exists():
         console.print(f"report   {place}/{REPORT}")
-    if list(run.path.glob("trials/*/wandb")):
-        offline = list(run.path.glob("trials/*/wandb/offline-run-*"))
-        upload = f"upload: wandb sync {place}/{{trials/*,summary}}/wandb/offline-run-*    " if offline else ""
-        console.print(f"W&B      {upload}look: wandb leet {place}/trials/TRIAL/wandb")
+    trials = files_of(run, "*", run.path / "trials/*")
+    if list(trials.parent.glob("*/wandb")):
+        shown = printable(str(trials.parent))
+        both = f"{place}/{{trials/*,summary}}" if trials.parent == run.path / "trials" else f"{shown}/*"
+        offline = list(trials.parent.glob("*/wandb/offline-run-*"))
+        upload = f"upload: wandb sync {both}/wandb/offline-run-*    " if offline else ""
+        console.print(f"W&B      {upload}look: wandb leet {shown}/TRIAL/wandb")
 
 
 def _named(run: RunFolder, name: str) -> str:

@@ -230,7 +230,10 @@ class TrackingConfig(Section):
     """Where results are sent, beside the run folder."""
 
     wandb: WandbMode = "auto"
-    project: WandbName = "ripu-ray"
+    """auto: what WANDB_MODE says; without it online if a key is set and the server takes it, else offline."""
+    project: WandbName | None = None
+    """None: WANDB_PROJECT, else ripu-ray."""
     entity: WandbName | None = None
+    """None: WANDB_ENTITY, else W&B's default."""
     images: int = Field(4, ge=0, le=64)
     """Pictures in W&B after each round, always of the same images, half of them of the pool; 0: none."""

@@ -72,6 +72,11 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
             signal.raise_signal(signal.SIGTERM)
             raise StoppedError("stopped") from None
         except Exception as error:  # noqa: BLE001  # Ray raises plain Exceptions, such as on a machine too busy to start it
+            if "AF_UNIX path" in str(error):
+                raise ClusterError(
+                    "Ray cannot start: the paths of its sockets would be too long; set RAY_TMPDIR to a short folder, "
+                    "such as RAY_TMPDIR=/tmp"
+                ) from None
             raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
         signal.signal(signal.SIGTERM, on_sigterm)
         if not cluster.address:

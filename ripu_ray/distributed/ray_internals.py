@@ -4,29 +4,48 @@ tests/distributed/test_ray_internals.py fails when they change.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private.services import canonicalize_bootstrap_address
-from ray._private.state import state
-from ray._raylet import ActorID, GcsClient, PlacementGroupID  # type: ignore[attr-defined]
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
 from ray.job_submission import JobSubmissionClient
 from ray.util.placement_group import PlacementGroup
+
+from ripu_ray.errors import ClusterError
+from ripu_ray.runs.versions import private_use
 
 READ_FROM = "2.60"
 """Version of Ray in whose source these were found."""
 
+try:
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray._private.state import state
+    from ray._raylet import ActorID, GcsClient, PlacementGroupID  # type: ignore[attr-defined]
+    from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
+except ImportError as error:
+    raise ClusterError(private_use("ray", READ_FROM, error)) from None
+
+
+@contextmanager
+def _as_read() -> Iterator[None]:
+    """Convert what a changed interface raises to a ClusterError that names the version."""
+    try:
+        yield
+    except (AttributeError, TypeError, KeyError) as error:
+        raise ClusterError(private_use("ray", READ_FROM, error)) from None
+
 
 def running_address() -> str | None:
     """HOST:PORT of the Ray that `auto` joins, or None. Raises ConnectionError if there is none."""
-    address: str | None = canonicalize_bootstrap_address("auto")
+    with _as_read():
+        address: str | None = canonicalize_bootstrap_address("auto")
     return address
 
 
 def ask_gcs(address: str) -> None:
     """Connect to the control store at HOST:PORT. Raises RayError, AuthenticationError for a wrong token."""
-    GcsClient(address=address)
+    with _as_read():
+        GcsClient(address=address)
 
 
 def orphaned_groups() -> Iterator[PlacementGroup]:
@@ -35,7 +54,9 @@ def orphaned_groups() -> Iterator[PlacementGroup]:
     The public `placement_group_table` reads the same table but omits the creator.
     """
     job = ray.get_runtime_context().get_job_id()
-    for row in state._connect_and_get_accessor().get_placement_group_table():
+    with _as_read():
+        rows = state._connect_and_get_accessor().get_placement_group_table()
+    for row in rows:
         group = PlacementGroupTableData.FromString(row)
         # A group created by the driver has no actor, but is listed with a dead creator.
         is_orphan = group.creator_actor_dead and not ActorID(group.creator_actor_id).is_nil()
@@ -60,8 +81,9 @@ class TimedJobClient(JobSubmissionClient):
 
     def versions(self) -> tuple[str, str]:
         """Versions of Ray and Python on the cluster."""
-        about = self._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
-        return about["rayVersion"], about["pythonVersion"]
+        with _as_read():
+            about = self._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
+            return about["rayVersion"], about["pythonVersion"]
 
     def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
         return super()._do_request(method, endpoint, timeout=self.timeout_s, **more)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.validate import read_record
 from ripu_ray.simulation.inspection import Purchases
+from ripu_ray.storage.remote import locate
 
 NUM_WORST = 3
 """Number of images that are named, those with the lowest IoU of two purchases."""
@@ -93,11 +93,12 @@ class Comparison:
 
 
 def open_side(text: str) -> Side:
-    """Read `RUN` or `RUN:TRIAL`. Raises ConfigError or RunFolderError if one of them does not exist."""
+    """Read `RUN` or `RUN:TRIAL`. Raises InputError if one of them does not exist."""
     folder, sign, trial_id = text.rpartition(":")
-    if not sign or Path(text).exists():
-        return Side(RunFolder(Path(text)))
-    run = RunFolder(Path(folder))
+    # The colon of a URL names no trial.
+    if not sign or trial_id.startswith("//") or locate(text).exists():
+        return Side(RunFolder(locate(text)))
+    run = RunFolder(locate(folder))
     if trial_id not in run.trials:
         raise ConfigError(f"{folder}: no trial {trial_id!r}; expected one of {', '.join(run.trials)}")
     return Side(run, trial_id)

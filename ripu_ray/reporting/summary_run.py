@@ -1,5 +1,6 @@
 """The summary of a sweep as a separate W&B run: result table, statistics over seeds, and figure."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.remote import RemotePath
 from ripu_ray.tracking.mode import current
 from ripu_ray.tracking.session import end_session, identify, open_run
+from ripu_ray.tracking.target import files_of
 from ripu_ray.tracking.wandb_internals import read_local_runs
 
 NAME = "summary"
@@ -23,21 +25,21 @@ def log_summary(run: RunFolder, results: pd.DataFrame) -> None:
         results: result of `collect`, not empty.
     """
     decision = current(run.config.tracking, run.path)
-    if decision.mode == "disabled" or isinstance(run.path, RemotePath):
+    folder = files_of(run, NAME, run.path / NAME)
+    if decision.mode == "disabled" or isinstance(folder, RemotePath):
         return
-    folder = run.path / NAME
     try:
         local = read_local_runs(folder)
         # Rows are only ever added, so their number identifies the results.
         if len(results) in local.steps:
             return
-        _log(run, results, is_online=decision.mode == "online" and not local.is_pending)
+        _log(run, results, folder, is_online=decision.mode == "online" and not local.is_pending)
     except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a sweep)
         end_session(run.path, error)
 
 
-def _log(run: RunFolder, results: pd.DataFrame, is_online: bool) -> None:
-    opened = open_run(identify(run, NAME, NAME, to_tree(run.config)), run.path / NAME, is_online)
+def _log(run: RunFolder, results: pd.DataFrame, folder: Path, is_online: bool) -> None:
+    opened = open_run(identify(run, NAME, NAME, to_tree(run.config)), folder, is_online)
     opened.log(_content(run, results), step=len(results))
     opened.finish()
 

@@ -1,6 +1,7 @@
 """`environment.json` of a run folder: the versions that a run was started with, and those that it was resumed with."""
 
 import platform
+import secrets
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +28,7 @@ class Environment:
         packages: installed package -> version.
         git_revision: of this package's checkout, with `-dirty` if it was changed; None outside a checkout.
         resumed_with: later environments with other versions, in order.
+        token: random, of the first start, so that no two runs are taken for one; "" in later environments.
     """
 
     python: str
@@ -34,6 +36,7 @@ class Environment:
     packages: dict[str, str]
     git_revision: str | None
     resumed_with: list["Environment"] = field(default_factory=list)
+    token: str = ""
 
     @property
     def versions(self) -> dict[str, str]:
@@ -47,7 +50,7 @@ _ADAPTER = TypeAdapter(Environment)
 
 def write_environment(folder: Path) -> None:
     """Write the environment of this process. Raises StorageError."""
-    write_json(folder / ENVIRONMENT, asdict(_environment()))
+    write_json(folder / ENVIRONMENT, asdict(replace(_environment(), token=secrets.token_hex(6))))
 
 
 def add_environment(folder: Path) -> str:

@@ -182,6 +182,12 @@ class RunFolder:
         return self.path.name
 
     @cached_property
+    def token(self) -> str:
+        """Random hex digits that no other run has; empty for a run folder of older code."""
+        path = self.path / ENVIRONMENT
+        return str(read_json(path).get("token", "")) if path.exists() else ""
+
+    @cached_property
     def config(self) -> Config:
         """The resolved configuration."""
         return load_config(self._config_path, runs_plugins=False)

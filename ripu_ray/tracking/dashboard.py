@@ -8,6 +8,7 @@ from ripu_ray.errors import ConfigError, first_line
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.content import AXIS, COSTS, budget_key
 from ripu_ray.tracking.mode import QUIET, ask_server, has_key
+from ripu_ray.tracking.target import find_target
 
 _UNKNOWN_ENTITY = "ENTITY"
 
@@ -39,7 +40,7 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _U
     return workspaces.Workspace(
         name=f"ripu {run.name}",
         entity=entity,
-        project=run.config.tracking.project,
+        project=find_target(run.config.tracking, run.path).project,
         sections=[
             workspaces.Section(name=name, panels=panels, is_open=is_open)
             for name, panels, is_open in _sections(reports, list(budgets), class_names)
@@ -102,7 +103,7 @@ def save_workspace(run: RunFolder, class_names: Sequence[str]) -> str:
     import wandb
 
     try:
-        entity = run.config.tracking.entity or wandb.Api().default_entity
+        entity = find_target(run.config.tracking, run.path).entity or wandb.Api().default_entity
         saved = build_workspace(run, class_names, entity or _UNKNOWN_ENTITY).save()
     except Exception as error:  # noqa: BLE001 (the client and its GraphQL library raise many types)
         raise ConfigError(f"the dashboard cannot be saved: {first_line(error)}") from None

@@ -13,6 +13,8 @@ from ripu_ray.simulation.protocols import Tracker
 from ripu_ray.storage.files import replace_file
 from ripu_ray.storage.remote import RemotePath
 from ripu_ray.tracking.jsonl import JsonlTracker
+from ripu_ray.tracking.mode import current
+from ripu_ray.tracking.target import files_of
 from ripu_ray.tracking.wandb import WandbTracker
 
 
@@ -66,10 +68,11 @@ def open_trackers(run: RunFolder, trial_id: str) -> TrackerGroup:
         return TrackerGroup(())
     folder = run.trial(trial_id).path
     trackers: list[Tracker] = [JsonlTracker(folder)]
-    if run.config.tracking.wandb != "disabled":
-        if isinstance(folder, RemotePath):
+    if run.config.tracking.wandb != "disabled" and current(run.config.tracking, run.path).mode != "disabled":
+        place = files_of(run, trial_id, folder)
+        if isinstance(place, RemotePath):
             local = Path(tempfile.mkdtemp(prefix="ripu-wandb-"))
             trackers.append(_Uploaded(WandbTracker(run, trial_id, local), local, folder))
         else:
-            trackers.append(WandbTracker(run, trial_id, folder))
+            trackers.append(WandbTracker(run, trial_id, place))
     return TrackerGroup(trackers)

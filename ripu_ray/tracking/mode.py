@@ -1,9 +1,8 @@
 """Whether W&B is online: decided once, before the trials of a sweep start, and revoked by the first trial that fails.
 
-`tracking.json` in the run folder stores the decision, so that every trial on every node reads it.
+`tracking.json` in the run folder stores the decision and the target, so that every trial on every node reads them.
 """
 
-import json
 import netrc
 import os
 import subprocess
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from ripu_ray.config import TrackingConfig
 from ripu_ray.errors import ConfigError
 from ripu_ray.storage.files import replace_json
+from ripu_ray.tracking.target import FILE, Target, find_target, read_stored, wanted_mode
 
 ANSWER_TIMEOUT_S = 10.0
 """Timeout of the check whether the server accepts the key."""
@@ -46,9 +46,10 @@ class Decision:
 
 
 def check_key(tracking: TrackingConfig) -> None:
-    """Check that a key is set. Raises ConfigError if `tracking.wandb` is online and there is none."""
-    if tracking.wandb == "online" and not has_key():
-        raise ConfigError("tracking.wandb is online: expected a key in WANDB_API_KEY or from `wandb login`")
+    """Check that a key is set. Raises ConfigError if `tracking.wandb` or WANDB_MODE is online and there is none."""
+    if wanted_mode(tracking) == "online" and not has_key():
+        setting = "tracking.wandb" if tracking.wandb == "online" else "WANDB_MODE"
+        raise ConfigError(f"{setting} is online: expected a key in WANDB_API_KEY or from `wandb login`")
 
 
 def has_key() -> bool:
@@ -66,31 +67,52 @@ def has_key() -> bool:
 def decide(tracking: TrackingConfig, run: Path) -> Decision:
     """Decide for all trials of the sweep in the folder `run`, and store the decision there.
 
-    Online if a key is set, the server answers and accepts it, and `tracking.wandb` is online or auto; else offline.
+    Online if a key is set, the server answers and accepts it, and neither `tracking.wandb` nor WANDB_MODE says
+    otherwise; else offline.
     """
     decision = _decide(tracking)
-    replace_json(_file(run), asdict(decision))
+    _store(run, decision, find_target(tracking, run))
     return decision
 
 
 def current(tracking: TrackingConfig, run: Path) -> Decision:
     """The stored decision; calls `decide` if there is none."""
-    try:
-        decision = Decision(**json.loads(_file(run).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    stored = read_stored(run)
+    if not {"mode", "why"} <= stored.keys():
         return decide(tracking, run)
+    decision = Decision(stored["mode"], stored["why"])
     is_another = tracking.wandb in ("offline", "disabled") and tracking.wandb != decision.mode
     return decide(tracking, run) if is_another else decision
 
 
 def go_offline(run: Path, why: str) -> None:
     """Store the decision to be offline, with the reason; it applies to trials that start later."""
-    replace_json(_file(run), asdict(Decision("offline", why)))
+    replace_json(run / FILE, read_stored(run) | asdict(Decision("offline", why)))
+
+
+def describe_plan(tracking: TrackingConfig, run: Path) -> str:
+    """One line: what a run would do with W&B, and where its data would go. No server is asked."""
+    mode, target = wanted_mode(tracking), find_target(tracking, run)
+    if mode == "disabled":
+        return "W&B: disabled, nothing is written"
+    project = "/".join(filter(None, (target.entity, target.project)))
+    tags = f", tags {', '.join(target.tags)}" if target.tags else ""
+    place = target.folder or f"{run}/trials/TRIAL"
+    if mode == "offline" or not has_key():
+        why = "" if mode == "offline" else " (no key is known)"
+        return f"W&B: offline{why}, in {place}/wandb, for project {project}{tags}"
+    unless = "" if mode == "online" else " if its server accepts the key, else offline"
+    return f"W&B: online{unless}, project {project}{tags}, files in {place}/wandb"
+
+
+def _store(run: Path, decision: Decision, target: Target) -> None:
+    replace_json(run / FILE, {**asdict(decision), "target": asdict(target)})
 
 
 def _decide(tracking: TrackingConfig) -> Decision:
-    if tracking.wandb in ("offline", "disabled"):
-        return Decision(tracking.wandb)
+    mode = wanted_mode(tracking)
+    if mode in ("offline", "disabled"):
+        return Decision(mode)
     if not has_key():
         return Decision("offline")
     why = ask_server()
@@ -123,7 +145,3 @@ def ask_server() -> str:
         return ""
     reason = (errors.strip().splitlines() or ["no answer"])[-1].rpartition(f"{server}: ")[2]
     return f"{server}: {'no answer' if 'did not respond in time' in reason else reason}"
-
-
-def _file(run: Path) -> Path:
-    return run / "tracking.json"

@@ -1,5 +1,6 @@
 """Opening and closing W&B runs. `wandb` is imported on first use, because that takes 0.7 s."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -10,21 +11,34 @@ from typing import Any
 from ripu_ray.errors import first_line
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.mode import QUIET, go_offline
-from ripu_ray.tracking.wandb_internals import SETTINGS
+from ripu_ray.tracking.target import find_target
+from ripu_ray.tracking.wandb_internals import private_settings
 
+_READABLE = 80
+"""Characters of the trial's name in a run's id."""
 _TIMEOUT_S = {"online": 8.0, "offline": 60.0}
 """Timeout of the start of a run, and of the upload at its end; what is not uploaded stays on disk."""
 
 
 def identify(run: RunFolder, name: str, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `wandb.init` that identify a run of a sweep. The id is the same in every process."""
+    """Arguments of `wandb.init` that identify a run of a sweep.
+
+    The id is the same in every process, and when the run is resumed, also under another name of its folder. It has the
+    token of the run folder, so no other run has it, and a digest, because names that differ may become the same when
+    other characters are replaced.
+    """
+    target = find_target(run.config.tracking, run.path)
+    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", name if run.token else f"{run.name}-{name}")
+    own = f"{run.token}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return {
-        "project": run.config.tracking.project,
-        "entity": run.config.tracking.entity,
+        "project": target.project,
+        "entity": target.entity,
+        "tags": list(target.tags) or None,
         "group": run.name,
         "job_type": kind,
         "name": name,
-        "id": re.sub(r"[^A-Za-z0-9_.-]", "-", f"{run.name}-{name}"),
+        # A run folder of older code has no token.
+        "id": f"{readable[:_READABLE]}-{own}" if run.token else readable,
         "config": dict(config),
     }
 
@@ -53,7 +67,7 @@ def open_run(identity: Mapping[str, Any], folder: Path, is_online: bool) -> Any:
         finish_timeout_raises=True,
         # environment.json in the run folder has the packages and the revision.
         disable_git=True,
-        **SETTINGS,
+        **private_settings(wandb.Settings.model_fields),
     )
     return wandb.init(**identity, resume="allow", dir=str(folder.absolute()), mode=mode, settings=settings)  # type: ignore[arg-type]
 

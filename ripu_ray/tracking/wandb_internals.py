@@ -7,9 +7,13 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ripu_ray.errors import TrackingError
+from ripu_ray.runs.versions import private_use
 
 READ_FROM = {"wandb": "0.31", "wandb-workspaces": "0.4"}
 """Package -> version in whose source these were found."""
@@ -57,10 +61,24 @@ def keep_for_upload(run: Path) -> None:
 def read_entries(file: Path) -> list[dict[str, Any]]:
     """The complete records of a `.wandb` file, each with its type and content, read by `wandb leet inspect`."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    except (subprocess.CalledProcessError, ValueError) as error:
+        raise TrackingError(private_use("wandb", READ_FROM["wandb"], error)) from None
+
+
+def private_settings(known: Collection[str]) -> dict[str, bool]:
+    """Those of `SETTINGS` that W&B knows. Raises TrackingError: it does not know one of them."""
+    if unknown := sorted(SETTINGS.keys() - set(known)):
+        raise TrackingError(private_use("wandb", READ_FROM["wandb"], KeyError(*unknown)))
+    return SETTINGS
 
 
 def specification(workspace: Any) -> str:
     """The JSON that `Workspace.save` sends to the server."""
-    return json.dumps(workspace._spec, indent=1, sort_keys=True, default=str)
+    try:
+        return json.dumps(workspace._spec, indent=1, sort_keys=True, default=str)
+    except AttributeError as error:
+        package = "wandb-workspaces"
+        raise TrackingError(private_use(package, READ_FROM[package], error)) from None

@@ -1,5 +1,10 @@
 """How many trials and scorers fit, on paper."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from ripu_ray.config import ClusterConfig
@@ -12,6 +17,7 @@ from ripu_ray.distributed.capacity import (
     process_gpus,
 )
 from ripu_ray.errors import ConfigError
+from tests.conftest import TINY
 
 
 def _nodes(*cpus: int, gpus: int = 0) -> list[dict[str, float]]:
@@ -93,3 +99,19 @@ def test_what_one_trial_needs_in_words() -> None:
     assert describe_share(growing, _nodes(0), 3) == (
         "one trial needs 1 CPU; the cluster has 0 CPU on 1 node and grows: 3 at a time"
     )
+
+
+def test_a_socket_s_path_that_is_too_long_says_what_to_set(tmp_path: Path) -> None:
+    long = tmp_path / ("l" * 100)
+    long.mkdir()
+    flags = [f"--set={setting}" for setting in (*TINY, "cluster.scorers=1")]
+    done = subprocess.run(
+        [sys.executable, "-m", "ripu_cli.main", "run", *flags],
+        cwd=tmp_path,
+        env={**os.environ, "RAY_TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "set RAY_TMPDIR to a short folder" in done.stderr

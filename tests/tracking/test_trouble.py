@@ -79,7 +79,8 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def _steps(server: WandbServer, trial_id: str) -> list[int]:
-    return [line["_step"] for line in server.history[f"field-{trial_id}"]]
+    (lines,) = (lines for name, lines in server.history.items() if name.startswith(f"{trial_id}-"))
+    return [line["_step"] for line in lines]
 
 
 def _sync(run: RunFolder, server: WandbServer) -> None:

@@ -11,6 +11,7 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.group import open_trackers
 from ripu_ray.tracking.mode import Decision, check_key, decide, has_key
+from ripu_ray.tracking.session import identify
 from ripu_ray.tracking.wandb import WandbTracker
 from ripu_ray.tracking.wandb_internals import read_entries
 from tests.tracking.records import ROUNDS, WARMUP
@@ -37,7 +38,8 @@ def test_an_offline_run_holds_every_round_over_the_spent_share(field: RunFolder)
         return [entry[kind] for entry in entries if entry["type"] == kind]
 
     (run,) = all_of("run")
-    assert (run["run_group"], run["run_id"]) == ("field", f"field-{TRIAL}")
+    assert (run["run_group"], run["run_id"]) == ("field", identify(field, TRIAL, "trial", {})["id"])
+    assert run["run_id"].startswith(f"{TRIAL}-{field.token}-")
     assert (run["display_name"], run["project"]) == (TRIAL, "wheat")
     assert run["config"]["update"]["strategy"] == to_tree(field.config)["strategy"]
     assert {metric.get("glob_name"): metric.get("step_metric") for metric in all_of("metric")}["*"] == "spent_share"
