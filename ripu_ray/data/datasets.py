@@ -3,6 +3,7 @@
 from ripu_ray.data.cityscapes import CityscapesData
 from ripu_ray.data.described import PatternsData
 from ripu_ray.data.folder import FolderData
+from ripu_ray.data.huggingface import HuggingFaceData
 from ripu_ray.data.synthetic.images import SyntheticData
 
-__all__ = ["CityscapesData", "FolderData", "PatternsData", "SyntheticData"]
+__all__ = ["CityscapesData", "FolderData", "HuggingFaceData", "PatternsData", "SyntheticData"]
