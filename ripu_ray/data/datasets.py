@@ -5,9 +5,10 @@ from ripu_ray.config.registry import DATASETS
 from ripu_ray.data.cityscapes import CityscapesData
 from ripu_ray.data.described import PatternsData
 from ripu_ray.data.folder import FolderData
+from ripu_ray.data.huggingface import HuggingFaceData
 from ripu_ray.data.synthetic.images import SyntheticData
 
-__all__ = ["CityscapesData", "FolderData", "PatternsData", "SyntheticData", "dataset"]
+__all__ = ["CityscapesData", "FolderData", "HuggingFaceData", "PatternsData", "SyntheticData", "dataset"]
 
 dataset = DATASETS.register
 """Registers the section of a data set (`config.datasets.DatasetSection`) under its name."""

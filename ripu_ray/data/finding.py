@@ -169,7 +169,9 @@ def _tell(text: str, places: Sequence[_Place]) -> _Found | None:
     The name is a path, with or without the folders in front of the first star and the suffix, or an image id.
     """
     for candidates in (_by_path(text, places, True), _by_path(text, places, False), _by_id(text, places)):
-        if found := list(candidates):
+        if len(found := list(candidates)) == 1:
+            return found[0][1]
+        if found:
             most = max(shared for shared, _ in found)
             best = [image for shared, image in found if shared == most]
             return best[0] if len(best) == 1 else None

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 from ripu_ray.errors import DataError
@@ -12,6 +13,7 @@ from ripu_ray.storage.remote import RemotePath
 Stars = tuple[str, ...]
 """What the stars of a pattern stand for in one path."""
 _TOKEN = re.compile(r"\*\*/|\*|\{[^{}]*\}")
+_STAR = re.compile(r"\*\*/|\*")
 _ANY_FOLDERS = "**"
 
 
@@ -52,6 +54,7 @@ class Pattern:
         self.stars = tuple(token for token in self.tokens if token.startswith("*"))
         self.num_fixed = next((number for number, part in enumerate(parts) if "*" in part), len(parts) - 1)
         self.folder = "/".join(parts[: self.num_fixed])
+        self._between = _STAR.split(text)
 
     def with_values(self, values: Mapping[str, str]) -> "Pattern":
         """The pattern with texts in place of its placeholders; those without a text stay."""
@@ -59,8 +62,7 @@ class Pattern:
 
     def with_stars(self, stars: Stars) -> str:
         """The path in which the stars stand for these texts."""
-        texts = iter(stars)
-        return _TOKEN.sub(lambda match: next(texts) if match.group().startswith("*") else match.group(), self.text)
+        return "".join(part for pair in zip_longest(self._between, stars, fillvalue="") for part in pair)
 
     def stars_of_end(self, text: str, with_suffix: bool) -> Stars | None:
         """What the stars stand for in a path, of which only the parts from the first star on are looked at.
