@@ -31,4 +31,4 @@ def test_a_wheel_is_enough(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(place))
-    assert "1 trials, 5 rounds" in done.stdout
+    assert "1 trial, 5 rounds" in done.stdout

@@ -18,13 +18,14 @@ from ripu_ray.storage.remote import check_readable, check_writable
 from ripu_ray.tracking.mode import Decision, check_key, current, decide
 
 
-def describe(config: Config, folder: Path) -> None:
-    """Print the resolved configuration, the grid and its cost."""
+def describe(config: Config, folder: Path, show_config: bool) -> None:
+    """Print the resolved configuration if it is asked for, the grid and its cost."""
     if not is_job_server(config.cluster.address):
         _check(config)
     from ripu_cli.tables import print_cost
 
-    typer.echo(dump_config(config))
+    if show_config:
+        typer.echo(dump_config(config))
     print_cost(config, folder)
     typer.echo(describe_need(config.cluster))
 
@@ -61,17 +62,17 @@ def report(folders: Sequence[Path], output: Path | None) -> Path:
     return path
 
 
-def execute(config: Config, folder: Path) -> bool:
-    """Run the sweep, write its results and print them. Returns whether a trial failed."""
+def execute(config: Config, folder: Path, each: bool = False) -> bool:
+    """Run the sweep, write its results and print them, by arm or `each` trial. Returns whether a trial failed."""
     _check(config)
     check_writable(folder)
     with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
         if before:
             typer.echo(f"ripu: {folder}: taken over from {before}, which has ended", err=True)
-        return _execute(config, folder)
+        return _execute(config, folder, each)
 
 
-def _execute(config: Config, folder: Path) -> bool:
+def _execute(config: Config, folder: Path, each: bool) -> bool:
     from ripu_ray.runs.run_folder import RunFolder
 
     run = RunFolder.create(folder, config)
@@ -107,7 +108,7 @@ def _execute(config: Config, folder: Path) -> bool:
         log_summary(run, results)
     if (afterwards := current(config.tracking, run.path)) != decision:
         _print_offline(afterwards)
-    print_outcome(run, results, failures)
+    print_outcome(run, results, failures, each)
     return bool(failures)
 
 

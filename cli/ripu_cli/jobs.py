@@ -23,8 +23,8 @@ def is_job_server(address: str | None) -> bool:
     return address is not None and address.startswith(("http://", "https://"))
 
 
-def submit(config: "Config", folder: Path) -> int:
-    """Run a configuration as a job, and follow it. Returns its exit code."""
+def submit(config: "Config", folder: Path, each: bool) -> int:
+    """Run a configuration as a job, and follow it; `each`: as `--each`. Returns its exit code."""
     from ripu_ray.distributed.jobs import entrypoint
     from ripu_ray.runs.grid import expand
 
@@ -32,16 +32,15 @@ def submit(config: "Config", folder: Path) -> int:
     key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None
     if key:
         typer.echo("ripu: WANDB_API_KEY is sent in the job's runtime environment: docs/security.md", err=True)
-    return _submit(
-        str(config.cluster.address), folder, entrypoint(config, folder), {"WANDB_API_KEY": key} if key else {}
-    )
+    command = entrypoint(config, folder, each)
+    return _submit(str(config.cluster.address), folder, command, {"WANDB_API_KEY": key} if key else {})
 
 
-def submit_resume(address: str, folder: Path) -> int:
-    """Resume a run folder on the cluster as a job, and follow it. Returns its exit code."""
+def submit_resume(address: str, folder: Path, each: bool) -> int:
+    """Resume a run folder on the cluster as a job, and follow it; `each`: as `--each`. Returns its exit code."""
     from ripu_ray.distributed.jobs import resuming_entrypoint
 
-    return _submit(address, folder, resuming_entrypoint(folder), {})
+    return _submit(address, folder, resuming_entrypoint(folder, each), {})
 
 
 def jobs(address: AddressOption) -> None:

@@ -14,7 +14,7 @@ import typer
 from ripu_cli import jobs
 from ripu_cli.options import ConfigOption, SetOption, Shared, with_shared_options
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.errors import InputError, RemoteError, RipuError
+from ripu_ray.errors import ConfigError, InputError, RemoteError, RipuError
 
 if TYPE_CHECKING:
     from ripu_ray.config import Config
@@ -219,7 +219,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     wandb = shared.wandb.value if shared.wandb else None
     flags |= {"cluster.address": shared.address, "tracking.wandb": wandb}
     name = shared.name or f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}"
-    _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared.dry_run)
+    _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared)
 
 
 def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
@@ -228,24 +228,26 @@ def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     given = [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in ("resume", "address", "dry_run")
+        if parameter.name not in ("resume", "address", "dry_run", "show_config", "each")
         and (source := context.get_parameter_source(parameter.name or ""))
         and source.name == "COMMANDLINE"
     ]
     command.check_alone(folder, given)
     if shared.address and jobs.is_job_server(shared.address) and not shared.dry_run:
-        raise typer.Exit(jobs.submit_resume(shared.address, folder))
-    _start(command.read_run(folder, shared.address), folder, shared.dry_run)
+        raise typer.Exit(jobs.submit_resume(shared.address, folder, shared.each))
+    _start(command.read_run(folder, shared.address), folder, shared)
 
 
-def _start(config: "Config", folder: Path, dry_run: bool) -> None:
+def _start(config: "Config", folder: Path, shared: Shared) -> None:
     from ripu_cli import command
 
-    if dry_run:
-        command.describe(config, folder)
+    if shared.show_config and not shared.dry_run:
+        raise ConfigError("--show-config: expected --dry-run beside it; a run writes its config.yaml")
+    if shared.dry_run:
+        command.describe(config, folder, shared.show_config)
     elif jobs.is_job_server(config.cluster.address):
-        raise typer.Exit(jobs.submit(config, folder))
-    elif command.execute(config, folder):
+        raise typer.Exit(jobs.submit(config, folder, shared.each))
+    elif command.execute(config, folder, shared.each):
         raise typer.Exit(1)
 
 

@@ -55,6 +55,10 @@ class Shared:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and what it would cost; run nothing.")
     ] = False
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="With --dry-run: print the resolved configuration first.")
+    ] = False
+    each: Annotated[bool, typer.Option("--each", help="End with a row for each trial instead of each arm.")] = False
 
 
 def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -149,23 +149,24 @@ class JobServer:
             raise ClusterError(f"{self.address}: {first_line(error)}") from None
 
 
-def entrypoint(config: Config, folder: Path) -> str:
+def entrypoint(config: Config, folder: Path, each: bool = False) -> str:
     """The shell command that runs a configuration on the cluster where it is started.
 
     Args:
         config: its `cluster.address` is replaced by `auto`; its paths are paths on the cluster.
         folder: the run folder on shared storage, relative to the folder where Ray was started.
+        each: print a row for each trial at the end.
     """
     there = vary(config, {"cluster.address": "auto"})
-    flags = [f"--name={folder.name}", f"--output={folder.parent}"]
+    flags = [f"--name={folder.name}", f"--output={folder.parent}", *(["--each"] if each else [])]
     command = shlex.join(["ripu", "sweep", "--config=/dev/stdin", *flags])
     # In our YAML every line begins with a space or one of our keys, so no value can forge the end marker.
     return f"{command} <<'{_END}'\n{dump_config(there)}{_END}"
 
 
-def resuming_entrypoint(folder: Path) -> str:
-    """The shell command that resumes a run folder on the cluster."""
-    return shlex.join(["ripu", "sweep", f"--resume={folder}"])
+def resuming_entrypoint(folder: Path, each: bool = False) -> str:
+    """The shell command that resumes a run folder on the cluster, with a row for `each` trial at its end."""
+    return shlex.join(["ripu", "sweep", f"--resume={folder}", *(["--each"] if each else [])])
 
 
 def exit_code(job: JobDetails) -> int:
