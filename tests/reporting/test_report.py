@@ -19,7 +19,7 @@ from tests.conftest import TINY
 from tests.reporting.browser import Browser, open_browser
 from tests.running import run_all
 
-SECTIONS = ("curves", "means", "differences", "windows", "classes", "bought", "cost", "time", "config")
+SECTIONS = ("curves", "means", "differences", "classes", "bought", "cost", "time", "config")
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
 
