@@ -52,6 +52,12 @@ def first_line(error: BaseException | None) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun in the singular or plural: "1 trial", "2 trials", "2 classes"."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{ending}"
+
+
 class InputError(RipuError, ValueError):
     """Input that the user can mend."""
 

@@ -190,7 +190,7 @@ def test_the_job_s_command_is_one_of_ours(tmp_path: Path, monkeypatch: pytest.Mo
     here = [
         str(ROOT / argument.removeprefix(home)) if argument.startswith(home) else argument for argument in arguments
     ]
-    done = CliRunner().invoke(app, [*here, "--dry-run"])
+    done = CliRunner().invoke(app, [*here, "--dry-run", "--show-config"])
     assert done.exit_code == 0, done.output
     config = yaml.safe_load(done.stdout.partition("\n\n")[0])
     assert config["cluster"]["address"] == "auto"

@@ -16,14 +16,17 @@ from ripu_ray.errors import ConfigError, RipuError, printable
 from ripu_ray.runs.event_log import EventLog, log_path
 from ripu_ray.tracking.mode import describe_plan
 
+_AS_SEALED = DataOptions()
 
-def describe(config: Config, folder: Path, data: DataOptions) -> None:
-    """Print the resolved configuration, the grid and its cost. Whatever a run refuses is refused."""
+
+def describe(config: Config, folder: Path, data: DataOptions, show_config: bool) -> None:
+    """Print the configuration if it is asked for, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
         folder, _ = check(config, folder, _say, data)
     from ripu_cli.tables import print_cost
 
-    typer.echo(dump_config(config))
+    if show_config:
+        typer.echo(dump_config(config))
     print_cost(config, folder)
     is_remote = is_job_server(config.cluster.address)
     typer.echo("W&B: as the cluster has it" if is_remote else printable(describe_plan(config.tracking, folder)))
@@ -37,8 +40,8 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
         raise ConfigError(f"--resume {folder}: all settings are read from its config.yaml; leave out {flags}")
 
 
-def run_and_print(config: Config, folder: Path, data: DataOptions = DataOptions()) -> bool:  # noqa: B008 (frozen)
-    """Run a sweep or a trial and print its results. Returns whether a trial failed."""
+def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, each: bool = False) -> bool:
+    """Run a sweep or a trial and print its results, by arm or `each` trial. Returns whether a trial failed."""
     with open_run(config, folder, _say, data) as run, stop_on_signals(run.path):
 
         def tell(line: str) -> None:
@@ -52,7 +55,7 @@ def run_and_print(config: Config, folder: Path, data: DataOptions = DataOptions(
             from ripu_cli.tables import print_outcome
 
             results = execute(run, show_progress, _say)
-            print_outcome(run, results.frame, results.failures)
+            print_outcome(run, results.frame, results.failures, each)
     return bool(results.failures)
 
 

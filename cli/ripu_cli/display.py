@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ripu_ray.errors import printable
+from ripu_ray.errors import counted, printable
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.runs.event_log import Progress as Report
 from ripu_ray.runs.run_folder import RunFolder
@@ -99,7 +99,8 @@ class _Lines:
     def __init__(self, run: RunFolder, console: Console) -> None:
         self._run, self._console = run, console
         self._last: dict[str, tuple[str, int]] = {}
-        console.print(f"{len(run.trials)} trials, {len(run.warmups)} warm-ups; starting Ray")
+        trials, warmups = counted(len(run.trials), "trial"), counted(len(run.warmups), "warm-up")
+        console.print(f"{trials}, {warmups}; starting Ray", highlight=False)
 
     def __call__(self, report: Report) -> None:
         if report.note:

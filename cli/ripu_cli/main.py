@@ -28,7 +28,7 @@ from ripu_cli.options import (
 )
 from ripu_cli.streams import Program
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.errors import InputError, RemoteError, RipuError, printable
+from ripu_ray.errors import ConfigError, InputError, RemoteError, RipuError, printable
 
 if TYPE_CHECKING:
     from ripu_ray.config import Config
@@ -306,6 +306,10 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared)
 
 
+_BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash", "show_config", "each")
+"""Options that `--resume` allows."""
+
+
 def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     from ripu_cli import command
     from ripu_ray.api.running import read_run
@@ -313,13 +317,13 @@ def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     given = [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in ("resume", "address", "dry_run", "accept_changed_data", "rehash")
+        if parameter.name not in _BESIDE_RESUME
         and (source := context.get_parameter_source(parameter.name or ""))
         and source.name == "COMMANDLINE"
     ]
     command.check_alone(folder, given)
     if shared.address and jobs.is_job_server(shared.address) and not shared.dry_run:
-        raise typer.Exit(jobs.submit_resume(shared.address, folder, shared.data_flags))
+        raise typer.Exit(jobs.submit_resume(shared.address, folder, shared.job_flags))
     _start(read_run(folder, shared.address), folder, shared)
 
 
@@ -327,12 +331,14 @@ def _start(config: "Config", folder: Path, shared: Shared) -> None:
     from ripu_cli import command
     from ripu_ray.api.running import DataOptions
 
+    if shared.show_config and not shared.dry_run:
+        raise ConfigError("--show-config: expected --dry-run beside it; a run writes its config.yaml")
     data = DataOptions(shared.accept_changed_data, shared.rehash)
     if shared.dry_run:
-        command.describe(config, folder, data)
+        command.describe(config, folder, data, shared.show_config)
     elif jobs.is_job_server(config.cluster.address):
-        raise typer.Exit(jobs.submit(config, folder, shared.data_flags))
-    elif command.run_and_print(config, folder, data):
+        raise typer.Exit(jobs.submit(config, folder, shared.job_flags))
+    elif command.run_and_print(config, folder, data, shared.each):
         raise typer.Exit(1)
 
 

@@ -125,6 +125,10 @@ class Shared:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and what it would cost; run nothing.")
     ] = False
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="With --dry-run: print the resolved configuration first.")
+    ] = False
+    each: Annotated[bool, typer.Option("--each", help="End with a row for each trial instead of each arm.")] = False
     accept_changed_data: Annotated[
         bool,
         typer.Option("--accept-changed-data", help="If the data changed since the start: run them in a new folder."),
@@ -134,9 +138,9 @@ class Shared:
     ] = False
 
     @property
-    def data_flags(self) -> list[str]:
-        """The flags about changed data, for a job."""
-        flags = {"--accept-changed-data": self.accept_changed_data, "--rehash": self.rehash}
+    def job_flags(self) -> list[str]:
+        """The flags that a job gets, too."""
+        flags = {"--accept-changed-data": self.accept_changed_data, "--rehash": self.rehash, "--each": self.each}
         return [flag for flag, is_given in flags.items() if is_given]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from ripu_ray.config import ClusterConfig
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, counted
 
 Nodes = Sequence[Mapping[str, float]]
 """Resources of each node, such as {"CPU": 2.0}."""
@@ -88,10 +88,10 @@ def describe_need(cluster: ClusterConfig) -> str:
 def describe_share(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> str:
     """One line: what one trial needs, what the cluster has, and how many trials run at a time."""
     there_is = {resource: Fraction(sum(node.get(resource, 0) for node in nodes)) for resource in _place(cluster)}
-    auto = f", {num_scorers(cluster, nodes, num_trials)} scorers each" if cluster.scorers == "auto" else ""
+    auto = f", {counted(num_scorers(cluster, nodes, num_trials), 'scorer')} each" if cluster.scorers == "auto" else ""
     return (
-        f"{describe_need(cluster)}; the cluster has {_spelled(there_is)} on {len(nodes)} "
-        f"{'node' if len(nodes) == 1 else 'nodes'}{' and grows' if cluster.grows else ''}: "
+        f"{describe_need(cluster)}; the cluster has {_spelled(there_is)} on "
+        f"{counted(len(nodes), 'node')}{' and grows' if cluster.grows else ''}: "
         f"{num_trials} at a time{auto}"
     )
 

@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit, each, own_error
-from ripu_ray.errors import ClusterError, first_line
+from ripu_ray.errors import ClusterError, counted, first_line
 from ripu_ray.runs.event_log import Event, Warn
 
 BATCH = 8
@@ -139,7 +139,7 @@ class ScorerPool:
         node = self._nodes.pop(actor)
         left = f", {len(self._nodes)} continue" if self._nodes else ""
         self._warn(
-            f"a scorer on node {node} died: {num_lost} images are scored again; another one is started{left}",
+            f"a scorer on node {node} died: {counted(num_lost, 'image')} to score again; another one is started{left}",
             Event.SCORER_DIED,
         )
         if not self._starting:

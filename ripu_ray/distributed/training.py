@@ -24,7 +24,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import WaitLimit, each, this_node
 from ripu_ray.distributed.shared_storage import ray_storage
-from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError, first_line
+from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError, counted, first_line
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
 from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
@@ -81,11 +81,12 @@ class RayFineTuner:
             deaths.append(place)
             if len(deaths) > self._cluster.max_failures:
                 raise ClusterError(
-                    f"{job.phase}: a training worker {why}, {len(deaths)} times without getting further"
+                    f"{job.phase}: a training worker {why}, {counted(len(deaths), 'time')} without getting further"
                     f"{name_suspects(deaths)}; given up"
                 )
             self._warn(
-                f"a training worker {why} after {place.done} of {job.num_steps} steps; {_describe_restart(job)}",
+                f"a training worker {why} after {place.done} of {counted(job.num_steps, 'step')}; "
+                f"{_describe_restart(job)}",
                 Event.WORKER_DIED,
             )
         result: dict[str, Any] = json.loads((attempt / "outcome.json").read_text())

@@ -13,7 +13,7 @@ from ray.util.placement_group import remove_placement_group
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit
 from ripu_ray.distributed.ray_internals import orphaned_groups
-from ripu_ray.errors import first_line
+from ripu_ray.errors import counted, first_line
 from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
@@ -80,7 +80,7 @@ class FailureMonitor(tune.Callback):
     def explain(self, name: str) -> str | None:
         """Why a trial or warm-up was given up, or None if its process did not die."""
         places = self._places.get(name)
-        return f"its process died {len(places)} times{name_suspects(places)}; given up" if places else None
+        return f"its process died {counted(len(places), 'time')}{name_suspects(places)}; given up" if places else None
 
     def _note(self, trial: Any) -> str:
         name, error = trial.config["name"], trial.get_pickled_error()

@@ -1,6 +1,6 @@
 """The question of a sweep, and its answer for each condition with the statistical evidence."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.errors import counted
 from ripu_ray.reporting.curves import reference_levels
 from ripu_ray.reporting.inference import LEVEL, MIN_SEEDS, MOST_SEEDS, POWER, interval, seeds_needed
 from ripu_ray.reporting.naming import SETTINGS, WORLD
 from ripu_ray.reporting.statistics import competitors, seeded
-from ripu_ray.reporting.words import counted, listed, percent, points, probability, signed, span
+from ripu_ray.reporting.words import listed, percent, points, probability, signed, span
 
 _PLURALS = {
     "acquisition": "acquisition functions", "mode": "modes", "window": "windows", "shape": "shapes",
@@ -92,7 +93,7 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: p
     if len(ranked) == 1:
         low, high = map(float, interval(paired[leader].to_numpy(np.float64)))
         return Answer(condition, f"{leader} reaches {level}{_sure(low, high)}.", "nothing to compare it with")
-    rows = [from_arm(leader, row) for row in table.to_dict("records") if leader in (row["first"], row["second"])]
+    rows = from_arm(leader, table.to_dict("records"))
     # Compare with random if possible; else with the strategy of the largest p-value, or the next.
     order = sorted(rows, key=lambda row: (not _is_baseline(leader, row), -np.nan_to_num(row["t_holm"], nan=-1)))
     if not order:
@@ -135,13 +136,30 @@ def _is_baseline(leader: str, row: dict[str, Any]) -> bool:
     return "random" in row["other"].split(", ") and "random" not in leader.split(", ")
 
 
-def from_arm(arm: str, row: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """A row of `compare` with this arm as the first one, and the column `other`."""
-    named = {str(key): value for key, value in row.items()}
-    if row["first"] == arm:
-        return named | {"other": row["second"]}
-    turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"], "wins": row["losses"]}
-    return named | turned | {"other": row["first"]}
+def against_random(arm: str, rows: Iterable[Mapping[Hashable, Any]]) -> dict[str, Any] | None:
+    """The difference of a strategy from the baseline, or None.
+
+    Args:
+        arm: name of the strategy.
+        rows: those of the result of `compare` for one condition.
+
+    Returns:
+        The row with `random` as `other`, see `from_arm`.
+    """
+    return next((row for row in from_arm(arm, rows) if _is_baseline(arm, row)), None)
+
+
+def from_arm(arm: str, rows: Iterable[Mapping[Hashable, Any]]) -> list[dict[str, Any]]:
+    """The rows of `compare` that contain a strategy, with it as the first one; the second is also called `other`."""
+    found = []
+    for row in rows:
+        named = {str(key): value for key, value in row.items()}
+        if row["first"] == arm:
+            found.append(named | {"other": row["second"]})
+        elif row["second"] == arm:
+            turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
+            found.append(named | turned | {"wins": row["losses"], "losses": row["wins"], "other": row["first"]})
+    return found
 
 
 def gap(miou: float, levels: Mapping[str, float]) -> str:

@@ -41,7 +41,7 @@ def curve_panel(
         axes.fill_between(x, mean - deviation, mean + deviation, color=series(number), alpha=0.1, linewidth=0)
         style = "-" if curve["finished"].all() else ":"
         marker = MARKERS[number % len(MARKERS)]
-        axes.plot(x, mean, style, color=series(number), marker=marker, markersize=4, linewidth=1.6)
+        axes.plot(x, mean, style, color=series(number), marker=marker, markersize=4, linewidth=1.6, clip_on=False)
     for name, miou in levels.items():
         axes.axhline(100 * miou, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), alpha=0.7)
         text = f"{name} {100 * miou:.1f}"
@@ -50,6 +50,7 @@ def curve_panel(
             ha="right", va="bottom", fontsize=_TEXT, color=INK,
         )  # fmt: skip
     axes.set_ylim(100 * mious[0], 100 * mious[1])
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"))

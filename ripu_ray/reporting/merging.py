@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import Config, to_tree
-from ripu_ray.errors import RunFolderError
+from ripu_ray.errors import RunFolderError, counted
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.run_folder import RunFolder
 
@@ -104,7 +104,7 @@ def _without_repetitions(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]
         apart = abs(others["miou"].to_numpy() - rows["miou"].to_numpy())[same_round].max(initial=0)
         result = "with the same results" if apart == 0 else f"with up to {100 * apart:.2f} points of mIoU between them"
         notes.append(
-            f"{len(rows)} trials of {sweep} are in {', '.join(others['sweep'].unique())}, too, {result}; "
-            "they are counted once."
+            f"{counted(len(rows), 'trial')} of {sweep} {'is' if len(rows) == 1 else 'are'} in "
+            f"{', '.join(others['sweep'].unique())}, too, {result}; counted once."
         )
     return results[results["trial"].isin(kept["trial"])].reset_index(drop=True), notes

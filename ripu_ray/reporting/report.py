@@ -1,6 +1,7 @@
 """`report.html`: the results of one or several sweeps in one self-contained file."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ripu_ray.reporting import charts, tables
 from ripu_ray.reporting.answer import answers, question
 from ripu_ray.reporting.curves import add_panels, curve_points, reference_levels
 from ripu_ray.reporting.examples import Example, choose_trials, draw_example
+from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.inference import MIN_SEEDS
 from ripu_ray.reporting.merging import merge, sweep_names
 from ripu_ray.reporting.naming import add_names
@@ -123,6 +125,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
     reached = pixels_to_reach(named[named["trial"].isin(finished["trial"])], SHARE)
     return {
         "question": question(named),
+        "headline": headline(named, finished),
         "answers": answers(finished, compared["miou"]),
         "seeds": int(named["seed"].nunique()),
         "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
@@ -157,7 +160,8 @@ def _curves(named: pd.DataFrame, finished: pd.DataFrame, order: Mapping[str, int
     spread = buying.groupby(["panel", "line", "round"])["miou"].agg(["mean", "std"]).fillna(0)
     values = [*(spread["mean"] - spread["std"]), *(spread["mean"] + spread["std"])]
     values += [value for by_name in levels.values() for value in by_name.values()]
-    mious = max(min(values) - 0.02, 0), min(max(values) + 0.03, 1)
+    # Round limits, the same for all panels, with room for the names of the references.
+    mious = max(math.floor(20 * (min(values) - 0.005)) / 20, 0), min(math.ceil(20 * (max(values) + 0.01)) / 20, 1)
     for cost, column in COSTS.items():
         if column not in named or not named[column].max() > 0:
             continue

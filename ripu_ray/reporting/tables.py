@@ -10,7 +10,7 @@ from ripu_ray.config import REFERENCES
 from ripu_ray.reporting.inference import LEVEL, MOST_SEEDS, seeds_needed
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
-from ripu_ray.reporting.words import probability
+from ripu_ray.reporting.words import duration, probability
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def reaching(reached: pd.DataFrame, share: float) -> Table:
 
 
 def heat_map(finished: pd.DataFrame) -> Table | None:
-    """Mean mIoU by window and condition; None if there is one of each.
+    """Mean mIoU by window and condition; None if there is one window: the table of means has the same numbers.
 
     Args:
         finished: result of `outcomes`.
@@ -129,7 +129,7 @@ def heat_map(finished: pd.DataFrame) -> Table | None:
     there = competitors(finished)
     conditions = list(there["condition"].unique())
     windows = there.groupby("mode")["window"].nunique()
-    if there.empty or (len(conditions) < 2 and (windows < 2).all()):
+    if there.empty or (windows < 2).all():
         return None
     named = there.assign(side=[f"{window}×{window}" for window in there["window"]])
     # The window has its own column here, so it is removed from the strategy's name.
@@ -191,23 +191,20 @@ def costs(finished: pd.DataFrame) -> Table:
     others = {"void pixels among them": "void_pixels", "clipped by borders": "clipped_pixels"}
     table = Table("Mean cost of a finished trial", ("condition", "strategy", *columns, *others))
     for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
-        cells = [
-            Cell(f"{100 * rows[column].mean():.2f} %" if column == "spent_share" else f"{rows[column].mean():,.0f}")
-            for column in (*columns.values(), *others.values())
-        ]
+        cells = [Cell(_cost(column, float(rows[column].mean()))) for column in (*columns.values(), *others.values())]
         table.rows.append(([str(condition), str(strategy)], cells))
     return table
 
 
 def phases(results: pd.DataFrame) -> Table:
-    """Mean seconds of each phase of a trial, with the shared warm-up as a separate row.
+    """Mean time of each phase of a trial, with the shared warm-up as a separate row.
 
     Args:
         results: with the columns of `add_names`.
     """
     columns = [name for name in map(str, results) if name.startswith("seconds_")]
     names = [name.removeprefix("seconds_") for name in columns]
-    table = Table("Mean seconds of a trial in each phase, over all its rounds", ("", *names, "total"))
+    table = Table("Mean time of a trial in each phase, over all its rounds", ("", *names, "total"))
     warmups = results[results["round"] < 0].drop_duplicates(["world", "seed", *columns])
     groups = [("warm-up, shared by trials", warmups)]
     groups += [(str(name), rows) for name, rows in results[results["round"] >= 0].groupby("strategy", sort=False)]
@@ -215,9 +212,15 @@ def phases(results: pd.DataFrame) -> Table:
         seconds = rows.groupby("trial")[columns].sum().mean()
         if seconds.notna().any():
             total = float(seconds.sum())
-            cells = [Cell(f"{value:,.1f}", heat=value / total if total else 0) for value in seconds]
-            table.rows.append(([name], [*cells, Cell(f"{total:,.1f}")]))
+            cells = [Cell(duration(value), heat=value / total if total else 0) for value in seconds]
+            table.rows.append(([name], [*cells, Cell(duration(total))]))
     return table
+
+
+def _cost(column: str, mean: float) -> str:
+    if column == "spent_share":
+        return f"{100 * mean:.2f} %"
+    return duration(mean) if column == "annotation_s" else f"{mean:,.0f}"
 
 
 def _references_last(rows: pd.DataFrame) -> pd.DataFrame:

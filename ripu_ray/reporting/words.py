@@ -1,11 +1,7 @@
 """Numbers as text for reports and consoles."""
 
 import numpy as np
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun with the plural's s: "1 trial", "2,000 trials"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+import pandas as pd
 
 
 def duration(seconds: float) -> str:
@@ -24,6 +20,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def size(num_bytes: int) -> str:
+    """A size with its unit: "17 MB", "1.2 GB"; at least "1 MB"."""
+    megabytes = num_bytes / 1e6
+    if megabytes < 1000:
+        return f"{max(megabytes, 1):.0f} MB"
+    return f"{megabytes / 1000:.1f} GB" if megabytes < 1e6 else f"{megabytes / 1e6:.1f} TB"
+
+
 def percent(share: float) -> str:
     """A share in [0, 1] in per cent, with one decimal."""
     return f"{100 * share:.1f} %"
@@ -37,6 +41,13 @@ def points(difference: float) -> str:
 def signed(difference: float) -> str:
     """As `points`, with a sign."""
     return f"{100 * difference:+.1f} points"
+
+
+def spread(shares: "pd.Series[float]") -> str:
+    """Mean and standard deviation of shares over seeds, in per cent; without the latter for one value."""
+    if not len(shares):
+        return ""
+    return f"{100 * shares.mean():.1f}" + (f" ± {100 * shares.std():.1f}" if len(shares) > 1 else "")
 
 
 def span(low: float, high: float, digits: int = 1) -> str:

@@ -19,7 +19,7 @@ from ripu_ray.core.budget import Spent, allowance, annotation_seconds
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
-from ripu_ray.errors import NonFiniteError
+from ripu_ray.errors import NonFiniteError, counted
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.interrupt import StopRequest
@@ -130,8 +130,8 @@ def run_trial(
     bench.scorer.release()
     folder.finish(Ending(len(records) - 1, reason or ""))
     if reason:
-        left = records[-1].budget_pixels - records[-1].spent_pixels
-        bench.report(_done(trial, records, f"stopped after round {records[-1].round}: {reason}; {left} pixels unspent"))
+        left = counted(records[-1].budget_pixels - records[-1].spent_pixels, "pixel")
+        bench.report(_done(trial, records, f"stopped after round {records[-1].round}: {reason}; {left} unspent"))
     bench.report(_done(trial, records))
     return records
 

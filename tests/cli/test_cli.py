@@ -134,9 +134,14 @@ def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path
 
 
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
-    done = _here(tmp_path, "sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
+    flags = ("sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
+    done = _here(tmp_path, *flags, "--show-config")
     assert done.exit_code == 0
     document, _, rest = done.stdout.partition("\n\n")
+    assert _here(tmp_path, *flags).stdout.strip() == rest.strip()
+    refused = _here(tmp_path, *(flag for flag in flags if flag != "--dry-run"), "--show-config")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "--show-config: expected --dry-run" in refused.stderr
     assert yaml.safe_load(document)["sweep"] == {
         "budgets": ["4", "5"],
         "modes": [],
@@ -148,6 +153,7 @@ def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) ->
     assert rest.count("region-w3-ripu") == 6
     # 6 trials of 2 rounds of 2 steps, 3 warm-ups of 3 steps.
     assert "6 trials, 12 rounds, 33 steps (3 shared warm-ups: 9; rounds: 24)" in rest
+    assert re.search(r"about \d+ MB of weights on disk", rest)
     assert not (tmp_path / "runs").exists()
 
 

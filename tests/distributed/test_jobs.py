@@ -126,7 +126,7 @@ def test_a_submitted_sweep_ends_like_one_that_runs_here(head: Head, tmp_path: Pa
     flags = ["sweep", *TINY_FLAGS, "--budgets", "5,9px", "--name", "one"]
     done = head.ripu(*flags)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert done.stdout.startswith("job one: submitted\n2 trials, 1 warm-ups; starting Ray\n")
+    assert done.stdout.startswith("job one: submitted\n2 trials, 1 warm-up; starting Ray\n")
     assert "region-w3-ripu-b5-s0: done, mIoU" in done.stdout
     assert not (head.laptop / "runs").exists()
     there = RunFolder(head.folder / "runs/one")
@@ -180,7 +180,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     # Lines of the job itself, so it is at work.
     assert [watcher.stdout.readline() for _ in range(2)] == [
         "job endless: submitted\n",
-        "1 trials, 1 warm-ups; starting Ray\n",
+        "1 trial, 1 warm-up; starting Ray\n",
     ]
     watcher.send_signal(signal.SIGINT)
     _, words = watcher.communicate()
@@ -206,7 +206,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
         assert again.wait() == 1
     ended = head.ripu("attach", "endless")
     assert ended.returncode == 1
-    assert ended.stdout.startswith("1 trials, 1 warm-ups; starting Ray\n")
+    assert ended.stdout.startswith("1 trial, 1 warm-up; starting Ray\n")
     assert ended.stderr.startswith("ripu: job endless stopped: ")
     assert head.ripu("logs", "endless").stdout == ended.stdout
     assert head.ripu("stop", "endless").stdout == "job endless: was not running\n"
@@ -330,4 +330,4 @@ def test_a_dry_run_for_a_cluster_looks_for_no_data_here(tmp_path: Path, monkeypa
     flags = ["--set", "data.dataset=folder", "--set", "data.root=/only/there", "--dry-run"]
     done = _here("http://nobody.invalid:8265", "sweep", *flags)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "1 trials, 5 rounds" in done.stdout
+    assert "1 trial, 5 rounds" in done.stdout

@@ -35,7 +35,7 @@ def test_a_node_is_lost_while_scoring(tmp_path: Path) -> None:
     lines = _without_waiting(told)
     assert len(lines) == 2
     for line in lines:
-        assert re.match(rf"a scorer on node {NODE} died: \d+ images are scored again; another one is started", line)
+        assert re.match(rf"a scorer on node {NODE} died: \d+ images? to score again; another one is started", line)
 
 
 def test_a_node_is_lost_while_training(tmp_path: Path) -> None:

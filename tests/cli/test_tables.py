@@ -1,0 +1,67 @@
+"""The tables that a sweep ends with, from a real run folder."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from ripu_cli.tables import print_outcome
+
+from ripu_ray.config import load_config
+from ripu_ray.reporting.results import collect
+from ripu_ray.reporting.statistics import compare, outcomes, summarise
+from ripu_ray.runs.grid import expand
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.estimate import weights_bytes
+from tests.conftest import TINY
+from tests.running import run_all
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    flags = {"sweep.acquisitions": ["random", "ripu", "full"], "sweep.seeds": [0, 1]}
+    return run_all(tmp_path_factory.mktemp("runs") / "r", load_config(None, (*TINY, "cluster.scorers=0"), flags))
+
+
+def _rows(run: RunFolder, capsys: pytest.CaptureFixture[str], each: bool = False) -> list[list[str]]:
+    """The cells of the printed table."""
+    print_outcome(run, collect(run), {}, each)
+    table = capsys.readouterr().out.partition("mIoU in per cent")[0]
+    return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines() if line.strip() and "─" not in line]
+
+
+def test_a_row_for_each_arm_or_each_trial(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    head, *rows = _rows(run, capsys)
+    assert head == ["budget", "strategy", "seeds", "start", "mIoU", "against random", "spent", "clicks"]
+    finished = outcomes(collect(run))
+    means = summarise(finished).set_index("strategy")
+    (pair,) = compare(finished, "miou").to_dict("records")
+    by_name = {row[1]: row for row in rows}
+    assert list(by_name) == ["random", "ripu", "full"]
+    for name, row in by_name.items():
+        assert row[2] == "2"
+        assert f"{100 * means['miou_mean'][name]:.1f} ± {100 * means['miou_std'][name]:.1f}" in row
+    interval = f"{100 * pair['low']:.1f} to {100 * pair['high']:.1f}"
+    assert by_name["ripu"][5] == f"{100 * pair['difference']:+.1f} ({interval})"
+    assert by_name["full"][0] == "-"
+    assert len(_rows(run, capsys, each=True)) == 1 + 6
+
+
+def test_unfinished_arms_say_how_many_seeds_they_have(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = RunFolder(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy.trial("region-w3-ripu-b5-s1").stage(1).path / "record.json").unlink()
+    shutil.rmtree(copy.trial("region-w3-random-b5-s0").path)
+    shutil.rmtree(copy.trial("region-w3-random-b5-s1").path)
+    by_name = {row[1]: row for row in _rows(copy, capsys)}
+    assert by_name["ripu"][2] == "1 of 2"
+    assert by_name["random"][2] == "0 of 2"
+    assert "nan" not in str(by_name)
+
+
+def test_the_size_of_the_weights_is_known_before(run: RunFolder) -> None:
+    expected = weights_bytes(expand(run.config))
+    files = [path.stat().st_size for path in run.path.rglob("weights.pt")]
+    assert len(files) == 2 + 2 * 2 * 2 + 2
+    assert expected == pytest.approx(sum(files), rel=0.3)
