@@ -20,12 +20,11 @@ from ripu_ray.config.safe_yaml import find_credentials, read_yaml
 from ripu_ray.config.sections import (
     ClusterConfig,
     OracleConfig,
-    StoppingConfig,
-    StrategyConfig,
     SweepConfig,
     TrackingConfig,
     TrainingConfig,
 )
+from ripu_ray.config.strategy import StoppingConfig, StrategyConfig
 from ripu_ray.errors import ConfigError
 
 

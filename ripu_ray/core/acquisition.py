@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.config.sections import Mode
+from ripu_ray.config.strategy import Mode
 
 if TYPE_CHECKING:
     import numpy as np

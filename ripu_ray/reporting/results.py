@@ -59,9 +59,18 @@ def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
 
 
 def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
-    """Write the results as `results.csv` and `results.parquet` into the run folder."""
+    """Write the results as `results.csv` and `results.parquet` into the run folder.
+
+    A column of numbers and texts, such as the powers 1 and "1 -> 100", becomes text, since Parquet has typed columns.
+    """
+    mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
+    results = results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
     replace_text(run.path / "results.csv", results.to_csv(index=False))
     replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str,
         "acquisition": strategy.acquisition,
         "budget": str(strategy.budget),
         "allocation": strategy.allocation,
-        "power": strategy.power or float("nan"),
+        "power": strategy.power.plain() if strategy.power else float("nan"),
         "balanced": strategy.balanced,
         **{key: reduce(getitem, key.split("."), tree) for key in varied},
         "seed": trial.config.seed,

@@ -103,7 +103,7 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
     """A part of the trial's id for each of `_MODIFIERS` that is not the default."""
     shape = [strategy.shape] if strategy.shape != "sliding" else []
     pool = ["pool"] if strategy.allocation == "pool" else []
-    power = [f"power{str(strategy.power).removesuffix('.0')}"] if strategy.power else []
+    power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
     return shape + pool + power + (["balanced"] if strategy.balanced else [])
 
 

@@ -93,7 +93,8 @@ class ImageScorer:
         logits = self._logits(self._domains.pool.image(image_id))
         score, maps = score_image(logits, size, strategy.acquisition, query)
         if strategy.power:
-            score = stochastic(score, strategy.power, generator(seed, "power", round_index, image_id))
+            power = strategy.power.at(round_index, strategy.rounds)
+            score = stochastic(score, power, generator(seed, "power", round_index, image_id))
         return score, maps.predicted_HW
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:

@@ -100,5 +100,6 @@ def test_what_spreads_a_purchase_is_part_of_the_arm_where_it_is_not_the_default(
     arms = [trial.arm for trial in expand(load_config(None, ["strategy.balanced=true"], flags))]
     name = "region-w3-ripu-b2.2"
     assert arms == [f"{name}{pool}{power}-balanced" for pool in ("", "-pool") for power in ("", "-power1", "-power0.5")]
-    (trial,) = expand(load_config(None, ["strategy.power=1"]))
-    assert trial.trial_id == "region-w3-ripu-b2.2-power1-s0"
+    for power, name in (("1", "power1"), ("1 -> 100", "power1to100"), ("0.5->0.5", "power0.5")):
+        (trial,) = expand(load_config(None, [f"strategy.power={power}"]))
+        assert trial.trial_id == f"region-w3-ripu-b2.2-{name}-s0"
