@@ -114,7 +114,9 @@ def _as_acquisitions(results: pd.DataFrame) -> pd.DataFrame:
     A random purchase is spread already.
     """
     results = results[results["power"].isna() | (results["acquisition"] != "random")]
-    spread = results["acquisition"] + results["power"].map(lambda power: "" if pd.isna(power) else f" power {power:g}")
+    spread = results["acquisition"] + results["power"].map(
+        lambda power: "" if pd.isna(power) else f" power {power}".removesuffix(".0")
+    )
     spread += results["balanced"].map({True: " balanced", False: ""})
     return results.assign(acquisition=spread, power=float("nan"), balanced=False)
 
