@@ -7,7 +7,7 @@ import pandas as pd
 
 from ripu_ray.config import Config, to_tree
 from ripu_ray.errors import RunFolderError
-from ripu_ray.reporting.results import collect
+from ripu_ray.reporting.results import collect, with_uniform_columns
 from ripu_ray.runs.run_folder import RunFolder
 
 _SECTIONS = ("data", "model", "training", "strategy", "oracle")
@@ -40,7 +40,7 @@ def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
     ]
     if not tables:
         return pd.DataFrame(), []
-    return _without_repetitions(pd.concat(tables, ignore_index=True))
+    return _without_repetitions(with_uniform_columns(pd.concat(tables, ignore_index=True)))
 
 
 def sweep_names(runs: Sequence[RunFolder]) -> list[str]:

@@ -40,7 +40,13 @@ def collect(run: RunFolder) -> pd.DataFrame:
         folder = run.trial(trial_id)
         stages = [find_warmup(run, trial), *map(folder.stage, range(folder.num_committed()))]
         rows += [_row(trial, stage, run.config.sweep.vary) for stage in stages if stage.is_committed()]
-    return pd.DataFrame(rows)
+    return with_uniform_columns(pd.DataFrame(rows))
+
+
+def with_uniform_columns(results: pd.DataFrame) -> pd.DataFrame:
+    """Convert columns of numbers and texts, such as the powers 1 and "1 -> 100", to text, as typed tables need it."""
+    mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
+    return results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
 
 
 def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
@@ -59,12 +65,7 @@ def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
 
 
 def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
-    """Write the results as `results.csv` and `results.parquet` into the run folder.
-
-    A column of numbers and texts, such as the powers 1 and "1 -> 100", becomes text, since Parquet has typed columns.
-    """
-    mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
-    results = results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
+    """Write the results as `results.csv` and `results.parquet` into the run folder."""
     replace_text(run.path / "results.csv", results.to_csv(index=False))
     replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
 

@@ -6,6 +6,7 @@ import pytest
 from ripu_ray.config import Power, dump_config, load_config, to_tree
 from ripu_ray.errors import ConfigError
 from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.results import with_uniform_columns
 from ripu_ray.runs.grid import expand
 
 
@@ -41,4 +42,7 @@ def test_another_power_gets_one_line(text: str) -> None:
 
 def test_a_schedule_is_named_in_tables() -> None:
     rows = [{"acquisition": "ripu", "budget": "5", "power": power} for power in (float("nan"), 1.0, "1 -> 100")]
-    assert add_names(pd.DataFrame(rows))["strategy"].tolist() == ["no power", "power 1", "power 1 -> 100"]
+    table = with_uniform_columns(pd.DataFrame(rows))
+    assert table["power"].dropna().tolist() == ["1", "1 -> 100"]
+    assert add_names(table)["strategy"].tolist() == ["no power", "power 1", "power 1 -> 100"]
+    assert with_uniform_columns(pd.DataFrame(rows[:2]))["power"].dtype == float
