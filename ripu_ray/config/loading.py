@@ -52,9 +52,10 @@ class Config(Section):
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
         default_factory=_default_data
     )
-    model: ModelConfig = Field(default_factory=ModelConfig)  # it looks its name up, so not before this is imported
+    # These two look names up in modules that import this one.
+    model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = TrainingConfig()
-    strategy: StrategyConfig = StrategyConfig()
+    strategy: StrategyConfig = Field(default_factory=StrategyConfig)
     stopping: StoppingConfig = StoppingConfig()
     oracle: OracleConfig = OracleConfig()
     sweep: SweepConfig = SweepConfig()

@@ -1,11 +1,12 @@
 """The sections `strategy` and `stopping`: what is bought, how it is chosen, and when a trial ends."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ripu_ray.config.fields import Budget, BudgetField, Number, PowerField, Section, Window
+from ripu_ray.config.fields import Budget, BudgetField, Number, Power, PowerField, Section, Window
 from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
 
 Mode = Literal["region", "pixel"]
@@ -39,6 +40,15 @@ class Windows(Section):
     pixel: Window = 9
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How purchases are spread over scores and classes. Attributes: see the settings of `StrategyConfig`."""
+
+    power: Power | None
+    balanced: bool
+    class_share: float
+
+
 class StrategyConfig(Section):
     """What is bought, and how it is chosen."""
 
@@ -56,18 +66,46 @@ class StrategyConfig(Section):
     from 1 in the first round to 100 in the last, geometrically."""
     balanced: bool = False
     """Serve the classes predicted in an image in turn, each with its best."""
+    class_share: Annotated[float, Number, Field(ge=0, le=1)] | None = None
+    """Share of a round's budget that is split equally over all classes, each with its best by p of the class times the
+    score; the rest is bought by the score alone. None: 0, or the share of the acquisition's preset."""
     rounds: Annotated[int, Number] = Field(5, ge=1, le=1000)
     parity: bool = False
     """Follow the reference implementation where it departs from the paper: `ceil` counts, rescaled `px`, the
     order among pure windows."""
 
     @model_validator(mode="after")
-    def _parity_has_a_reference(self) -> Self:
+    def _parts_fit(self) -> Self:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise ValueError if two settings exclude each other. A copy with other values is not validated by itself."""
+        spread = self.spread
         if self.parity and self.allocation != "per_image":
             raise ValueError("strategy.parity: the reference implementation knows no allocation but per_image")
         if self.parity and self.shape != "sliding":
             raise ValueError("strategy.parity: the reference implementation knows no shape but sliding")
-        return self
+        if self.parity and spread.class_share:
+            raise ValueError(f"strategy.parity: the reference implementation knows no {self._of('class_share')}")
+        if spread.balanced and spread.class_share:
+            raise ValueError(
+                f"strategy: {self._of('balanced')} and {self._of('class_share')} exclude each other: both say which "
+                "class is served"
+            )
+
+    def _of(self, name: str) -> str:
+        """Name a setting, and its acquisition if it comes from the preset."""
+        return f"strategy.{name}" if getattr(self, name) else f"{name} of {self.acquisition}"
+
+    @property
+    def spread(self) -> Spread:
+        """How purchases are spread, with the acquisition's preset where the strategy has no setting of its own."""
+        preset = None if self.is_reference else ACQUISITIONS[self.acquisition]
+        share = self.class_share if self.class_share is not None or not preset else preset.class_share
+        return Spread(
+            self.power or (preset and preset.power), self.balanced or bool(preset and preset.balanced), share or 0.0
+        )
 
     @property
     def is_reference(self) -> bool:

@@ -8,9 +8,11 @@ Shapes: H x W label pixels, C classes.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ripu_ray.config.fields import Power
 from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.config.strategy import Mode
 
@@ -50,8 +52,32 @@ class AcquisitionFunction(Protocol):
         """(H, W) float32 score without NaN, larger is better."""
 
 
-acquisition = ACQUISITIONS.register
-"""Registers an acquisition function under a name for `strategy.acquisition`."""
+@dataclass(frozen=True)
+class Acquisition:
+    """An acquisition function and its preset: settings of the strategy that hold unless the strategy has its own.
+
+    Attributes:
+        function: scores the pixels.
+        power, balanced, class_share: see `StrategyConfig`.
+    """
+
+    function: AcquisitionFunction
+    power: Power | None = None
+    balanced: bool = False
+    class_share: float = 0.0
+
+
+def acquisition(
+    name: str, *, power: float | str | None = None, balanced: bool = False, class_share: float = 0.0
+) -> Callable[[AcquisitionFunction], AcquisitionFunction]:
+    """Register an acquisition function under a name for `strategy.acquisition`. See `Acquisition` for the preset."""
+    parsed, register = None if power is None else Power.parse(power), ACQUISITIONS.register(name)
+
+    def add(function: AcquisitionFunction) -> AcquisitionFunction:
+        register(Acquisition(function, parsed, balanced, class_share))
+        return function
+
+    return add
 
 
 @acquisition("ripu")
@@ -81,6 +107,15 @@ def entropy(maps: "PixelMaps", query: Query) -> "Tensor":
     return maps.entropy_HW if query.mode == "pixel" else uncertainty(maps, query)
 
 
+@acquisition("clasp_pe", power="1 -> 100", class_share=0.66)
+def clasp_pe(maps: "PixelMaps", query: Query) -> "Tensor":
+    """ClaSP PE: `entropy`, at first in proportion to the score and at last greedily, two thirds of it class by class.
+
+    Source: ClaSP PE, arXiv 2601.13677.
+    """
+    return entropy(maps, query)
+
+
 @acquisition("margin")
 def margin(maps: "PixelMaps", query: Query) -> "Tensor":
     """1 - (p of the best class - p of the second best), in [0, 1]. Source: margin sampling, best versus second best."""
@@ -94,6 +129,7 @@ def confidence(maps: "PixelMaps", query: Query) -> "Tensor":
     return query.mean(1 - maps.best_two[0])
 
 
+@acquisition("random_balanced", balanced=True)
 @acquisition("random")
 def random(maps: "PixelMaps", query: Query) -> "Tensor":
     """The random baseline: uniform in [0, 1), independent for each image and round."""

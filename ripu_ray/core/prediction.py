@@ -48,6 +48,15 @@ class PixelMaps:
             best_2HW[:, rows] = strip_CnW.softmax(dim=0).topk(2, dim=0).values
         return best_2HW
 
+    @torch.no_grad()
+    def probability(self, label: int) -> Tensor:
+        """(H, W) float32 probability of one class."""
+        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
+        p_HW = torch.empty(size, device=self.logits_Chw.device)
+        for rows, strip_CnW in _upsampled(self.logits_Chw, size):
+            p_HW[rows] = strip_CnW.softmax(dim=0)[label]
+        return p_HW
+
 
 def plain_pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The definition of `pixel_maps`, on the whole image at once: predicted class and entropy, (H, W) each."""

@@ -22,7 +22,7 @@ _OWN_LISTS = {
     "strategy.windows": "windows",
     "strategy.acquisition": "acquisitions",
 }
-_MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strategy.balanced")
+_MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strategy.balanced", "strategy.class_share")
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
@@ -73,6 +73,10 @@ def expand(config: Config) -> tuple[Trial, ...]:
         chosen = strategy.model_copy(
             update={"budget": budget, "mode": mode, "windows": windows, "acquisition": acquisition}
         )
+        try:
+            chosen.check()
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         single = config.model_copy(update={"seed": seed, "strategy": chosen, "sweep": SweepConfig()})
         varied = dict(zip(sweep.vary, values, strict=True))
         single = vary(single, varied) if varied else single
@@ -104,7 +108,8 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
     shape = [strategy.shape] if strategy.shape != "sliding" else []
     pool = ["pool"] if strategy.allocation == "pool" else []
     power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
-    return shape + pool + power + (["balanced"] if strategy.balanced else [])
+    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
+    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes
 
 
 def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:

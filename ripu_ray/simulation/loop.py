@@ -18,6 +18,7 @@ from ripu_ray.config import Config
 from ripu_ray.core.budget import Spent, allowance, annotation_seconds
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
+from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.runs.event_log import OnProgress, Progress
@@ -29,7 +30,7 @@ from ripu_ray.runs.references import WholePool
 from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.validate import PurchaseCheck
-from ripu_ray.simulation.allocation import allocate
+from ripu_ray.simulation.allocation import allocate, allocate_by_class
 from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
 from ripu_ray.simulation.stopping import make_rule
 from ripu_ray.storage.files import digest
@@ -229,7 +230,11 @@ def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, ben
         return bench.scorer.score(weights, round_index, requests)
     sizes = [pool.label_size(image_id) for image_id in pool.image_ids]
     allowed = allowance(strategy, sizes, round_index, ledger.spent.pixels).pixels or 0
-    return allocate(list(requests), allowed, partial(bench.scorer.score, weights, round_index))
+    score = partial(bench.scorer.score, weights, round_index)
+    if not (share := strategy.spread.class_share):
+        return allocate(list(requests), allowed, score)
+    order = generator(config.seed, "classes", round_index).permutation(bench.domains.classes.num_classes).tolist()
+    return allocate_by_class(list(requests), allowed, share, order, score)
 
 
 def _record(

@@ -22,11 +22,13 @@ class ScoreRequest:
         centres_N2: (n, 2) int32, bought in earlier rounds.
         prefix_pixels: None: select within the image's own budget. Else: select the best regions in order until they
             have this number of pixels or none is left.
+        label: None: rank by the score. Else: by the probability of this class times the score; with `prefix_pixels`.
     """
 
     image_id: str
     centres_N2: NDArray[np.int32]
     prefix_pixels: int | None = None
+    label: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Scoring of one target image: decode, forward, acquisition, selection, and the pixel counts of the regions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from ripu_ray.config import Config
 from ripu_ray.core.acquisition import Query
 from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.modifiers import stochastic
-from ripu_ray.core.purchase import buy, score_image
+from ripu_ray.core.prediction import PixelMaps
+from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
@@ -23,6 +25,37 @@ from ripu_ray.models.pretrained import check_state
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
 from ripu_ray.training.checkpoint import network_state
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The scores of one image in one round, before the random choice of `strategy.power`."""
+
+    config: Config
+    round_index: int
+    image_id: str
+    score_HW: Tensor
+    maps: PixelMaps
+    query: Query
+
+    def ranked(self, label: int | None = None) -> Tensor:
+        """(H, W) float32 score that ranks the regions: of all classes, or of the list of one class."""
+        power, rounds = self.config.strategy.spread.power, self.config.strategy.rounds
+        score_HW = self.score_HW
+        if label is not None:
+            score_HW = score_HW * self.query.mean(self.maps.probability(label))
+        if not power:
+            return score_HW
+        purpose = ("power", self.round_index, self.image_id, *(() if label is None else (label,)))
+        return stochastic(score_HW, power.at(self.round_index, rounds), generator(self.config.seed, *purpose))
+
+    def by_class(self) -> ByClass | None:
+        """The part of the image's budget that is bought class by class; None: there is none."""
+        share = self.config.strategy.spread.class_share
+        if not share:
+            return None
+        rng = generator(self.config.seed, "classes", self.round_index, self.image_id)
+        return ByClass(share, rng.permutation(self.maps.num_classes).tolist(), self.ranked)
 
 
 class ImageScorer:
@@ -57,20 +90,21 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite; names round and image.
         """
-        image_id = request.image_id
+        image_id, strategy = request.image_id, self._config.strategy
         label = self._domains.pool.label(image_id)
         try:
-            score, predicted = self.score_map(round_index, image_id)
-            regions = self._regions.of(image_id, (score.shape[0], score.shape[1]))
+            scored = self._scored(round_index, image_id)
+            regions = scored.query.regions
             centres, scores = buy(
-                score,
-                predicted,
-                self._domains.classes.num_classes,
+                scored.ranked(request.label),
+                scored.maps.predicted_HW,
+                scored.maps.num_classes,
                 regions,
-                self._config.strategy,
+                strategy,
                 round_index,
                 request.centres_N2,
                 request.prefix_pixels,
+                scored.by_class() if request.prefix_pixels is None else None,
             )
         except NonFiniteError as error:
             raise NonFiniteError(f"round {round_index}, image {image_id}: {error}") from None
@@ -86,16 +120,17 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite.
         """
+        scored = self._scored(round_index, image_id)
+        return scored.ranked(), scored.maps.predicted_HW
+
+    def _scored(self, round_index: int, image_id: str) -> "_Scored":
         strategy, seed = self._config.strategy, self._config.seed
         size = self._domains.pool.label_size(image_id)
         regions = self._regions.of(image_id, size)
         query = Query(regions, strategy.mode, strategy.parity, generator(seed, "acquisition", round_index, image_id))
         logits = self._logits(self._domains.pool.image(image_id))
         score, maps = score_image(logits, size, strategy.acquisition, query)
-        if strategy.power:
-            power = strategy.power.at(round_index, strategy.rounds)
-            score = stochastic(score, power, generator(seed, "power", round_index, image_id))
-        return score, maps.predicted_HW
+        return _Scored(self._config, round_index, image_id, score, maps, query)
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images. Raises NonFiniteError, which names the image."""

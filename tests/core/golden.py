@@ -18,6 +18,8 @@ from ripu_ray.core.purchase import score_image
 from ripu_ray.core.regions import Regions, Windows
 
 FOLDER = Path(__file__).parents[1] / "golden"
+PLAIN = ("ripu", "impurity", "uncertainty", "entropy", "margin", "confidence", "clasp_pe")
+"""Acquisition functions of the logits alone, without randomness; tests/core/test_contenders.py has the others."""
 SELECTIONS = sorted(path.stem for path in FOLDER.glob("selection_*.npz"))
 
 
