@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ripu_ray.config.fields import Budget, BudgetField, Number, Power, PowerField, Section, Window
+from ripu_ray.config.fields import Budget, BudgetField, Count, Number, Power, PowerField, Section, Window
 from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
 
 Mode = Literal["region", "pixel"]
@@ -69,6 +69,9 @@ class StrategyConfig(Section):
     class_share: Annotated[float, Number, Field(ge=0, le=1)] | None = None
     """Share of a round's budget that is split equally over all classes, each with its best by p of the class times the
     score; the rest is bought by the score alone. None: 0, or the share of the acquisition's preset."""
+    diversity: Annotated[int, Number, Field(ge=2, le=1000)] | None = None
+    """Take this many times the regions of a round as candidates, the best by the score, and of these the regions whose
+    features differ most, by greedy k-centre. None: the best by the score."""
     rounds: Annotated[int, Number] = Field(5, ge=1, le=1000)
     parity: bool = False
     """Follow the reference implementation where it departs from the paper: `ceil` counts, rescaled `px`, the
@@ -88,6 +91,10 @@ class StrategyConfig(Section):
             raise ValueError("strategy.parity: the reference implementation knows no shape but sliding")
         if self.parity and spread.class_share:
             raise ValueError(f"strategy.parity: the reference implementation knows no {self._of('class_share')}")
+        others = [name for name in ("balanced", "class_share") if getattr(spread, name)]
+        if self.diversity and (others or self.parity or self.allocation == "pool"):
+            what = [self._of(name) for name in others] or ["parity" if self.parity else "allocation pool"]
+            raise ValueError(f"strategy.diversity: chooses among the candidates of one image, and excludes {what[0]}")
         if spread.balanced and spread.class_share:
             raise ValueError(
                 f"strategy: {self._of('balanced')} and {self._of('class_share')} exclude each other: both say which "
@@ -97,6 +104,14 @@ class StrategyConfig(Section):
     def _of(self, name: str) -> str:
         """Name a setting, and its acquisition if it comes from the preset."""
         return f"strategy.{name}" if getattr(self, name) else f"{name} of {self.acquisition}"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the strategy needs beside logits: see `core.acquisition.Acquisition`."""
+        if self.is_reference:
+            return frozenset()
+        needs: frozenset[str] = ACQUISITIONS[self.acquisition].needs
+        return needs | {"features"} if self.diversity else needs
 
     @property
     def spread(self) -> Spread:
@@ -130,3 +145,15 @@ class StoppingConfig(Section):
     """Name of a stopping rule, looked at after each round; None: all rounds are run."""
     min_gain: Annotated[float, Number] = Field(0.005, ge=0, le=1)
     """Of `small_gain`: mIoU, in [0, 1], that a round has to add."""
+    min_kappa: Annotated[float, Number] = Field(0.99, ge=-1, le=1)
+    """Of `kappa_average`: mean agreement with the round before, over the last `window` rounds, that ends a trial."""
+    window: Count = 3
+    """Of `kappa_average`: number of rounds."""
+    max_uncertainty: Annotated[float, Number] = Field(0.05, ge=0, le=1)
+    """Of `overall_uncertainty`: mean entropy over log C below which a trial ends."""
+    max_change: Annotated[float, Number] = Field(0.01, ge=0, le=1)
+    """Of `classification_change`: share of pixels that a round may change at most to end a trial."""
+    monitor: bool = False
+    """Record what the rules without labels look at, whatever `rule` says."""
+    images: Count = 32
+    """Images of the pool, evenly spaced, in which the rules without labels look at a fixed sample of pixels."""

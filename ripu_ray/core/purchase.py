@@ -5,7 +5,7 @@ Shapes: H x W label pixels, n centres, C classes.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,13 +16,21 @@ from ripu_ray.config import StrategyConfig
 from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.core.acquisition import Acquisition, Query
 from ripu_ray.core.budget import allowance
+from ripu_ray.core.diversity import select_diverse
 from ripu_ray.core.modifiers import select_balanced
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.regions import Regions
 from ripu_ray.core.selection import select
 
 
-def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, query: Query) -> tuple[Tensor, PixelMaps]:
+def score_image(
+    logits_CHW: Tensor,
+    size: tuple[int, int],
+    acquisition: str,
+    query: Query,
+    features_Dhw: Tensor | None = None,
+    draws_TChw: Tensor | None = None,
+) -> tuple[Tensor, PixelMaps]:
     """Score every pixel of one image.
 
     Args:
@@ -30,6 +38,8 @@ def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, que
         size: (H, W) of the labels.
         acquisition: name of a registered acquisition function.
         query: context of the scores.
+        features_Dhw: (D, h, w) float, for functions that need features.
+        draws_TChw: (T, C, h, w) float, for functions that need dropout.
 
     Returns:
         (H, W) float32 score, larger is better, and the maps that it was computed from.
@@ -37,7 +47,7 @@ def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, que
     Raises:
         NonFiniteError: a NaN or an infinity among the logits.
     """
-    maps = pixel_maps(logits_CHW, size)
+    maps = replace(pixel_maps(logits_CHW, size), features_Dhw=features_Dhw, draws_TChw=draws_TChw)
     registered: Acquisition = ACQUISITIONS[acquisition]
     return registered.function(maps, query), maps
 
@@ -91,6 +101,7 @@ def buy(
     before_N2: NDArray[np.int32],
     prefix_pixels: int | None = None,
     by_class: ByClass | None = None,
+    features_Dhw: Tensor | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Select the best regions that fit the remaining budget, and repeat until none fits.
 
@@ -105,6 +116,7 @@ def buy(
         prefix_pixels: None: the image has its own budget. Else: select the best regions in order until they have this
             number of pixels or none is left.
         by_class: of a part of the image's own budget that is bought before the rest, class by class.
+        features_Dhw: (D, h, w) float, used by `strategy.diversity`.
 
     Returns:
         Centres (n, 2) int32, best first (in each class of `by_class`, and then of all), and scores (n,) float32.
@@ -129,6 +141,9 @@ def buy(
             chosen = predicted_HW.cpu().numpy()[tuple(centres[num_before:].T)]
             served_C = np.bincount(chosen, minlength=num_classes)
             more = select_balanced(score_HW, excluded, count, regions.suppression, predicted_HW, served_C)
+        elif strategy.diversity:
+            assert features_Dhw is not None
+            more = select_diverse(score_HW, excluded, count, strategy.diversity, regions, centres, features_Dhw)
         else:
             more = select(score_HW, excluded, count, regions.suppression)
         centres = np.concatenate([centres, more[0]])

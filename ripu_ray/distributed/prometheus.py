@@ -15,7 +15,7 @@ from ray.util.metrics import Counter, Gauge
 from ripu_ray.runs.event_log import Event, OnProgress, Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, Scorer, ScoreRequest
+from ripu_ray.simulation.protocols import Evaluation, PoolSample, Scorer, ScoreRequest
 
 FLUSH_S = 1.0
 """Interval of counting images; counting each one would cost some microseconds per image."""
@@ -119,6 +119,10 @@ class CountedScorer:
     def acquire(self) -> None:
         """See `Scorer`."""
         self._scorer.acquire()
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """See `Scorer`."""
+        return self._scorer.sample(weights, requests)
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""

@@ -17,7 +17,7 @@ LEVEL = 0.05
 _PLURALS = {
     "acquisition": "acquisition functions", "mode": "modes", "window": "windows", "shape": "shapes",
     "allocation": "allocations", "power": "powers", "balanced": "ways to balance",
-    "class_share": "class shares",
+    "class_share": "class shares", "diversity": "diversities",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 
-SETTINGS = ("acquisition", "mode", "window", "shape", "allocation", "power", "balanced", "class_share")
+SETTINGS = ("acquisition", "mode", "window", "shape", "allocation", "power", "balanced", "class_share", "diversity")
 """Columns of the strategy's settings; other varied settings have columns with dotted names."""
 WORLD = ("data.", "oracle.")
 """Prefixes of settings that do not depend on the strategy."""

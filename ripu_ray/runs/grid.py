@@ -22,7 +22,9 @@ _OWN_LISTS = {
     "strategy.windows": "windows",
     "strategy.acquisition": "acquisitions",
 }
-_MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strategy.balanced", "strategy.class_share")
+_MODIFIERS = tuple(
+    f"strategy.{name}" for name in ("shape", "allocation", "power", "balanced", "class_share", "diversity")
+)
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
@@ -108,8 +110,9 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
     shape = [strategy.shape] if strategy.shape != "sliding" else []
     pool = ["pool"] if strategy.allocation == "pool" else []
     power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
+    diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
     classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
-    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes
+    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse
 
 
 def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:

@@ -11,7 +11,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.record import Losses
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
+from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnStep, TrainingJob
@@ -47,6 +47,14 @@ class LocalScorer:
             with self._noted(request.image_id):
                 selection = self._scorer.score(round_index, request)
             yield selection
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """See `Scorer`."""
+        self._scorer.load(weights)
+        for request in requests:
+            with self._noted(request.image_id):
+                sample = self._scorer.sample(request)
+            yield sample
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""

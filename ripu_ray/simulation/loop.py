@@ -6,7 +6,7 @@ It uses the protocols of `simulation.protocols`. Uncommitted work is repeated af
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import floor
 from pathlib import Path
@@ -31,8 +31,9 @@ from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.validate import PurchaseCheck
 from ripu_ray.simulation.allocation import allocate, allocate_by_class
+from ripu_ray.simulation.inspection import spread_ids
 from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
-from ripu_ray.simulation.stopping import make_rule
+from ripu_ray.simulation.stopping import make_rule, records_signals, signals
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import find_fault
 from ripu_ray.training.job import TrainingJob
@@ -180,6 +181,9 @@ def _run_round(
     )
     losses, confusion = _train(job, bench, seconds, report)
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
+    if records_signals(config.stopping) and not config.strategy.is_reference:
+        with _timed(seconds, "sample"):
+            record = replace(record, signals=_signals(config, previous.weights, stage.weights, ledger, bench))
     stage.commit(record, seconds)
 
 
@@ -225,7 +229,10 @@ def _until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterat
 
 def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, bench: Workbench) -> Iterable[Selection]:
     strategy, pool = config.strategy, bench.domains.pool
-    requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in pool.image_ids)
+    num_classes, bought_C = bench.domains.classes.num_classes, None
+    if "bought" in strategy.needs:
+        bought_C = tuple(ledger.class_pixels(num_classes).tolist())
+    requests = (ScoreRequest(name, ledger.centres(name), bought_C=bought_C) for name in pool.image_ids)
     if strategy.allocation == "per_image":
         return bench.scorer.score(weights, round_index, requests)
     sizes = [pool.label_size(image_id) for image_id in pool.image_ids]
@@ -233,8 +240,16 @@ def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, ben
     score = partial(bench.scorer.score, weights, round_index)
     if not (share := strategy.spread.class_share):
         return allocate(list(requests), allowed, score)
-    order = generator(config.seed, "classes", round_index).permutation(bench.domains.classes.num_classes).tolist()
+    order = generator(config.seed, "classes", round_index).permutation(num_classes).tolist()
     return allocate_by_class(list(requests), allowed, share, order, score)
+
+
+def _signals(config: Config, before: Path, after: Path, ledger: Ledger, bench: Workbench) -> dict[str, float]:
+    """The signals of a round; both models predict, so that a resumed round needs nothing but the weights."""
+    image_ids = spread_ids(bench.domains.pool.image_ids, config.stopping.images)
+    requests = [ScoreRequest(image_id, ledger.centres(image_id)) for image_id in image_ids]
+    first, second = (list(bench.scorer.sample(weights, requests)) for weights in (before, after))
+    return signals(first, second, bench.domains.classes.num_classes)
 
 
 def _record(

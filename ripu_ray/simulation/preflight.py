@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from math import ceil
 
-from ripu_ray.config import DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.config.registry import NETWORKS
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
@@ -20,8 +20,9 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
 
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
-        ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
-            matrix does not fit the classes, or torch.compile fails with `training.compile`.
+        ConfigError: a network lacks what a strategy needs, a window is larger than an image, a budget is too small for
+            one region in any image, a confusion matrix does not fit the classes, or torch.compile fails with
+            `training.compile`.
     """
     opened: dict[tuple[DatasetSection, bool], Domains] = {}
     for config in (trial.config for trial in trials):
@@ -35,6 +36,7 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
             raise ConfigError(str(error)) from None
         if config.strategy.shape == "superpixels" and find_spec("skimage") is None:
             raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
+        _check_needs(config)
         if not config.strategy.is_reference:
             _check_purchases(config.strategy, opened[key])
     # Last, since these checks import torch, which takes seconds.
@@ -54,6 +56,18 @@ def describe_weights(trials: Iterable[Trial]) -> list[str]:
         for model, package in packages.items()
         if package
     ]
+
+
+def _check_needs(config: Config) -> None:
+    """Check that the network offers what the strategy needs. Raises ConfigError."""
+    words = {"features": "features of its decoder", "dropout": "dropout"}
+    strategy, model = config.strategy, config.model.name
+    for need in sorted((strategy.needs & words.keys()) - NETWORKS[model].gives):
+        setting = "diversity" if need == "features" and strategy.diversity else f"acquisition {strategy.acquisition}"
+        others = " or ".join(name for name in NETWORKS.names() if need in NETWORKS[name].gives)
+        raise ConfigError(
+            f"strategy.{setting} needs a network with {words[need]}, and `{model}` has none; choose model.name {others}"
+        )
 
 
 def _check_weights(model: ModelConfig, domains: Domains) -> None:

@@ -23,12 +23,14 @@ class ScoreRequest:
         prefix_pixels: None: select within the image's own budget. Else: select the best regions in order until they
             have this number of pixels or none is left.
         label: None: rank by the score. Else: by the probability of this class times the score; with `prefix_pixels`.
+        bought_C: (C,) labelled pixels of each class bought in earlier rounds over the pool, if the strategy needs them.
     """
 
     image_id: str
     centres_N2: NDArray[np.int32]
     prefix_pixels: int | None = None
     label: int | None = None
+    bought_C: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,23 @@ class Evaluation:
     """Confusion counts over the validation images: (C, C) int64, rows are the truth."""
 
     confusion_CC: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PoolSample:
+    """Predictions on a fixed sample of the pixels of one image.
+
+    Attributes:
+        image_id: in the pool.
+        predicted_N: (N,) uint8 classes.
+        entropy: sum over the pixels that are not bought of H(p) / log C.
+        num_unbought: number of these pixels.
+    """
+
+    image_id: str
+    predicted_N: NDArray[np.uint8]
+    entropy: float
+    num_unbought: int
 
 
 class Scorer(Protocol):
@@ -46,6 +65,9 @@ class Scorer(Protocol):
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """Select regions in every requested image; yields the selections in any order."""
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """Predict a fixed sample of pixels in every requested image; yields the samples in any order."""
 
     def evaluate(self, weights: Path) -> Evaluation:
         """Compare predictions with labels over all validation images."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ripu_ray.config import Config
 from ripu_ray.core.acquisition import Query
 from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.modifiers import stochastic
-from ripu_ray.core.prediction import PixelMaps
+from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, open_domains
@@ -23,8 +24,13 @@ from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.simulation.protocols import PoolSample, ScoreRequest
 from ripu_ray.training.checkpoint import network_state
+
+_SAMPLE_PIXELS = 4096
+"""Pixels of an image at which `sample` predicts."""
+_DROPOUT_DRAWS = 10
+"""Passes with dropout for each image: `bald`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class ImageScorer:
         image_id, strategy = request.image_id, self._config.strategy
         label = self._domains.pool.label(image_id)
         try:
-            scored = self._scored(round_index, image_id)
+            scored = self._scored(round_index, image_id, request.bought_C)
             regions = scored.query.regions
             centres, scores = buy(
                 scored.ranked(request.label),
@@ -105,6 +111,7 @@ class ImageScorer:
                 request.centres_N2,
                 request.prefix_pixels,
                 scored.by_class() if request.prefix_pixels is None else None,
+                scored.maps.features_Dhw,
             )
         except NonFiniteError as error:
             raise NonFiniteError(f"round {round_index}, image {image_id}: {error}") from None
@@ -123,14 +130,35 @@ class ImageScorer:
         scored = self._scored(round_index, image_id)
         return scored.ranked(), scored.maps.predicted_HW
 
-    def _scored(self, round_index: int, image_id: str) -> "_Scored":
+    def _scored(self, round_index: int, image_id: str, bought_C: tuple[int, ...] | None = None) -> _Scored:
         strategy, seed = self._config.strategy, self._config.seed
         size = self._domains.pool.label_size(image_id)
         regions = self._regions.of(image_id, size)
-        query = Query(regions, strategy.mode, strategy.parity, generator(seed, "acquisition", round_index, image_id))
-        logits = self._logits(self._domains.pool.image(image_id))
-        score, maps = score_image(logits, size, strategy.acquisition, query)
+        rng = generator(seed, "acquisition", round_index, image_id)
+        query = Query(regions, strategy.mode, strategy.parity, rng, bought_C)
+        output = self._output(self._domains.pool.image(image_id), ("dropout", round_index, image_id))
+        score, maps = score_image(output[0], size, strategy.acquisition, query, *output[1:])
         return _Scored(self._config, round_index, image_id, score, maps, query)
+
+    def sample(self, request: ScoreRequest) -> PoolSample:
+        """Predict a sample of the pixels of one image of the pool; the sample depends on seed and image alone.
+
+        Raises:
+            NonFiniteError: a logit is NaN or infinite; names the image.
+        """
+        image_id, pool = request.image_id, self._domains.pool
+        size = pool.label_size(image_id)
+        pixels = size[0] * size[1]
+        rng = generator(self._config.seed, "sample", image_id)
+        index_N = np.sort(rng.choice(pixels, min(_SAMPLE_PIXELS, pixels), replace=False))
+        try:
+            maps = pixel_maps(self._output(pool.image(image_id), ("sample", image_id))[0], size)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"sample of the pool, image {image_id}: {error}") from None
+        free_N = ~self._regions.of(image_id, size).cover(request.centres_N2).reshape(-1)[index_N]
+        entropy_N = maps.entropy_HW.cpu().numpy().reshape(-1)[index_N][free_N].astype(np.float64)
+        predicted_N = maps.predicted_HW.cpu().numpy().reshape(-1)[index_N]
+        return PoolSample(image_id, predicted_N, float(entropy_N.sum() / log(maps.num_classes)), int(free_N.sum()))
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images. Raises NonFiniteError, which names the image."""
@@ -152,7 +180,22 @@ class ImageScorer:
         return self._domains.validation.image_ids
 
     @torch.inference_mode()
-    def _logits(self, image_HW3: NDArray[np.uint8]) -> Tensor:
+    def _output(
+        self, image_HW3: NDArray[np.uint8], purpose: tuple[str | int, ...]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Logits (C, h, w), and features (D, h, w) and logits of draws (T, C, h, w) if the strategy needs them."""
+        needs = self._config.strategy.needs
         batch = self._network.to_input(image_HW3, self._device)[None]
-        logits: Tensor = self._network(batch)[0]
-        return logits
+        features_1Dhw, draws_T1Chw = None, None
+        if "features" in needs:
+            logits_1Chw, features_1Dhw = self._network.with_features(batch)
+        else:
+            logits_1Chw = self._network(batch)
+        if "dropout" in needs:
+            seed = int(generator(self._config.seed, *purpose).integers(2**63))
+            draws_T1Chw = self._network.dropout_logits(batch, _DROPOUT_DRAWS, seed)
+        return (
+            logits_1Chw[0],
+            None if features_1Dhw is None else features_1Dhw[0],
+            None if draws_T1Chw is None else draws_T1Chw[:, 0],
+        )

@@ -80,7 +80,7 @@ def test_scores_are_finite_float32_of_the_image(name: str, mode: Mode) -> None:
     logits_CHW, size = torch.randn(6, 9, 12), (18, 24)
     entropy_before = pixel_maps(logits_CHW, size).entropy_HW
     query = Query(Windows(size, mode, 2), mode, False, np.random.default_rng(0))
-    score_HW, maps = score_image(logits_CHW, size, name, query)
+    score_HW, maps = score_image(logits_CHW, size, name, query, torch.randn(4, 9, 12), torch.randn(3, 6, 9, 12))
     assert score_HW.shape == (18, 24)
     assert score_HW.dtype == torch.float32
     assert torch.isfinite(score_HW).all()
