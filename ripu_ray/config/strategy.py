@@ -72,6 +72,9 @@ class StrategyConfig(Section):
     diversity: Annotated[int, Number, Field(ge=2, le=1000)] | None = None
     """Take this many times the regions of a round as candidates, the best by the score, and of these the regions whose
     features differ most, by greedy k-centre. None: the best by the score."""
+    avoid_void: Literal["learned", "none"] = "none"
+    """learned: lower the score where purchases of earlier rounds, of the same predicted class and distance to an
+    outline, had no label."""
     rounds: Annotated[int, Number] = Field(5, ge=1, le=1000)
     parity: bool = False
     """Follow the reference implementation where it departs from the paper: `ceil` counts, rescaled `px`, the
@@ -89,6 +92,8 @@ class StrategyConfig(Section):
             raise ValueError("strategy.parity: the reference implementation knows no allocation but per_image")
         if self.parity and self.shape != "sliding":
             raise ValueError("strategy.parity: the reference implementation knows no shape but sliding")
+        if self.parity and self.avoid_void != "none":
+            raise ValueError("strategy.parity: the reference implementation knows no strategy.avoid_void")
         if self.parity and spread.class_share:
             raise ValueError(f"strategy.parity: the reference implementation knows no {self._of('class_share')}")
         others = [name for name in ("balanced", "class_share") if getattr(spread, name)]

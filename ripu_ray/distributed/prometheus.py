@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.util.metrics import Counter, Gauge
 
 from ripu_ray.runs.event_log import Event, OnProgress, Progress
@@ -123,6 +125,10 @@ class CountedScorer:
     def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
         """See `Scorer`."""
         return self._scorer.sample(weights, requests)
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """See `Scorer`."""
+        return self._scorer.count_voids(weights, requests)
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""

@@ -54,6 +54,12 @@ class ScoringActor:
         self._take(weights)
         return [self._scorer.sample(request) for request in requests]
 
+    def count_voids(self, weights: Weights, requests: list[ScoreRequest]) -> NDArray[np.int64]:
+        """Count pixels and void pixels over the regions bought in these images."""
+        self._take(weights)
+        counts: NDArray[np.int64] = np.stack([self._scorer.count_voids(request) for request in requests]).sum(axis=0)
+        return counts
+
     def evaluate(self, weights: Weights, image_ids: list[str]) -> NDArray[np.int64]:
         """Confusion counts over validation images."""
         self._take(weights)
@@ -118,6 +124,16 @@ class RayScorer:
         )
         for _, samples in answers:
             yield from samples
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """See `Scorer`; adds up each batch. Raises ClusterError as `score` does."""
+        packed = self._put(weights)
+        self.acquire()
+        answers = self._pool.spread(
+            requests, lambda actor, batch: actor.count_voids.remote(packed, batch), lambda request: request.image_id
+        )
+        for _, counts in answers:
+            yield counts
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`. Raises ClusterError as `score` does."""

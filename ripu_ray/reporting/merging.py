@@ -90,7 +90,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _without_repetitions(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Keep one of the trials with the same arm, seed and settings: the first with the most rounds."""
-    own = ("allocation", "power", "balanced", "class_share", "diversity", "shape")
+    own = ("allocation", "power", "balanced", "class_share", "diversity", "avoid_void", "shape")
     keys = ["arm", "seed", "rounds", *(name for name in results if "." in str(name) or name in own)]
     trials = results.groupby("trial", sort=False).tail(1).reset_index(drop=True)
     identity = trials[keys].map(repr).agg("|".join, axis=1)

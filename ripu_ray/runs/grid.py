@@ -23,7 +23,8 @@ _OWN_LISTS = {
     "strategy.acquisition": "acquisitions",
 }
 _MODIFIERS = tuple(
-    f"strategy.{name}" for name in ("shape", "allocation", "power", "balanced", "class_share", "diversity")
+    f"strategy.{name}"
+    for name in ("shape", "allocation", "power", "balanced", "class_share", "diversity", "avoid_void")
 )
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
@@ -111,8 +112,9 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
     pool = ["pool"] if strategy.allocation == "pool" else []
     power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
     diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
+    voids = ["learned_void"] if strategy.avoid_void == "learned" else []
     classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
-    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse
+    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids
 
 
 def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
@@ -55,6 +57,14 @@ class LocalScorer:
             with self._noted(request.image_id):
                 sample = self._scorer.sample(request)
             yield sample
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """See `Scorer`."""
+        self._scorer.load(weights)
+        for request in requests:
+            with self._noted(request.image_id):
+                counts = self._scorer.count_voids(request)
+            yield counts
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""

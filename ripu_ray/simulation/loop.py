@@ -7,18 +7,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from math import floor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent, allowance, annotation_seconds
+from ripu_ray.core.budget import Spent, annotation_seconds
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
-from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError
 from ripu_ray.runs.event_log import OnProgress, Progress
@@ -30,10 +27,9 @@ from ripu_ray.runs.references import WholePool
 from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.validate import PurchaseCheck
-from ripu_ray.simulation.allocation import allocate, allocate_by_class
-from ripu_ray.simulation.inspection import spread_ids
-from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
-from ripu_ray.simulation.stopping import make_rule, records_signals, signals
+from ripu_ray.simulation.pool import measure_signals, select_regions
+from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
+from ripu_ray.simulation.stopping import make_rule, records_signals
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import find_fault
 from ripu_ray.training.job import TrainingJob
@@ -164,7 +160,7 @@ def _run_round(
         with _timed(seconds, "acquire"):
             bench.scorer.acquire()
         with _timed(seconds, "score"):
-            selections = _select(config, round_index, previous.weights, ledger, bench)
+            selections = select_regions(config, round_index, previous.weights, ledger, bench.domains, bench.scorer)
             ledger.commit(round_index, _until_stopped(selections, bench.stop))
     bench.scorer.release()
     bought = _bought(config, round_index, ledger, bench.domains)
@@ -183,7 +179,8 @@ def _run_round(
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
     if records_signals(config.stopping) and not config.strategy.is_reference:
         with _timed(seconds, "sample"):
-            record = replace(record, signals=_signals(config, previous.weights, stage.weights, ledger, bench))
+            found = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
+        record = replace(record, signals=found)
     stage.commit(record, seconds)
 
 
@@ -225,31 +222,6 @@ def _until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterat
     for selection in selections:
         stop.check()
         yield selection
-
-
-def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, bench: Workbench) -> Iterable[Selection]:
-    strategy, pool = config.strategy, bench.domains.pool
-    num_classes, bought_C = bench.domains.classes.num_classes, None
-    if "bought" in strategy.needs:
-        bought_C = tuple(ledger.class_pixels(num_classes).tolist())
-    requests = (ScoreRequest(name, ledger.centres(name), bought_C=bought_C) for name in pool.image_ids)
-    if strategy.allocation == "per_image":
-        return bench.scorer.score(weights, round_index, requests)
-    sizes = [pool.label_size(image_id) for image_id in pool.image_ids]
-    allowed = allowance(strategy, sizes, round_index, ledger.spent.pixels).pixels or 0
-    score = partial(bench.scorer.score, weights, round_index)
-    if not (share := strategy.spread.class_share):
-        return allocate(list(requests), allowed, score)
-    order = generator(config.seed, "classes", round_index).permutation(num_classes).tolist()
-    return allocate_by_class(list(requests), allowed, share, order, score)
-
-
-def _signals(config: Config, before: Path, after: Path, ledger: Ledger, bench: Workbench) -> dict[str, float]:
-    """The signals of a round; both models predict, so that a resumed round needs nothing but the weights."""
-    image_ids = spread_ids(bench.domains.pool.image_ids, config.stopping.images)
-    requests = [ScoreRequest(image_id, ledger.centres(image_id)) for image_id in image_ids]
-    first, second = (list(bench.scorer.sample(weights, requests)) for weights in (before, after))
-    return signals(first, second, bench.domains.classes.num_classes)
 
 
 def _record(

@@ -17,6 +17,7 @@ from ripu_ray.core.modifiers import stochastic
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
+from ripu_ray.core.voids import count_voids, expected_void
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError
@@ -24,7 +25,7 @@ from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import PoolSample, ScoreRequest
+from ripu_ray.simulation.protocols import Knowledge, PoolSample, ScoreRequest
 from ripu_ray.training.checkpoint import network_state
 
 _SAMPLE_PIXELS = 4096
@@ -99,7 +100,7 @@ class ImageScorer:
         image_id, strategy = request.image_id, self._config.strategy
         label = self._domains.pool.label(image_id)
         try:
-            scored = self._scored(round_index, image_id, request.bought_C)
+            scored = self._scored(round_index, image_id, request.known)
             regions = scored.query.regions
             centres, scores = buy(
                 scored.ranked(request.label),
@@ -127,17 +128,20 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite.
         """
-        scored = self._scored(round_index, image_id)
+        scored = self._scored(round_index, image_id, Knowledge())
         return scored.ranked(), scored.maps.predicted_HW
 
-    def _scored(self, round_index: int, image_id: str, bought_C: tuple[int, ...] | None = None) -> _Scored:
+    def _scored(self, round_index: int, image_id: str, known: Knowledge) -> _Scored:
         strategy, seed = self._config.strategy, self._config.seed
         size = self._domains.pool.label_size(image_id)
         regions = self._regions.of(image_id, size)
         rng = generator(seed, "acquisition", round_index, image_id)
-        query = Query(regions, strategy.mode, strategy.parity, rng, bought_C)
+        query = Query(regions, strategy.mode, strategy.parity, rng, known.bought_C)
         output = self._output(self._domains.pool.image(image_id), ("dropout", round_index, image_id))
         score, maps = score_image(output[0], size, strategy.acquisition, query, *output[1:])
+        if known.void_CD is not None:
+            labelled = 1 - query.mean(expected_void(maps.predicted_HW, known.void_CD))
+            score = torch.where(score > 0, score * labelled.to(score.device), score)
         return _Scored(self._config, round_index, image_id, score, maps, query)
 
     def sample(self, request: ScoreRequest) -> PoolSample:
@@ -151,14 +155,31 @@ class ImageScorer:
         pixels = size[0] * size[1]
         rng = generator(self._config.seed, "sample", image_id)
         index_N = np.sort(rng.choice(pixels, min(_SAMPLE_PIXELS, pixels), replace=False))
-        try:
-            maps = pixel_maps(self._output(pool.image(image_id), ("sample", image_id))[0], size)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"sample of the pool, image {image_id}: {error}") from None
+        maps = self._predict(image_id, size)
         free_N = ~self._regions.of(image_id, size).cover(request.centres_N2).reshape(-1)[index_N]
         entropy_N = maps.entropy_HW.cpu().numpy().reshape(-1)[index_N][free_N].astype(np.float64)
         predicted_N = maps.predicted_HW.cpu().numpy().reshape(-1)[index_N]
         return PoolSample(image_id, predicted_N, float(entropy_N.sum() / log(maps.num_classes)), int(free_N.sum()))
+
+    def count_voids(self, request: ScoreRequest) -> NDArray[np.int64]:
+        """Count pixels and void pixels of the regions bought in one image: see `core.voids.count_voids`.
+
+        Raises:
+            NonFiniteError: a logit is NaN or infinite; names the image.
+        """
+        image_id, pool = request.image_id, self._domains.pool
+        size = pool.label_size(image_id)
+        predicted = self._predict(image_id, size).predicted_HW
+        bought = self._regions.of(image_id, size).cover(request.centres_N2)
+        return count_voids(predicted, pool.label(image_id), bought, self._domains.classes.num_classes)
+
+    def _predict(self, image_id: str, size: tuple[int, int]) -> PixelMaps:
+        image = self._network.to_input(self._domains.pool.image(image_id), self._device)[None]
+        try:
+            with torch.inference_mode():
+                return pixel_maps(self._network(image)[0], size)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"pool, image {image_id}: {error}") from None
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images. Raises NonFiniteError, which names the image."""
