@@ -1,7 +1,9 @@
 """Runs the studies of docs/results.md and writes their tables and figures into it; the words between them are ours.
 
     python -m benchmarks.results --photographs FOLDER        everything: several hours on 2 cores
-    python -m benchmarks.results --only shift                one study
+    python -m benchmarks.results --only shift                one study, and its part NAME-spread if it has one
+    python -m benchmarks.results --only pretrained --photographs FOLDER --also=--seeds=0 --also=--budgets=2.2
+                                                             more arguments for `ripu sweep`, to reduce a study
     python -m benchmarks.results --only shift --no-run       its tables alone, from runs/results-shift
 
 A study that was interrupted goes on where it stopped. FOLDER is laid out as in configs/folder.yaml.
@@ -34,6 +36,17 @@ PHOTOGRAPHS = [
     f"--set=data.label_size={SIZE}",
     "--set=training.round_steps=60",
     "--budgets=2.2",
+]
+PRETRAINED = [
+    "--config=configs/folder.yaml",
+    "--set=model.name=efficientnet_lite0",
+    "--set=model.pretrained=imagenet",
+    "--set=data.input_size=[360,480]",
+    "--set=data.label_size=[360,480]",
+    "--set=training.warmup_steps=1000",
+    "--set=training.round_steps=150",
+    "--budgets=0.05,0.22,2.2",
+    "--mode=region,pixel",
 ]
 STUDIES = {
     "embedded": [
@@ -75,15 +88,17 @@ STUDIES = {
         "--budgets=2.2",
         "--acquisitions=random,entropy,ripu,full",
     ],
+    "pretrained": [*PRETRAINED, "--acquisitions=random,ripu,clasp_pe,halo_euclidean,source_only,full"],
+    "pretrained-spread": [*PRETRAINED, "--acquisitions=ripu,entropy,margin", "--vary=strategy.power=1"],
     "shift": [*SMALL, "--budgets=2.2,5", "--vary=data.shift=0,1,2", "--vary=training.source_free=false,true"],
 }
 
 
-def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool) -> None:
+def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool, also: Sequence[str] = ()) -> None:
     """Run and write."""
-    for name in names:
-        arguments = ["sweep", *COMMON, *STUDIES[name], f"--output={output}", f"--name=results-{name}"]
-        if name.startswith("photographs"):
+    for name in [name for name in STUDIES if name.removesuffix("-spread") in names or name in names]:
+        arguments = ["sweep", *COMMON, *STUDIES[name], *also, f"--output={output}", f"--name=results-{name}"]
+        if name.startswith(("photographs", "pretrained")):
             if photographs is None:
                 print(f"{name}: left out, no --photographs")
                 continue
@@ -97,9 +112,10 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
     if "embedded-spread" in results:
         results["embedded-spread"] = _as_acquisitions(results["embedded-spread"])
-    if "photographs" in results and "photographs-spread" in results:
-        both = [results["photographs"], _as_acquisitions(results.pop("photographs-spread"))]
-        results["photographs"] = pd.concat(both, ignore_index=True)
+    for name in ("photographs", "pretrained"):
+        if name in results and f"{name}-spread" in results:
+            both = [results[name], _as_acquisitions(results.pop(f"{name}-spread"))]
+            results[name] = pd.concat(both, ignore_index=True)
     page = PAGE.read_text()
     for name, table in results.items():
         page = _put(page, name, "\n\n".join([_means(table), _differences(table)]))
@@ -115,7 +131,9 @@ def _as_acquisitions(results: pd.DataFrame) -> pd.DataFrame:
     A random purchase is spread already.
     """
     results = results[results["power"].isna() | (results["acquisition"] != "random")]
-    spread = results["acquisition"] + results["power"].map(lambda power: "" if pd.isna(power) else f" power {power:g}")
+    spread = results["acquisition"] + results["power"].map(
+        lambda power: "" if pd.isna(power) else f" power {power}".removesuffix(".0")
+    )
     spread += results["balanced"].map({True: " balanced", False: ""})
     return results.assign(acquisition=spread, power=float("nan"), balanced=False)
 
@@ -207,6 +225,8 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "photographs": _forest,
     "photographs-spread": _forest,
     "photographs-deeplab": draw_curves,
+    "pretrained": _forest,
+    "pretrained-spread": _forest,
     "shift": _shift,
 }
 
@@ -216,6 +236,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", choices=STUDIES, action="append")
     parser.add_argument("--photographs", type=Path)
     parser.add_argument("--output", type=Path, default=Path("runs"))
+    parser.add_argument("--also", action="append", default=[], metavar="ARGUMENT")
     parser.add_argument("--no-run", action="store_true")
     given = parser.parse_args()
-    main(given.only or list(STUDIES), given.photographs, given.output, not given.no_run)
+    main(given.only or list(STUDIES), given.photographs, given.output, not given.no_run, given.also)

@@ -1,25 +1,27 @@
 """The configuration: sections, where their values come from, and the types that other modules name."""
 
 from ripu_ray.config.datasets import DatasetSection
-from ripu_ray.config.fields import Budget, BudgetField, Size, Window
+from ripu_ray.config.fields import Budget, BudgetField, Power, Size, Window
 from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, override, to_tree, vary
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.sections import (
+    ClusterConfig,
+    CostConfig,
+    NoiseConfig,
+    OracleConfig,
+    SweepConfig,
+    TrackingConfig,
+    WandbMode,
+)
+from ripu_ray.config.strategy import (
     REFERENCES,
     AcquisitionName,
     Allocation,
-    ClusterConfig,
-    CostConfig,
     Mode,
-    NoiseConfig,
-    OracleConfig,
     Reference,
     Shape,
     StoppingConfig,
     StrategyConfig,
-    SweepConfig,
-    TrackingConfig,
-    WandbMode,
     Windows,
 )
 from ripu_ray.config.training import TrainingConfig
@@ -39,6 +41,7 @@ __all__ = [
     "NoiseConfig",
     "OracleConfig",
     "Overrides",
+    "Power",
     "Reference",
     "Shape",
     "Size",

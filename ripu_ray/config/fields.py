@@ -29,6 +29,7 @@ _BUDGET_DECIMALS = 6
 _BUDGET_PIXELS_LIMIT = 10**9
 _EXPONENT = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?[eE][+-]?[0-9]{1,3}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+_POWER_LIMIT = 1000
 
 
 class Section(BaseModel):
@@ -77,6 +78,52 @@ class Budget(Section):
 
     def __str__(self) -> str:
         return f"{self.value:f}" + ("px" if self.unit == "pixels" else "")
+
+
+class Power(Section):
+    """Exponent of the score in a random choice; constant, or geometric over the rounds.
+
+    Attributes:
+        first, last: exponent of the first and of the last round, in (0, 1000].
+    """
+
+    first: float
+    last: float
+
+    @classmethod
+    def parse(cls, value: object) -> "Power":
+        """Read a number, or `1 -> 100`. Raises ValueError for anything else."""
+        if isinstance(value, Power):
+            return value
+        expected = (
+            f"power {value!r}: expected a number above 0 and up to {_POWER_LIMIT}, or two for a schedule over the "
+            "rounds, such as 1 -> 100"
+        )
+        if not isinstance(value, int | float | str) or isinstance(value, bool):
+            raise ValueError(expected)
+        try:
+            ends = [float(word) for word in str(value).split("->")]
+        except ValueError:
+            raise ValueError(expected) from None
+        # NaN fails the comparison, too.
+        if len(ends) > 2 or not all(0 < end <= _POWER_LIMIT for end in ends):
+            raise ValueError(expected)
+        return cls(first=ends[0], last=ends[-1])
+
+    def at(self, round_index: int, rounds: int) -> float:
+        """The exponent of a round: first * (last / first) ** (round_index / (rounds - 1)); `first` for one round."""
+        if self.first == self.last or rounds < 2:
+            return self.first
+        share = round_index / (rounds - 1)
+        return float(self.first ** (1 - share) * self.last**share)
+
+    def plain(self) -> float | str:
+        """The value as written in a configuration: a number, or text for a schedule."""
+        return self.first if self.first == self.last else str(self)
+
+    def __str__(self) -> str:
+        ends = [str(end).removesuffix(".0") for end in dict.fromkeys((self.first, self.last))]
+        return " -> ".join(ends)
 
 
 def _odd(window: int) -> int:
@@ -137,6 +184,7 @@ def _checkpoint(value: object) -> HubId | Path:
 
 Number = BeforeValidator(_number)
 BudgetField = Annotated[Budget, BeforeValidator(Budget.parse)]
+PowerField = Annotated[Power, BeforeValidator(Power.parse), PlainSerializer(Power.plain)]
 Window = Annotated[int, Number, Field(lt=2**16), AfterValidator(_odd)]
 Url = Annotated[str, StringConstraints(pattern="^(https?|file)://", max_length=2000)]
 FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(_nameable)]

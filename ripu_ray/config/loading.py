@@ -30,11 +30,10 @@ from ripu_ray.config.safe_yaml import Plain, find_credentials, read_yaml
 from ripu_ray.config.sections import (
     ClusterConfig,
     OracleConfig,
-    StoppingConfig,
-    StrategyConfig,
     SweepConfig,
     TrackingConfig,
 )
+from ripu_ray.config.strategy import StoppingConfig, StrategyConfig
 from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.errors import ConfigError
@@ -66,9 +65,10 @@ class Config(Section):
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
         default_factory=_default_data
     )
-    model: ModelConfig = Field(default_factory=ModelConfig)  # it looks its name up, so not before this is imported
+    # These two look names up in modules that import this one.
+    model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = TrainingConfig()
-    strategy: StrategyConfig = StrategyConfig()
+    strategy: StrategyConfig = Field(default_factory=StrategyConfig)
     stopping: StoppingConfig = StoppingConfig()
     oracle: OracleConfig = OracleConfig()
     sweep: SweepConfig = SweepConfig()

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from ripu_ray.config.fields import Section
-from ripu_ray.config.registry import REGISTRIES, registering
+from ripu_ray.config.registry import REGISTRIES, registering, wrapped
 from ripu_ray.errors import ConfigError, first_line
 
 MAX_BYTES = 1_000_000
@@ -219,7 +219,7 @@ def add_program_parts(parts: Iterable[tuple[str, str, Any]]) -> None:
 
 
 def _module_of(part: Any) -> str:
-    return str(getattr(getattr(part, "build", part), "__module__", ""))
+    return str(getattr(wrapped(part), "__module__", ""))
 
 
 def _described(plugin: Plugin, source: str) -> Plugin:

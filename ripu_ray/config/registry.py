@@ -120,9 +120,14 @@ def _refuse(what: str, *arguments: object) -> None:
     raise ConfigError(f"{what}: commands that only read a run folder do not run its plug-ins")
 
 
+def wrapped(part: Any) -> Any:
+    """The function that a part was made from, of those that hold one."""
+    return getattr(part, "build", getattr(part, "function", part))
+
+
 def _identity(part: Any) -> object:
     """Module and name of a function or a class, or of what it was wrapped from; else the part itself."""
-    part = getattr(part, "build", part)
+    part = wrapped(part)
     name = getattr(part, "__qualname__", None)
     return (part.__module__, name) if name and "<locals>" not in name else part
 

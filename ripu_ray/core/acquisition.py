@@ -8,11 +8,13 @@ Shapes: H x W label pixels, C classes.
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ripu_ray.config.fields import Power
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.config.sections import Mode
+from ripu_ray.config.strategy import Mode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +33,14 @@ class Query:
         mode: the unit of a purchase: "region", a whole window, or "pixel", its centre.
         parity: windows of one class have the reference's impurity, slightly below 0, instead of 0.
         rng: random generator of this image and round.
+        bought_C: (C,) labelled pixels of each class bought in earlier rounds over the pool; None: nothing was bought.
     """
 
     regions: "Regions"
     mode: Mode
     parity: bool
     rng: "np.random.Generator"
+    bought_C: tuple[int, ...] | None = None
 
     def mean(self, values_HW: "Tensor") -> "Tensor":
         """(H, W): in mode "region" the window's mean, in mode "pixel" the pixel's own value."""
@@ -50,8 +54,45 @@ class AcquisitionFunction(Protocol):
         """(H, W) float32 score without NaN, larger is better."""
 
 
-acquisition = ACQUISITIONS.register
-"""Registers an acquisition function under a name for `strategy.acquisition`."""
+@dataclass(frozen=True)
+class Acquisition:
+    """An acquisition function and its preset: settings of the strategy that hold unless the strategy has its own.
+
+    Attributes:
+        function: scores the pixels.
+        needs: beside logits: "features" or "dropout" of the network (see `models.networks.Builder`), or "bought", the
+            counts of `Query.bought_C`.
+        power, balanced, class_share: see `StrategyConfig`.
+    """
+
+    function: AcquisitionFunction
+    needs: frozenset[str] = frozenset()
+    power: Power | None = None
+    balanced: bool = False
+    class_share: float = 0.0
+
+
+def acquisition(
+    name: str,
+    *,
+    needs: Iterable[str] = (),
+    power: float | str | None = None,
+    balanced: bool = False,
+    class_share: float = 0.0,
+) -> Callable[[AcquisitionFunction], AcquisitionFunction]:
+    """Register an acquisition function under a name for `strategy.acquisition`. See `Acquisition`."""
+    parsed, register = None if power is None else Power.parse(power), ACQUISITIONS.register(name)
+
+    def add(function: AcquisitionFunction) -> AcquisitionFunction:
+        register(Acquisition(function, frozenset(needs), parsed, balanced, class_share))
+        return function
+
+    return add
+
+
+_refuse = ACQUISITIONS.absent
+ACQUISITIONS.absent = lambda name: Acquisition(_refuse(name))
+ACQUISITIONS.adapt = lambda part: part if isinstance(part, Acquisition) else Acquisition(part)
 
 
 @acquisition("ripu")
@@ -81,6 +122,15 @@ def entropy(maps: "PixelMaps", query: Query) -> "Tensor":
     return maps.entropy_HW if query.mode == "pixel" else uncertainty(maps, query)
 
 
+@acquisition("clasp_pe", power="1 -> 100", class_share=0.66)
+def clasp_pe(maps: "PixelMaps", query: Query) -> "Tensor":
+    """ClaSP PE: `entropy`, at first in proportion to the score and at last greedily, two thirds of it class by class.
+
+    Source: ClaSP PE, arXiv 2601.13677.
+    """
+    return entropy(maps, query)
+
+
 @acquisition("margin")
 def margin(maps: "PixelMaps", query: Query) -> "Tensor":
     """1 - (p of the best class - p of the second best), in [0, 1]. Source: margin sampling, best versus second best."""
@@ -94,6 +144,7 @@ def confidence(maps: "PixelMaps", query: Query) -> "Tensor":
     return query.mean(1 - maps.best_two[0])
 
 
+@acquisition("random_balanced", balanced=True)
 @acquisition("random")
 def random(maps: "PixelMaps", query: Query) -> "Tensor":
     """The random baseline: uniform in [0, 1), independent for each image and round."""
@@ -101,3 +152,51 @@ def random(maps: "PixelMaps", query: Query) -> "Tensor":
 
     drawn = query.rng.random(tuple(maps.predicted_HW.shape), dtype="float32")
     return torch.from_numpy(drawn).to(maps.predicted_HW.device)
+
+
+@acquisition("random_boundary")
+def random_boundary(maps: "PixelMaps", query: Query) -> "Tensor":
+    """Uniform in [0, 1) where the window has several predicted classes; elsewhere in [-1, 0), so that it comes last.
+
+    Source: ours, a random baseline that knows where outlines are.
+    """
+    mixed_HW = impurity(maps, query) > 0
+    return random(maps, query) - (~mixed_HW).float()
+
+
+@acquisition("class_reweighted", needs=["bought"])
+def class_reweighted(maps: "PixelMaps", query: Query) -> "Tensor":
+    """RIPU times the window's mean of 1 / (1 + C * share of the predicted class in what was bought): in [0, 1].
+
+    Source: the idea is that of CBDA, arXiv 2311.14146; the weight is ours.
+    """
+    import torch
+
+    bought_C = torch.tensor(query.bought_C or (0,) * maps.num_classes, dtype=torch.float64)
+    weight_C = (1 / (1 + maps.num_classes * bought_C / bought_C.sum().clamp(min=1))).float()
+    return ripu(maps, query) * query.mean(weight_C.to(maps.predicted_HW.device)[maps.predicted_HW.long()])
+
+
+@acquisition("halo_euclidean", needs=["features"])
+def halo_euclidean(maps: "PixelMaps", query: Query) -> "Tensor":
+    """Entropy times the norm of the decoder's features, each scaled to [0, 1] over the image: in [0, 1].
+
+    Source: HALO, arXiv 2306.11180, for a Euclidean network.
+    """
+    return _min_max(query.mean(maps.entropy_HW)) * _min_max(query.mean(maps.feature_norm))
+
+
+def _min_max(values_HW: "Tensor") -> "Tensor":
+    """(values - min) / (max - min); 0 where all values are equal."""
+    low, high = values_HW.min(), values_HW.max()
+    return (values_HW - low) / (high - low).clamp(min=1e-12)
+
+
+@acquisition("power_bald", needs=["dropout"], power=1)
+@acquisition("bald", needs=["dropout"])
+def bald(maps: "PixelMaps", query: Query) -> "Tensor":
+    """Mutual information of prediction and weights by Monte-Carlo dropout: in [0, log C].
+
+    Source: BALD, arXiv 1112.5745, with dropout as in arXiv 1703.02910; `power_bald`: arXiv 2106.12059.
+    """
+    return query.mean(maps.mutual_information)

@@ -31,12 +31,16 @@ class PixelMaps:
         entropy_HW: (H, W) float32, -sum_c p_c log(p_c + 1e-6) in nats, about 0 to log C.
         num_classes: C.
         logits_Chw: (C, h, w) float32, for maps that are computed on demand.
+        features_Dhw: (D, h, w) float, the decoder's features; None unless the strategy needs them.
+        draws_TChw: (T, C, h, w) float, logits of T draws with dropout; None unless the strategy needs them.
     """
 
     predicted_HW: Tensor
     entropy_HW: Tensor
     num_classes: int
     logits_Chw: Tensor
+    features_Dhw: Tensor | None = None
+    draws_TChw: Tensor | None = None
 
     @cached_property
     @torch.no_grad()
@@ -47,6 +51,40 @@ class PixelMaps:
         for rows, strip_CnW in _upsampled(self.logits_Chw, size):
             best_2HW[:, rows] = strip_CnW.softmax(dim=0).topk(2, dim=0).values
         return best_2HW
+
+    @cached_property
+    @torch.no_grad()
+    def feature_norm(self) -> Tensor:
+        """(H, W) float32 Euclidean norm of the features, interpolated bilinearly with aligned corners."""
+        assert self.features_Dhw is not None
+        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
+        norm_11hw = self.features_Dhw.float().norm(dim=0)[None, None]
+        return F.interpolate(norm_11hw, size=size, mode="bilinear", align_corners=True)[0, 0]
+
+    @cached_property
+    @torch.no_grad()
+    def mutual_information(self) -> Tensor:
+        """(H, W) float32: H(mean over the draws of p) - mean over the draws of H(p), in nats, at least 0."""
+        assert self.draws_TChw is not None
+        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
+        information_HW = torch.empty(size, device=self.draws_TChw.device)
+        for strips in zip(*(_upsampled(draw.float(), size) for draw in self.draws_TChw), strict=True):
+            p_TCnW = torch.stack([strip_CnW for _, strip_CnW in strips]).softmax(dim=1)
+            information_HW[strips[0][0]] = _entropy(p_TCnW.mean(dim=0), 0) - _entropy(p_TCnW, 1).mean(dim=0)
+        return information_HW.clamp_(min=0)
+
+    @torch.no_grad()
+    def probability(self, label: int) -> Tensor:
+        """(H, W) float32 probability of one class."""
+        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
+        p_HW = torch.empty(size, device=self.logits_Chw.device)
+        for rows, strip_CnW in _upsampled(self.logits_Chw, size):
+            p_HW[rows] = strip_CnW.softmax(dim=0)[label]
+        return p_HW
+
+
+def _entropy(p: Tensor, dim: int) -> Tensor:
+    return -(p * torch.log(p + EPSILON)).sum(dim=dim)
 
 
 def plain_pixel_maps(logits_CHW: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

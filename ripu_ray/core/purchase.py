@@ -3,6 +3,11 @@
 Shapes: H x W label pixels, n centres, C classes.
 """
 
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,8 +15,9 @@ from torch import Tensor
 
 from ripu_ray.config import StrategyConfig
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.core.acquisition import AcquisitionFunction, Query, ripu
+from ripu_ray.core.acquisition import Acquisition, Query
 from ripu_ray.core.budget import allowance
+from ripu_ray.core.diversity import select_diverse
 from ripu_ray.core.modifiers import select_balanced
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.regions import Regions
@@ -19,7 +25,14 @@ from ripu_ray.core.selection import select
 from ripu_ray.errors import RipuError, ScoreError, first_line
 
 
-def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, query: Query) -> tuple[Tensor, PixelMaps]:
+def score_image(
+    logits_CHW: Tensor,
+    size: tuple[int, int],
+    acquisition: str,
+    query: Query,
+    features_Dhw: Tensor | None = None,
+    draws_TChw: Tensor | None = None,
+) -> tuple[Tensor, PixelMaps]:
     """Score every pixel of one image.
 
     Args:
@@ -27,6 +40,8 @@ def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, que
         size: (H, W) of the labels.
         acquisition: name of a registered acquisition function.
         query: context of the scores.
+        features_Dhw: (D, h, w) float, for functions that need features.
+        draws_TChw: (T, C, h, w) float, for functions that need dropout.
 
     Returns:
         (H, W) float32 score, larger is better, and the maps that it was computed from.
@@ -35,12 +50,12 @@ def score_image(logits_CHW: Tensor, size: tuple[int, int], acquisition: str, que
         NonFiniteError: a NaN or an infinity among the logits.
         ScoreError: the acquisition function of a plug-in failed, or did not return such a score.
     """
-    maps = pixel_maps(logits_CHW, size)
-    function: AcquisitionFunction = ACQUISITIONS[acquisition]
-    if getattr(function, "__module__", "") == ripu.__module__:
-        return function(maps, query), maps
+    maps = replace(pixel_maps(logits_CHW, size), features_Dhw=features_Dhw, draws_TChw=draws_TChw)
+    registered: Acquisition = ACQUISITIONS[acquisition]
+    if getattr(registered.function, "__module__", "") == Acquisition.__module__:
+        return registered.function(maps, query), maps
     try:
-        score_HW = function(maps, query)
+        score_HW = registered.function(maps, query)
     except RipuError:
         raise
     except Exception as error:
@@ -66,6 +81,45 @@ def _checked(score_HW: object, acquisition: str, maps: PixelMaps) -> Tensor:
     )
 
 
+@dataclass(frozen=True)
+class ByClass:
+    """The part of a round that is bought class by class.
+
+    Attributes:
+        share: of the round's budget, in (0, 1].
+        order: all classes, in random order, so that what does not fit goes to random classes.
+        score: class -> (H, W) float32 score of its list.
+    """
+
+    share: float
+    order: Sequence[int]
+    score: Callable[[int], Tensor]
+
+
+def class_limit(share: float, allowed_pixels: int, num_served: int, num_classes: int) -> int:
+    """Pixels that the first `num_served` classes may have together: floor(share * allowed * served / C)."""
+    return math.floor(Fraction(str(share)) * allowed_pixels * num_served / num_classes)
+
+
+def _buy_by_class(
+    by_class: ByClass, allowed_pixels: int, regions: Regions, centres: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
+    """Serve one class after the other with the best of its list that fits its part. Returns all centres, new scores."""
+    before_pixels, scores = regions.pixels(centres), [np.empty(0, np.float32)]
+    for number, label in enumerate(by_class.order):
+        limit = before_pixels + class_limit(by_class.share, allowed_pixels, number + 1, len(by_class.order))
+        while True:
+            left = limit - regions.pixels(centres)
+            excluded, largest = regions.still_open(centres, left)
+            count = left // max(largest, 1)
+            if not count or excluded.all():
+                break
+            more = select(by_class.score(label), excluded, count, regions.suppression)
+            centres = np.concatenate([centres, more[0]])
+            scores.append(more[1])
+    return centres, scores
+
+
 def buy(
     score_HW: Tensor,
     predicted_HW: Tensor,
@@ -75,6 +129,8 @@ def buy(
     round_index: int,
     before_N2: NDArray[np.int32],
     prefix_pixels: int | None = None,
+    by_class: ByClass | None = None,
+    features_Dhw: Tensor | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Select the best regions that fit the remaining budget, and repeat until none fits.
 
@@ -88,14 +144,19 @@ def buy(
         before_N2: (N, 2) centres bought in earlier rounds.
         prefix_pixels: None: the image has its own budget. Else: select the best regions in order until they have this
             number of pixels or none is left.
+        by_class: of a part of the image's own budget that is bought before the rest, class by class.
+        features_Dhw: (D, h, w) float, used by `strategy.diversity`.
 
     Returns:
-        Centres (n, 2) int32, best first, and scores (n,) float32.
+        Centres (n, 2) int32, best first (in each class of `by_class`, and then of all), and scores (n,) float32.
 
     Source: the selection of RIPU; tests/core/test_golden.py, tests/simulation/test_loop.py.
     """
     size = score_HW.shape[0], score_HW.shape[1]
     num_before, centres, scores = len(before_N2), before_N2, [np.empty(0, np.float32)]
+    if by_class:
+        left = allowance(strategy, [size], round_index, regions.pixels(centres))
+        centres, scores = _buy_by_class(by_class, left.pixels or 0, regions, centres)
     while True:
         if prefix_pixels is None:
             left = allowance(strategy, [size], round_index, regions.pixels(centres))
@@ -105,10 +166,13 @@ def buy(
             excluded, largest = regions.still_open(centres, None)
             missing = max(prefix_pixels - regions.pixels(centres[num_before:]), 0)
             count = -(-missing // max(largest, 1))
-        if strategy.balanced:
+        if strategy.spread.balanced:
             chosen = predicted_HW.cpu().numpy()[tuple(centres[num_before:].T)]
             served_C = np.bincount(chosen, minlength=num_classes)
             more = select_balanced(score_HW, excluded, count, regions.suppression, predicted_HW, served_C)
+        elif strategy.diversity:
+            assert features_Dhw is not None
+            more = select_diverse(score_HW, excluded, count, strategy.diversity, regions, centres, features_Dhw)
         else:
             more = select(score_HW, excluded, count, regions.suppression)
         centres = np.concatenate([centres, more[0]])

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.util.metrics import Counter, Gauge
 
 from ripu_ray.runs.event_log import Event, OnProgress, Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, Scorer, ScoreRequest
+from ripu_ray.simulation.protocols import Evaluation, PoolSample, Scorer, ScoreRequest
 
 FLUSH_S = 1.0
 """Interval of counting images; counting each one would cost some microseconds per image."""
@@ -119,6 +121,14 @@ class CountedScorer:
     def acquire(self) -> None:
         """See `Scorer`."""
         self._scorer.acquire()
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """See `Scorer`."""
+        return self._scorer.sample(weights, requests)
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """See `Scorer`."""
+        return self._scorer.count_voids(weights, requests)
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""

@@ -21,7 +21,7 @@ from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_
 from ripu_ray.distributed.pool import ScorerPool
 from ripu_ray.runs.event_log import Warn, ignore_warning
 from ripu_ray.runs.selections import PackedSelections, Selection
-from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
+from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.checkpoint import network_state
 
@@ -48,6 +48,17 @@ class ScoringActor:
         """Select regions in each image."""
         self._take(weights)
         return PackedSelections.pack([self._scorer.score(round_index, request) for request in requests])
+
+    def sample(self, weights: Weights, requests: list[ScoreRequest]) -> list[PoolSample]:
+        """Predict a sample of pixels in each image."""
+        self._take(weights)
+        return [self._scorer.sample(request) for request in requests]
+
+    def count_voids(self, weights: Weights, requests: list[ScoreRequest]) -> NDArray[np.int64]:
+        """Count pixels and void pixels over the regions bought in these images."""
+        self._take(weights)
+        counts: NDArray[np.int64] = np.stack([self._scorer.count_voids(request) for request in requests]).sum(axis=0)
+        return counts
 
     def evaluate(self, weights: Weights, image_ids: list[str]) -> NDArray[np.int64]:
         """Confusion counts over validation images."""
@@ -103,6 +114,26 @@ class RayScorer:
         )
         for batch, answer in answers:
             yield from answer.unpack([request.image_id for request in batch])
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """See `Scorer`. Raises ClusterError as `score` does."""
+        packed = self._put(weights)
+        self.acquire()
+        answers = self._pool.spread(
+            requests, lambda actor, batch: actor.sample.remote(packed, batch), lambda request: request.image_id
+        )
+        for _, samples in answers:
+            yield from samples
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """See `Scorer`; adds up each batch. Raises ClusterError as `score` does."""
+        packed = self._put(weights)
+        self.acquire()
+        answers = self._pool.spread(
+            requests, lambda actor, batch: actor.count_voids.remote(packed, batch), lambda request: request.image_id
+        )
+        for _, counts in answers:
+            yield counts
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`. Raises ClusterError as `score` does."""

@@ -52,6 +52,10 @@ class Compact(Network):
         logits: Tensor = self.head(joined2)
         return logits
 
+    def last_layer(self) -> nn.Module:
+        """See `Network`. Its input has `width` channels."""
+        return self.head
+
 
 class _Residual(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:

@@ -44,6 +44,10 @@ class DeepLab(Network):
         logits: Tensor = self.head(low, high)
         return logits
 
+    def last_layer(self) -> nn.Module:
+        """See `Network`. V3+ has 512 channels there; V2 has no decoder."""
+        return self.head.decoder[-1] if isinstance(self.head, HeadV3Plus) else super().last_layer()
+
 
 class HeadV2(nn.Module):
     """The sum of four dilated convolutions of the features at stride 8.

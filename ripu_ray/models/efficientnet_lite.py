@@ -55,6 +55,11 @@ class EfficientNetLite(Network):
         logits: Tensor = self.head(*self.encoder(images_B3HW))
         return logits
 
+    def last_layer(self) -> nn.Module:
+        """See `Network`. Its input has 128 channels."""
+        last: nn.Module = self.head.last  # type: ignore[assignment]
+        return last
+
 
 class Encoder(nn.Module):
     """Features at stride 4 and at the output stride; see `EfficientNetLite` for the arguments.

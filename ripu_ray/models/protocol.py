@@ -41,6 +41,36 @@ class Network(nn.Module):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return [p for p in trained if id(p) not in head], [p for p in trained if id(p) in head]
 
+    def last_layer(self) -> nn.Module:
+        """The layer that maps the decoder's features to logits. Optional: only some strategies need it."""
+        raise NotImplementedError
+
+    def with_features(self, images_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as `forward`, and the input of `last_layer`: (B, D, h', w') float features of the decoder."""
+        seen: list[Tensor] = []
+        hook = self.last_layer().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            logits: Tensor = self(images_B3HW)
+        finally:
+            hook.remove()
+        return logits, seen[0]
+
+    def dropout_logits(self, images_B3HW: Tensor, num_draws: int, seed: int) -> Tensor:
+        """Logits (num_draws, B, C, h', w') with dropout, the other layers in evaluation mode.
+
+        The global random state and the mode of the layers are as before.
+        """
+        layers = [module for module in self.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
+        cuda = [images_B3HW.device] if images_B3HW.is_cuda else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(seed)
+            for layer in layers:
+                layer.train()
+            draws = [self(images_B3HW) for _ in range(num_draws)]
+            for layer in layers:
+                layer.eval()
+        return torch.stack(draws)
+
     def to_input(self, images_HW3: NDArray[np.uint8] | Tensor, device: str | torch.device = "cpu") -> Tensor:
         """Images as the network takes them.
 

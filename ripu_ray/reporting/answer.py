@@ -18,6 +18,8 @@ from ripu_ray.reporting.words import listed, percent, points, probability, signe
 _PLURALS = {
     "acquisition": "acquisition functions", "mode": "modes", "window": "windows", "shape": "shapes",
     "allocation": "allocations", "power": "powers", "balanced": "ways to balance",
+    "class_share": "class shares", "diversity": "diversities",
+    "avoid_void": "ways to treat void",
 }  # fmt: skip
 
 

@@ -23,7 +23,8 @@ def curve_panel(
     cost: str,
     percent: bool,
 ) -> Figure:
-    """Draw mIoU over one cost: mean and standard deviation of each line, references as horizontal lines.
+    """Draw mIoU over one cost: mean and standard deviation of each line, references as horizontal lines,
+    a ring where a stopping rule ended a trial.
 
     Args:
         points: one panel of `curve_points`.
@@ -42,6 +43,8 @@ def curve_panel(
         style = "-" if curve["finished"].all() else ":"
         marker = MARKERS[number % len(MARKERS)]
         axes.plot(x, mean, style, color=series(number), marker=marker, markersize=4, linewidth=1.6, clip_on=False)
+        ended = curve["stopped"].to_numpy()
+        axes.plot(x[ended], mean[ended], "o", color=series(number), fillstyle="none", markersize=10, clip_on=False)
     for name, miou in levels.items():
         axes.axhline(100 * miou, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), alpha=0.7)
         text = f"{name} {100 * miou:.1f}"

@@ -40,11 +40,15 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
 
     Returns:
         One row for each panel, line and round: `x`, the mean cost, `mean` and `deviation` of mIoU (NaN for one seed),
-        `seeds`, and `finished`. Lines without a purchase are left out. A line with finished trials consists of these
+        `seeds`, `finished`, and `stopped`: a stopping rule ended a trial
+        there. Lines without a purchase are left out. A line with finished trials consists of these
         alone, so that all its points have the same seeds.
     """
     buying = named[~named["acquisition"].isin(REFERENCES)]
-    buying = buying.assign(finished=buying["trial"].isin(finished["trial"]))
+    last = buying.groupby("trial")["round"].transform("max") == buying["round"]
+    buying = buying.assign(
+        finished=buying["trial"].isin(finished["trial"]), stopped=buying.get("stopped", False) & last
+    )
     best = buying.groupby(["panel", "line"], sort=False)["finished"].transform("max")
     begun = buying.groupby(["panel", "line"], sort=False)["round"].transform("max") >= 0
     shown = buying[begun & (buying["finished"] == best)]
@@ -56,6 +60,7 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
             deviation=("miou", "std"),
             seeds=("seed", "nunique"),
             finished=("finished", "all"),
+            stopped=("stopped", "any"),
         )
         .reset_index()
     )

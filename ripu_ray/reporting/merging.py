@@ -7,7 +7,7 @@ import pandas as pd
 
 from ripu_ray.config import Config, to_tree
 from ripu_ray.errors import RunFolderError, counted
-from ripu_ray.reporting.results import collect
+from ripu_ray.reporting.results import collect, with_uniform_columns
 from ripu_ray.runs.run_folder import RunFolder
 
 _SECTIONS = ("data", "model", "training", "strategy", "oracle")
@@ -40,7 +40,7 @@ def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
     ]
     if not tables:
         return pd.DataFrame(), []
-    return _without_repetitions(pd.concat(tables, ignore_index=True))
+    return _without_repetitions(with_uniform_columns(pd.concat(tables, ignore_index=True)))
 
 
 def sweep_names(runs: Sequence[RunFolder]) -> list[str]:
@@ -90,7 +90,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _without_repetitions(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Keep one of the trials with the same arm, seed and settings: the first with the most rounds."""
-    own = ("allocation", "power", "balanced", "shape")
+    own = ("allocation", "power", "balanced", "class_share", "diversity", "avoid_void", "shape")
     keys = ["arm", "seed", "rounds", *(name for name in results if "." in str(name) or name in own)]
     trials = results.groupby("trial", sort=False).tail(1).reset_index(drop=True)
     identity = trials[keys].map(repr).agg("|".join, axis=1)

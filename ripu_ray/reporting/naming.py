@@ -7,7 +7,18 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 
-SETTINGS = ("acquisition", "mode", "window", "shape", "allocation", "power", "balanced")
+SETTINGS = (
+    "acquisition",
+    "mode",
+    "window",
+    "shape",
+    "allocation",
+    "power",
+    "balanced",
+    "class_share",
+    "diversity",
+    "avoid_void",
+)
 """Columns of the strategy's settings; other varied settings have columns with dotted names."""
 WORLD = ("data.", "oracle.")
 """Prefixes of settings that do not depend on the strategy."""
@@ -84,7 +95,7 @@ def _differs(rows: pd.DataFrame, name: str) -> bool:
 
 
 def _setting(name: str, value: object) -> str:
-    short = name.rpartition(".")[2]
+    short = name.rpartition(".")[2].replace("class_share", "class share").replace("avoid_void", "avoid void")
     if name in ("acquisition", "mode", "shape", "allocation"):
         return str(value)
     if name == "window":

@@ -146,6 +146,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "purchases": tables.purchases(shares, pool) if shares else None,
         "examples": _examples(runs, finished),
         "costs": tables.costs(finished) if len(competitors(finished)) else None,
+        "stopping": [table for table in (tables.stopped(finished), tables.signals(named)) if table],
         "phases": tables.phases(named),
     }
 

@@ -11,7 +11,7 @@ import pandas as pd
 from ripu_ray.config import to_tree
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
-from ripu_ray.runs.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.run_folder import Ending, RunFolder, StageFolder
 from ripu_ray.storage.files import replace_file, replace_text
 
 REPORT = "report.html"
@@ -32,15 +32,23 @@ def collect(run: RunFolder) -> pd.DataFrame:
     Returns:
         One row per trial and round, in the order of the grid; round -1 is the shared warm-up. Trials of one arm differ
         only in their seed; each key of `sweep.vary` has a column. `rounds` is the number of rounds of the finished
-        trial. miou, accuracy and iou_<class> are in [0, 1]; pixels, clicks, bought_<class> and the columns of COSTS are
-        cumulative over the pool; seconds_<phase> and loss_<name> are values of the round.
+        trial; `stopped` says that a stopping rule ended it. miou, accuracy and iou_<class> are in [0, 1]; pixels,
+        clicks, labelled_share, bought_<class> and the columns of COSTS are cumulative over the pool; signal_<name>,
+        seconds_<phase> and loss_<name> are values of the round.
     """
     rows = []
     for trial_id, trial in run.trials.items():
         folder = run.trial(trial_id)
         stages = [find_warmup(run, trial), *map(folder.stage, range(folder.num_committed()))]
-        rows += [_row(trial, stage, run.config.sweep.vary) for stage in stages if stage.is_committed()]
-    return pd.DataFrame(rows)
+        ending = folder.ending()
+        rows += [_row(trial, stage, run.config.sweep.vary, ending) for stage in stages if stage.is_committed()]
+    return with_uniform_columns(pd.DataFrame(rows))
+
+
+def with_uniform_columns(results: pd.DataFrame) -> pd.DataFrame:
+    """Convert columns of numbers and texts, such as the powers 1 and "1 -> 100", to text, as typed tables need it."""
+    mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
+    return results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
 
 
 def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
@@ -64,7 +72,11 @@ def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
     replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
 
 
-def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str, Any]:
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Ending | None) -> dict[str, Any]:
     record: RoundRecord = stage.record()
     tree = to_tree(trial.config) if varied else {}  # slow for thousands of rows
     strategy = trial.config.strategy
@@ -77,16 +89,21 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str,
         "acquisition": strategy.acquisition,
         "budget": str(strategy.budget),
         "allocation": strategy.allocation,
-        "power": strategy.power or float("nan"),
+        "power": strategy.power.plain() if strategy.power else float("nan"),
         "balanced": strategy.balanced,
+        "avoid_void": strategy.avoid_void,
+        "diversity": strategy.diversity or float("nan"),
+        "class_share": float("nan") if strategy.class_share is None else strategy.class_share,
         **{key: reduce(getitem, key.split("."), tree) for key in varied},
         "seed": trial.config.seed,
-        "rounds": strategy.rounds,
+        "rounds": ending.rounds if ending else strategy.rounds,
+        "stopped": bool(ending and ending.reason),
         "round": record.round,
         "step": record.step,
         "budget_pixels": record.budget_pixels,
         "spent_pixels": record.spent_pixels,
         "void_pixels": record.void_pixels,
+        "labelled_share": float("nan") if record.labelled_share is None else record.labelled_share,
         "clipped_pixels": record.clipped_pixels,
         "clicks": record.clicks,
         "boundary_pixels": record.boundary_pixels,
@@ -96,6 +113,7 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str]) -> dict[str,
         "accuracy": record.accuracy,
         **{f"iou_{name}": float("nan") if value is None else value for name, value in record.iou.items()},
         **{f"bought_{name}": pixels for name, pixels in record.bought.items()},
+        **{f"signal_{name}": value for name, value in record.signals.items()},
         **{f"loss_{name}": value for name, value in record.losses.items()},
         **{f"seconds_{phase}": value for phase, value in stage.seconds().items()},
     }

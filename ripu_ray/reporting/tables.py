@@ -189,10 +189,55 @@ def costs(finished: pd.DataFrame) -> Table:
     """Mean costs of each strategy. Args: finished: result of `outcomes`."""
     columns = {name: column for name, column in COSTS.items() if column in finished and finished[column].max() > 0}
     others = {"void pixels among them": "void_pixels", "clipped by borders": "clipped_pixels"}
-    table = Table("Mean cost of a finished trial", ("condition", "strategy", *columns, *others))
+    shares = ["labelled_share"] if "labelled_share" in finished else []
+    heads = ("condition", "strategy", *columns, *others, *(name.replace("_", " ") for name in shares))
+    table = Table("Mean cost of a finished trial", heads)
     for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
         cells = [Cell(_cost(column, float(rows[column].mean()))) for column in (*columns.values(), *others.values())]
+        cells += [Cell(f"{100 * rows[name].mean():.1f} %") for name in shares]
         table.rows.append(([str(condition), str(strategy)], cells))
+    return table
+
+
+def signals(named: pd.DataFrame) -> Table | None:
+    """Mean signals of the stopping rules after each round; None if none was recorded.
+
+    Args:
+        named: results with the columns of `add_names`.
+    """
+    words = {"signal_kappa": "kappa", "signal_changed": "changed, %", "signal_uncertainty": "uncertainty"}
+    columns = [name for name in words if name in named]
+    if not columns:
+        return None
+    table = Table(
+        "Predictions on a sample of the pool after each round, means over seeds: agreement with the round before "
+        "(Cohen's kappa), share of changed pixels, entropy of what is not bought over its maximum",
+        ("condition", "strategy", "round", *(words[name] for name in columns)),
+    )
+    there = named.dropna(subset=columns)
+    for (condition, strategy, number), rows in there.groupby(["condition", "strategy", "round"], sort=False):
+        means = [rows[name].mean() * (100 if name == "signal_changed" else 1) for name in columns]
+        cells = [Cell(f"{mean:.3f}") for mean in means]
+        table.rows.append(([str(condition), str(strategy), str(number)], cells))
+    return table
+
+
+def stopped(finished: pd.DataFrame) -> Table | None:
+    """Trials that a stopping rule ended, with what they left unspent; None if there is none.
+
+    Args:
+        finished: result of `outcomes`.
+    """
+    if "stopped" not in finished or not finished["stopped"].any():
+        return None
+    table = Table(
+        "Trials that a stopping rule ended early; finished.json of each says why",
+        ("condition", "strategy", "seed", "rounds", "pixels unspent", "of the budget"),
+    )
+    for row in finished[finished["stopped"]].to_dict("records"):
+        left = row["budget_pixels"] - row["spent_pixels"]
+        texts = [str(row["rounds"]), f"{left:,}", f"{100 * left / row['budget_pixels']:.1f} %"]
+        table.rows.append(([row["condition"], row["strategy"], str(row["seed"])], [Cell(text) for text in texts]))
     return table
 
 

@@ -24,7 +24,10 @@ _OWN_LISTS = {
     "strategy.windows": "windows",
     "strategy.acquisition": "acquisitions",
 }
-_MODIFIERS = ("strategy.shape", "strategy.allocation", "strategy.power", "strategy.balanced")
+_MODIFIERS = tuple(
+    f"strategy.{name}"
+    for name in ("shape", "allocation", "power", "balanced", "class_share", "diversity", "avoid_void")
+)
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
@@ -77,6 +80,10 @@ def expand(config: Config) -> tuple[Trial, ...]:
         chosen = strategy.model_copy(
             update={"budget": budget, "mode": mode, "windows": windows, "acquisition": acquisition}
         )
+        try:
+            chosen.check()
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         single = config.model_copy(update={"seed": seed, "strategy": chosen, "sweep": SweepConfig()})
         varied = dict(zip(sweep.vary, values, strict=True))
         single = vary(single, varied) if varied else single
@@ -120,8 +127,11 @@ def _modifiers(strategy: StrategyConfig) -> list[str]:
     """A part of the trial's id for each of `_MODIFIERS` that is not the default."""
     shape = [strategy.shape] if strategy.shape != "sliding" else []
     pool = ["pool"] if strategy.allocation == "pool" else []
-    power = [f"power{str(strategy.power).removesuffix('.0')}"] if strategy.power else []
-    return shape + pool + power + (["balanced"] if strategy.balanced else [])
+    power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
+    diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
+    voids = ["learned_void"] if strategy.avoid_void == "learned" else []
+    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
+    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids
 
 
 def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:

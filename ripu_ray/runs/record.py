@@ -1,6 +1,7 @@
 """The record of a committed round."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 Losses = dict[str, float]
 """Mean of each loss over the steps of a phase, and "total"."""
@@ -22,6 +23,8 @@ class RoundRecord:
         miou, accuracy: on the validation split, in [0, 1].
         iou: class name -> IoU in [0, 1]; None for a class that is neither labelled nor predicted.
         losses: means over the round's steps.
+        signals: of predictions on a fixed sample of the pool, without labels, if `stopping` asks for them: "kappa" and
+            "changed", against the round before, and "uncertainty" of what is not bought.
         purchase_sha256, weights_sha256: digests of the round's files; empty where there is none.
     """
 
@@ -42,3 +45,16 @@ class RoundRecord:
     boundary_pixels: int
     annotation_s: float
     bought: dict[str, int]
+    signals: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def labelled_share(self) -> float | None:
+        """Share of the bought pixels that have a label, in [0, 1]; None before the first purchase."""
+        return 1 - self.void_pixels / self.spent_pixels if self.spent_pixels else None
+
+    def to_tree(self) -> dict[str, Any]:
+        """The record as JSON. Without signals it is that of a trial that does not monitor them."""
+        tree = asdict(self)
+        if not self.signals:
+            del tree["signals"]
+        return tree

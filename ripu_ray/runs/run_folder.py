@@ -55,7 +55,7 @@ class StageFolder:
     def commit(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """Write the record and the seconds of each phase, and remove the mid-phase checkpoint."""
         write_json(self._seconds, {**seconds, _OF: record.round})
-        write_json(self._record, asdict(record))
+        write_json(self._record, record.to_tree())
         self.partial.unlink(missing_ok=True)
 
     def record(self) -> RoundRecord:

@@ -5,9 +5,12 @@ images' sequences. Each image is scored for the start of its sequence, and for m
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ripu_ray.core.purchase import class_limit
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import ScoreRequest
 
@@ -17,11 +20,51 @@ _GROWTH = 4
 """Growth of a request after all regions of the previous one were bought."""
 
 
-def allocate(
-    requests: Sequence[ScoreRequest],
-    allowed_pixels: int,
-    score: Callable[[Iterable[ScoreRequest]], Iterator[Selection]],
+Score = Callable[[Iterable[ScoreRequest]], Iterator[Selection]]
+"""`Scorer.score` with the weights of a round."""
+
+
+def allocate_by_class(
+    requests: Sequence[ScoreRequest], allowed_pixels: int, share: float, order: Sequence[int], score: Score
 ) -> list[Selection]:
+    """Buy a share of the budget class by class, each class with the best of its list over the pool, and then the rest.
+
+    Every class scores the pool once more, since its best regions depend on those bought before.
+
+    Args:
+        requests, allowed_pixels, score: as for `allocate`.
+        share: of the budget that all classes have together, in (0, 1].
+        order: all classes, in random order.
+
+    Returns:
+        A selection for each request, in order.
+    """
+    parts: list[list[Selection]] = [[] for _ in requests]
+    spent = 0
+    for number, label in enumerate((*order, None)):
+        limit = allowed_pixels if label is None else class_limit(share, allowed_pixels, number + 1, len(order))
+        if limit == spent and label is not None:
+            continue
+        now = [
+            replace(request, label=label, centres_N2=np.concatenate([request.centres_N2, *_centres(bought)]))
+            for request, bought in zip(requests, parts, strict=True)
+        ]
+        for bought, more in zip(parts, allocate(now, limit - spent, score), strict=True):
+            bought.append(more)
+            spent += int(more.pixels_N.sum())
+    return [_join(bought) for bought in parts]
+
+
+def _centres(selections: Sequence[Selection]) -> list[NDArray[np.int32]]:
+    return [selection.centres_N2.astype(np.int32) for selection in selections]
+
+
+def _join(parts: Sequence[Selection]) -> Selection:
+    names = [name for name in vars(parts[0]) if name != "image_id"]
+    return Selection(parts[0].image_id, **{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+
+def allocate(requests: Sequence[ScoreRequest], allowed_pixels: int, score: Score) -> list[Selection]:
     """Buy the best regions of the pool, in order of score, until the next one does not fit.
 
     Equal scores are ordered by request, then by the order within the image. Less than one region of the allowance
@@ -40,7 +83,7 @@ def allocate(
     position = {request.image_id: index for index, request in enumerate(requests)}
     found: dict[int, Selection] = {}
     while True:
-        again = (ScoreRequest(requests[i].image_id, requests[i].centres_N2, asked[i]) for i in asked)
+        again = (replace(requests[i], prefix_pixels=asked[i]) for i in asked)
         found.update((position[selection.image_id], selection) for selection in score(again))
         bought = _merge([found[index] for index in range(len(requests))], allowed_pixels)
         # An image that returned less than requested has no more regions.

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.record import Losses
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, ScoreRequest
+from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnStep, TrainingJob
@@ -47,6 +49,22 @@ class LocalScorer:
             with self._noted(request.image_id):
                 selection = self._scorer.score(round_index, request)
             yield selection
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """See `Scorer`."""
+        self._scorer.load(weights)
+        for request in requests:
+            with self._noted(request.image_id):
+                sample = self._scorer.sample(request)
+            yield sample
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """See `Scorer`."""
+        self._scorer.load(weights)
+        for request in requests:
+            with self._noted(request.image_id):
+                counts = self._scorer.count_voids(request)
+            yield counts
 
     def evaluate(self, weights: Path) -> Evaluation:
         """See `Scorer`."""

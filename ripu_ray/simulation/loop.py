@@ -6,16 +6,14 @@ It uses the protocols of `simulation.protocols`. Uncommitted work is repeated af
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from math import floor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent, allowance, annotation_seconds
+from ripu_ray.core.budget import Spent, annotation_seconds
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
@@ -29,9 +27,9 @@ from ripu_ray.runs.references import WholePool
 from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.validate import PurchaseCheck
-from ripu_ray.simulation.allocation import allocate
-from ripu_ray.simulation.protocols import FineTuner, Scorer, ScoreRequest, Tracker
-from ripu_ray.simulation.stopping import make_rule
+from ripu_ray.simulation.pool import measure_signals, select_regions
+from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
+from ripu_ray.simulation.stopping import make_rule, records_signals
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import find_fault
 from ripu_ray.training.job import TrainingJob
@@ -162,7 +160,7 @@ def _run_round(
         with _timed(seconds, "acquire"):
             bench.scorer.acquire()
         with _timed(seconds, "score"):
-            selections = _select(config, round_index, previous.weights, ledger, bench)
+            selections = select_regions(config, round_index, previous.weights, ledger, bench.domains, bench.scorer)
             ledger.commit(round_index, _until_stopped(selections, bench.stop))
     bench.scorer.release()
     bought = _bought(config, round_index, ledger, bench.domains)
@@ -179,6 +177,10 @@ def _run_round(
     )
     losses, confusion = _train(job, bench, seconds, report)
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
+    if records_signals(config.stopping) and not config.strategy.is_reference:
+        with _timed(seconds, "sample"):
+            found = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
+        record = replace(record, signals=found)
     stage.commit(record, seconds)
 
 
@@ -220,16 +222,6 @@ def _until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterat
     for selection in selections:
         stop.check()
         yield selection
-
-
-def _select(config: Config, round_index: int, weights: Path, ledger: Ledger, bench: Workbench) -> Iterable[Selection]:
-    strategy, pool = config.strategy, bench.domains.pool
-    requests = (ScoreRequest(image_id, ledger.centres(image_id)) for image_id in pool.image_ids)
-    if strategy.allocation == "per_image":
-        return bench.scorer.score(weights, round_index, requests)
-    sizes = [pool.label_size(image_id) for image_id in pool.image_ids]
-    allowed = allowance(strategy, sizes, round_index, ledger.spent.pixels).pixels or 0
-    return allocate(list(requests), allowed, partial(bench.scorer.score, weights, round_index))
 
 
 def _record(

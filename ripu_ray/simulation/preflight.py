@@ -35,9 +35,9 @@ def check_trials(
 
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
-        ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
-            matrix does not fit the classes, a network cannot be built, trained or scored, `training.rates` names no
-            parameter, or torch.compile fails with `training.compile`.
+        ConfigError: a network lacks what a strategy needs, a window is larger than an image, a budget is too small for
+            one region in any image, a confusion matrix does not fit the classes, a network cannot be built, trained or
+            scored, `training.rates` names no parameter, or torch.compile fails with `training.compile`.
     """
     configs = [trial.config for trial in trials]
     with_source = {config.data: False for config in configs}
@@ -53,6 +53,7 @@ def check_trials(
             )
             if contents != NOTHING:
                 seal = seal.with_contents(config.data, contents)
+        _check_needs(config)
         _check_strategy(config, opened[config.data])
     # Last, since these checks import torch, which takes seconds.
     notes |= dict.fromkeys(_check_networks(configs, opened))
@@ -86,6 +87,18 @@ def describe_weights(trials: Iterable[Trial]) -> list[str]:
         for model, package in packages.items()
         if package
     ]
+
+
+def _check_needs(config: Config) -> None:
+    """Check that the network offers what the strategy needs. Raises ConfigError."""
+    words = {"features": "features of its decoder", "dropout": "dropout"}
+    strategy, model = config.strategy, config.model.name
+    for need in sorted((strategy.needs & words.keys()) - NETWORKS[model].gives):
+        setting = "diversity" if need == "features" and strategy.diversity else f"acquisition {strategy.acquisition}"
+        others = " or ".join(name for name in NETWORKS.names() if need in NETWORKS[name].gives)
+        raise ConfigError(
+            f"strategy.{setting} needs a network with {words[need]}, and `{model}` has none; choose model.name {others}"
+        )
 
 
 def _check_networks(configs: Sequence[Config], opened: Mapping[DatasetSection, Domains]) -> list[str]:

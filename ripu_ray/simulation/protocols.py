@@ -14,6 +14,19 @@ from ripu_ray.training.job import OnStep, TrainingJob
 
 
 @dataclass(frozen=True)
+class Knowledge:
+    """What the purchases of earlier rounds over the pool say; None: the strategy does not ask, or nothing was bought.
+
+    Attributes:
+        bought_C: (C,) labelled pixels of each class.
+        void_CD: (C, D) float32 share of void pixels by predicted class and distance to an outline (`core.voids`).
+    """
+
+    bought_C: tuple[int, ...] | None = None
+    void_CD: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
 class ScoreRequest:
     """One image to score.
 
@@ -22,11 +35,15 @@ class ScoreRequest:
         centres_N2: (n, 2) int32, bought in earlier rounds.
         prefix_pixels: None: select within the image's own budget. Else: select the best regions in order until they
             have this number of pixels or none is left.
+        label: None: rank by the score. Else: by the probability of this class times the score; with `prefix_pixels`.
+        known: from earlier rounds.
     """
 
     image_id: str
     centres_N2: NDArray[np.int32]
     prefix_pixels: int | None = None
+    label: int | None = None
+    known: Knowledge = Knowledge()
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,23 @@ class Evaluation:
     """Confusion counts over the validation images: (C, C) int64, rows are the truth."""
 
     confusion_CC: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PoolSample:
+    """Predictions on a fixed sample of the pixels of one image.
+
+    Attributes:
+        image_id: in the pool.
+        predicted_N: (N,) uint8 classes.
+        entropy: sum over the pixels that are not bought of H(p) / log C.
+        num_unbought: number of these pixels.
+    """
+
+    image_id: str
+    predicted_N: NDArray[np.uint8]
+    entropy: float
+    num_unbought: int
 
 
 class Scorer(Protocol):
@@ -44,6 +78,12 @@ class Scorer(Protocol):
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """Select regions in every requested image; yields the selections in any order."""
+
+    def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
+        """Predict a fixed sample of pixels in every requested image; yields the samples in any order."""
+
+    def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
+        """Count pixels and void pixels of the regions bought in every requested image: see `core.voids.count_voids`."""
 
     def evaluate(self, weights: Path) -> Evaluation:
         """Compare predictions with labels over all validation images."""

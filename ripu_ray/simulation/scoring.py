@@ -1,6 +1,8 @@
 """Scoring of one target image: decode, forward, acquisition, selection, and the pixel counts of the regions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ from ripu_ray.config import Config
 from ripu_ray.core.acquisition import Query
 from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.modifiers import stochastic
-from ripu_ray.core.purchase import buy, score_image
+from ripu_ray.core.prediction import PixelMaps, pixel_maps
+from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
+from ripu_ray.core.voids import count_voids, expected_void
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError, ScoreError
@@ -21,8 +25,44 @@ from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.simulation.protocols import Knowledge, PoolSample, ScoreRequest
 from ripu_ray.training.checkpoint import network_state
+
+_SAMPLE_PIXELS = 4096
+"""Pixels of an image at which `sample` predicts."""
+_DROPOUT_DRAWS = 10
+"""Passes with dropout for each image: `bald`."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The scores of one image in one round, before the random choice of `strategy.power`."""
+
+    config: Config
+    round_index: int
+    image_id: str
+    score_HW: Tensor
+    maps: PixelMaps
+    query: Query
+
+    def ranked(self, label: int | None = None) -> Tensor:
+        """(H, W) float32 score that ranks the regions: of all classes, or of the list of one class."""
+        power, rounds = self.config.strategy.spread.power, self.config.strategy.rounds
+        score_HW = self.score_HW
+        if label is not None:
+            score_HW = score_HW * self.query.mean(self.maps.probability(label))
+        if not power:
+            return score_HW
+        purpose = ("power", self.round_index, self.image_id, *(() if label is None else (label,)))
+        return stochastic(score_HW, power.at(self.round_index, rounds), generator(self.config.seed, *purpose))
+
+    def by_class(self) -> ByClass | None:
+        """The part of the image's budget that is bought class by class; None: there is none."""
+        share = self.config.strategy.spread.class_share
+        if not share:
+            return None
+        rng = generator(self.config.seed, "classes", self.round_index, self.image_id)
+        return ByClass(share, rng.permutation(self.maps.num_classes).tolist(), self.ranked)
 
 
 class ImageScorer:
@@ -57,20 +97,22 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite; names round and image.
         """
-        image_id = request.image_id
+        image_id, strategy = request.image_id, self._config.strategy
         label = self._domains.pool.label(image_id)
         try:
-            score, predicted = self.score_map(round_index, image_id)
-            regions = self._regions.of(image_id, (score.shape[0], score.shape[1]))
+            scored = self._scored(round_index, image_id, request.known)
+            regions = scored.query.regions
             centres, scores = buy(
-                score,
-                predicted,
-                self._domains.classes.num_classes,
+                scored.ranked(request.label),
+                scored.maps.predicted_HW,
+                scored.maps.num_classes,
                 regions,
-                self._config.strategy,
+                strategy,
                 round_index,
                 request.centres_N2,
                 request.prefix_pixels,
+                scored.by_class() if request.prefix_pixels is None else None,
+                scored.maps.features_Dhw,
             )
         except (NonFiniteError, ScoreError) as error:
             raise type(error)(f"round {round_index}, image {image_id}: {error}") from None
@@ -86,15 +128,58 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite.
         """
+        scored = self._scored(round_index, image_id, Knowledge())
+        return scored.ranked(), scored.maps.predicted_HW
+
+    def _scored(self, round_index: int, image_id: str, known: Knowledge) -> _Scored:
         strategy, seed = self._config.strategy, self._config.seed
         size = self._domains.pool.label_size(image_id)
         regions = self._regions.of(image_id, size)
-        query = Query(regions, strategy.mode, strategy.parity, generator(seed, "acquisition", round_index, image_id))
-        logits = self._logits(self._domains.pool.image(image_id))
-        score, maps = score_image(logits, size, strategy.acquisition, query)
-        if strategy.power:
-            score = stochastic(score, strategy.power, generator(seed, "power", round_index, image_id))
-        return score, maps.predicted_HW
+        rng = generator(seed, "acquisition", round_index, image_id)
+        query = Query(regions, strategy.mode, strategy.parity, rng, known.bought_C)
+        output = self._output(self._domains.pool.image(image_id), ("dropout", round_index, image_id))
+        score, maps = score_image(output[0], size, strategy.acquisition, query, *output[1:])
+        if known.void_CD is not None:
+            labelled = 1 - query.mean(expected_void(maps.predicted_HW, known.void_CD))
+            score = torch.where(score > 0, score * labelled.to(score.device), score)
+        return _Scored(self._config, round_index, image_id, score, maps, query)
+
+    def sample(self, request: ScoreRequest) -> PoolSample:
+        """Predict a sample of the pixels of one image of the pool; the sample depends on seed and image alone.
+
+        Raises:
+            NonFiniteError: a logit is NaN or infinite; names the image.
+        """
+        image_id, pool = request.image_id, self._domains.pool
+        size = pool.label_size(image_id)
+        pixels = size[0] * size[1]
+        rng = generator(self._config.seed, "sample", image_id)
+        index_N = np.sort(rng.choice(pixels, min(_SAMPLE_PIXELS, pixels), replace=False))
+        maps = self._predict(image_id, size)
+        free_N = ~self._regions.of(image_id, size).cover(request.centres_N2).reshape(-1)[index_N]
+        entropy_N = maps.entropy_HW.cpu().numpy().reshape(-1)[index_N][free_N].astype(np.float64)
+        predicted_N = maps.predicted_HW.cpu().numpy().reshape(-1)[index_N]
+        return PoolSample(image_id, predicted_N, float(entropy_N.sum() / log(maps.num_classes)), int(free_N.sum()))
+
+    def count_voids(self, request: ScoreRequest) -> NDArray[np.int64]:
+        """Count pixels and void pixels of the regions bought in one image: see `core.voids.count_voids`.
+
+        Raises:
+            NonFiniteError: a logit is NaN or infinite; names the image.
+        """
+        image_id, pool = request.image_id, self._domains.pool
+        size = pool.label_size(image_id)
+        predicted = self._predict(image_id, size).predicted_HW
+        bought = self._regions.of(image_id, size).cover(request.centres_N2)
+        return count_voids(predicted, pool.label(image_id), bought, self._domains.classes.num_classes)
+
+    def _predict(self, image_id: str, size: tuple[int, int]) -> PixelMaps:
+        image = self._network.to_input(self._domains.pool.image(image_id), self._device)[None]
+        try:
+            with torch.inference_mode():
+                return pixel_maps(self._network(image)[0], size)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"pool, image {image_id}: {error}") from None
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images. Raises NonFiniteError, which names the image."""
@@ -116,7 +201,22 @@ class ImageScorer:
         return self._domains.validation.image_ids
 
     @torch.inference_mode()
-    def _logits(self, image_HW3: NDArray[np.uint8]) -> Tensor:
+    def _output(
+        self, image_HW3: NDArray[np.uint8], purpose: tuple[str | int, ...]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Logits (C, h, w), and features (D, h, w) and logits of draws (T, C, h, w) if the strategy needs them."""
+        needs = self._config.strategy.needs
         batch = self._network.to_input(image_HW3, self._device)[None]
-        logits: Tensor = self._network(batch)[0]
-        return logits
+        features_1Dhw, draws_T1Chw = None, None
+        if "features" in needs:
+            logits_1Chw, features_1Dhw = self._network.with_features(batch)
+        else:
+            logits_1Chw = self._network(batch)
+        if "dropout" in needs:
+            seed = int(generator(self._config.seed, *purpose).integers(2**63))
+            draws_T1Chw = self._network.dropout_logits(batch, _DROPOUT_DRAWS, seed)
+        return (
+            logits_1Chw[0],
+            None if features_1Dhw is None else features_1Dhw[0],
+            None if draws_T1Chw is None else draws_T1Chw[:, 0],
+        )

@@ -3,12 +3,16 @@
 A rule depends on the committed records alone, so a resumed trial ends after the same round as an uninterrupted one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from ripu_ray.config import StoppingConfig
 from ripu_ray.config.registry import STOPPING_RULES
+from ripu_ray.core.stability import cohens_kappa
 from ripu_ray.runs.record import RoundRecord
+from ripu_ray.simulation.protocols import PoolSample
 
 
 class StoppingRule(Protocol):
@@ -41,6 +45,87 @@ class SmallGain:
         if gain >= self._min_gain:
             return None
         return f"the last round changed mIoU by {100 * gain:+.1f} points, less than {100 * self._min_gain:g}"
+
+
+@stopping_rule("kappa_average")
+class KappaAverage:
+    """Stop when predictions on the sample have become stable: the mean of the last kappas is large enough.
+
+    Source: Bloodgood and Vijay-Shanker, 2009, as in small-text 2.
+    """
+
+    needs_signals = True
+
+    def __init__(self, stopping: StoppingConfig) -> None:
+        self._window, self._min_kappa = stopping.window, stopping.min_kappa
+
+    def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
+        """See `StoppingRule`."""
+        kappas = [record.signals["kappa"] for record in history[2:]][-self._window :]
+        mean = sum(kappas) / max(len(kappas), 1)
+        if len(kappas) < self._window or mean < self._min_kappa:
+            return None
+        return f"the last {self._window} rounds have a mean kappa of {mean:.3f}, at least {self._min_kappa:g}"
+
+
+@stopping_rule("overall_uncertainty")
+class OverallUncertainty:
+    """Stop when the mean entropy of what is not bought, over log C, is small. Source: Zhu et al., 2008."""
+
+    needs_signals = True
+
+    def __init__(self, stopping: StoppingConfig) -> None:
+        self._most = stopping.max_uncertainty
+
+    def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
+        """See `StoppingRule`."""
+        uncertainty = history[-1].signals["uncertainty"]
+        if uncertainty >= self._most:
+            return None
+        return f"the mean entropy of what is not bought is {uncertainty:.3f} of its maximum, below {self._most:g}"
+
+
+@stopping_rule("classification_change")
+class ClassificationChange:
+    """Stop when a round changes the predicted class of few pixels of the sample. Source: Zhu et al., 2008."""
+
+    needs_signals = True
+
+    def __init__(self, stopping: StoppingConfig) -> None:
+        self._most = stopping.max_change
+
+    def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
+        """See `StoppingRule`."""
+        changed = history[-1].signals["changed"]
+        if len(history) < 3 or changed > self._most:
+            return None  # as for `small_gain`, the first round is compared with no other round
+        return f"the last round changed the class of {100 * changed:.2f} % of the sample, at most {100 * self._most:g}"
+
+
+def records_signals(stopping: StoppingConfig) -> bool:
+    """Whether rounds record the signals: the rule needs them, or `stopping.monitor` asks for them."""
+    return stopping.monitor or bool(stopping.rule and getattr(STOPPING_RULES[stopping.rule], "needs_signals", False))
+
+
+def signals(before: Iterable[PoolSample], after: Iterable[PoolSample], num_classes: int) -> dict[str, float]:
+    """The signals of a round, the same for samples in any order.
+
+    Args:
+        before, after: samples of the same images, with the weights before and after the round.
+        num_classes: C.
+
+    Returns:
+        "kappa" (at most 1), "changed" (share of pixels) and "uncertainty" (mean of H / log C over what is not bought, 0
+        if all is).
+    """
+    first, second = (sorted(samples, key=lambda sample: sample.image_id) for samples in (before, after))
+    first_N, second_N = (np.concatenate([sample.predicted_N for sample in samples]) for samples in (first, second))
+    unbought = sum(sample.num_unbought for sample in second)
+    return {
+        "kappa": cohens_kappa(first_N, second_N, num_classes),
+        "changed": float((first_N != second_N).mean()),
+        "uncertainty": sum(sample.entropy for sample in second) / max(unbought, 1),
+    }
 
 
 def make_rule(stopping: StoppingConfig) -> StoppingRule | None:

@@ -34,6 +34,8 @@ def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget
         **({} if np.isnan(area) else {"aubc": area}),
         **{f"iou/{name}": value for name, value in record.iou.items() if value is not None},
         **{f"bought/{name}": value for name, value in record.bought.items()},
+        **({} if record.labelled_share is None else {"labelled_share": record.labelled_share}),
+        **{f"stopping/{name}": value for name, value in record.signals.items()},
         **{f"loss/{name}": value for name, value in record.losses.items()},
         **{f"seconds/{name}": value for name, value in seconds.items()},
     }

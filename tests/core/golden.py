@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ripu_ray.config import Budget, Mode, StrategyConfig, sections
+from ripu_ray.config import Budget, Mode, StrategyConfig
+from ripu_ray.config import Windows as Sides
 from ripu_ray.core.acquisition import Query
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
@@ -17,6 +18,8 @@ from ripu_ray.core.purchase import score_image
 from ripu_ray.core.regions import Regions, Windows
 
 FOLDER = Path(__file__).parents[1] / "golden"
+PLAIN = ("ripu", "impurity", "uncertainty", "entropy", "margin", "confidence", "clasp_pe")
+"""Acquisition functions of the logits alone, without randomness; tests/core/test_contenders.py has the others."""
 SELECTIONS = sorted(path.stem for path in FOLDER.glob("selection_*.npz"))
 
 
@@ -98,7 +101,7 @@ def num_regions(
 ) -> int:
     """How many regions of one image may be bought in a round, by the rule of the product."""
     window = 2 * radius + 1
-    chosen = sections.Windows.model_construct(None, region=window, pixel=window)
+    chosen = Sides.model_construct(None, region=window, pixel=window)
     strategy = StrategyConfig.model_construct(
         budget=budget,
         mode=mode,

@@ -14,7 +14,7 @@ from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import score_image
 from ripu_ray.core.regions import Windows
 from ripu_ray.errors import ConfigError
-from tests.core.golden import score
+from tests.core.golden import PLAIN, score
 
 MODES: tuple[Mode, ...] = ("region", "pixel")
 
@@ -45,7 +45,7 @@ def test_a_function_of_ones_own_is_a_name_of_the_configuration(monkeypatch: pyte
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("radius", [1, 5])
-@pytest.mark.parametrize("name", [name for name in ACQUISITIONS.names() if name != "random"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_score_is_the_float64_loop(name: str, radius: int, mode: Mode) -> None:
     num_classes, size = 5, (13, 19)
     logits_CHW = 3 * torch.randn(num_classes, 4, 6, generator=torch.Generator().manual_seed(7))
@@ -69,6 +69,7 @@ def test_score_is_the_float64_loop(name: str, radius: int, mode: Mode) -> None:
             "entropy": entropy,
             "margin": 1 - (best_HW - second_HW)[own].mean(),
             "confidence": 1 - best_HW[own].mean(),
+            "clasp_pe": entropy,
         }
         assert score_HW[row, col].item() == pytest.approx(expected[name], abs=1e-6)
 
@@ -79,7 +80,7 @@ def test_scores_are_finite_float32_of_the_image(name: str, mode: Mode) -> None:
     logits_CHW, size = torch.randn(6, 9, 12), (18, 24)
     entropy_before = pixel_maps(logits_CHW, size).entropy_HW
     query = Query(Windows(size, mode, 2), mode, False, np.random.default_rng(0))
-    score_HW, maps = score_image(logits_CHW, size, name, query)
+    score_HW, maps = score_image(logits_CHW, size, name, query, torch.randn(4, 9, 12), torch.randn(3, 6, 9, 12))
     assert score_HW.shape == (18, 24)
     assert score_HW.dtype == torch.float32
     assert torch.isfinite(score_HW).all()

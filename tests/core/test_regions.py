@@ -7,10 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Cells, Regions, Windows, grid_map, superpixel_map
-from tests.core.golden import score
+from tests.core.golden import PLAIN, score
 
 SIZE = (23, 31)
 NUM_CLASSES = 4
@@ -114,7 +113,7 @@ def test_only_what_fits_is_open(given: NDArray[np.int32]) -> None:
         assert largest == max(sizes[free], default=0)
 
 
-@pytest.mark.parametrize("name", [name for name in ACQUISITIONS.names() if name != "random"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_score_is_the_loop_s_at_every_pixel(name: str, given: NDArray[np.int32]) -> None:
     logits_CHW = 3 * torch.randn(NUM_CLASSES, *SIZE, generator=torch.Generator().manual_seed(7))
     score_HW = score(logits_CHW, SIZE, name, mode="region", radius=2, regions=Cells(given))
@@ -132,6 +131,7 @@ def test_a_score_is_the_loop_s_at_every_pixel(name: str, given: NDArray[np.int32
             "entropy": entropy_HW[inside].mean(),
             "margin": 1 - (best_HW - second_HW)[inside].mean(),
             "confidence": 1 - best_HW[inside].mean(),
+            "clasp_pe": entropy_HW[inside].mean(),
         }
         assert score_HW.numpy()[inside] == pytest.approx(expected[name], abs=1e-6)
         if expected[name] == 0:

@@ -25,6 +25,7 @@ from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.local import LocalScorer
+from ripu_ray.simulation.pool import measure_signals, select_regions
 from ripu_ray.simulation.protocols import Scorer, ScoreRequest
 from ripu_ray.training.checkpoint import TrainingState
 from ripu_ray.training.heartbeat import Heartbeat
@@ -80,6 +81,26 @@ def test_any_number_of_actors_or_none_buy_the_same(
     closing.append(scorer := RayScorer(config, keep=True, share=2))
     assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
     assert np.array_equal(scorer.evaluate(weights).confusion_CC, local.evaluate(weights).confusion_CC)
+
+
+@pytest.mark.slow
+def test_what_is_learned_and_sampled_is_the_same_on_every_actor(
+    weights: Path, tmp_path: Path, closing: list[RayScorer]
+) -> None:
+    more = ("strategy.acquisition=clasp_pe", "strategy.avoid_void=learned", "strategy.allocation=pool")
+    reached = []
+    for number in (0, 3):
+        config = _config(number, *more)
+        domains, scorer = open_domains(config.data), LocalScorer(config) if not number else RayScorer(config, keep=True)
+        if isinstance(scorer, RayScorer):
+            closing.append(scorer)
+        ledger = Ledger(tmp_path / str(number), domains.pool.image_ids, 9)
+        for round_index in range(2):
+            ledger.commit(round_index, select_regions(config, round_index, weights, ledger, domains, scorer))
+        signals = measure_signals(config, weights, weights, ledger, domains, scorer)
+        assert signals["kappa"] == 1
+        reached.append((ledger.digest(0), ledger.digest(1), signals))
+    assert reached[0] == reached[1]
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ripu_ray.config import Config, load_config
+from ripu_ray.config import Config, Power, load_config
 from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand, schedule_steps, warmup_key
@@ -103,8 +103,9 @@ def test_what_spreads_a_purchase_is_part_of_the_arm_where_it_is_not_the_default(
     arms = [trial.arm for trial in expand(load_config(None, ["strategy.balanced=true"], flags))]
     name = "region-w3-ripu-b2.2"
     assert arms == [f"{name}{pool}{power}-balanced" for pool in ("", "-pool") for power in ("", "-power1", "-power0.5")]
-    (trial,) = expand(load_config(None, ["strategy.power=1"]))
-    assert trial.trial_id == "region-w3-ripu-b2.2-power1-s0"
+    for power, name in (("1", "power1"), ("1 -> 100", "power1to100"), ("0.5->0.5", "power0.5")):
+        (trial,) = expand(load_config(None, [f"strategy.power={power}"]))
+        assert trial.trial_id == f"region-w3-ripu-b2.2-{name}-s0"
 
 
 @pytest.mark.parametrize(
@@ -142,4 +143,4 @@ def test_arms_that_cannot_differ_are_one(
 
 def test_a_power_that_does_not_vary_stays_with_a_random_strategy() -> None:
     (trial,) = expand(load_config(None, ["strategy.power=1", "strategy.acquisition=random"]))
-    assert (trial.arm, trial.config.strategy.power) == ("region-w3-random-b2.2-power1", 1)
+    assert (trial.arm, trial.config.strategy.power) == ("region-w3-random-b2.2-power1", Power.parse(1))

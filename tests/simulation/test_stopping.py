@@ -10,6 +10,8 @@ import pytest
 from ripu_ray.config import StoppingConfig, load_config
 from ripu_ray.config.registry import STOPPING_RULES
 from ripu_ray.errors import ConfigError, RunFolderError
+from ripu_ray.reporting.report import render
+from ripu_ray.reporting.results import collect
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import Ending, RunFolder
@@ -101,3 +103,59 @@ def test_the_marker_is_checked(tmp_path: Path) -> None:
 def test_an_unknown_rule_is_answered_with_all_names() -> None:
     with pytest.raises(ConfigError, match=r"unknown stopping rule 'never': expected small_gain"):
         load_config(None, ["stopping.rule=never"])
+
+
+def _signals(**values: tuple[float, ...]) -> list[RoundRecord]:
+    """Records of a warm-up, which has no signals, and of rounds with these."""
+    rounds = [dict(zip(values, each, strict=True)) for each in zip(*values.values(), strict=True)]
+    return [replace(RECORD, round=-1), *(replace(RECORD, round=n, signals=each) for n, each in enumerate(rounds))]
+
+
+@pytest.mark.parametrize(
+    ("rule", "history", "stops"),
+    [
+        ("kappa_average", _signals(kappa=(1.0, 1.0, 1.0)), False),  # the first round is compared with the warm-up
+        ("kappa_average", _signals(kappa=(0.2, 0.98, 1.0, 1.0)), True),
+        ("kappa_average", _signals(kappa=(0.2, 0.98, 0.99, 0.99)), False),
+        ("overall_uncertainty", _signals(uncertainty=(0.2, 0.04)), True),
+        ("overall_uncertainty", _signals(uncertainty=(0.2, 0.05)), False),
+        ("classification_change", _signals(changed=(0.01,)), False),
+        ("classification_change", _signals(changed=(0.5, 0.01)), True),
+        ("classification_change", _signals(changed=(0.5, 0.02)), False),
+    ],
+)
+def test_rules_without_labels_compare_with_their_limits(rule: str, history: list[RoundRecord], stops: bool) -> None:
+    made = make_rule(StoppingConfig(rule=rule))
+    assert made
+    assert (made.should_stop(history) is not None) == stops
+
+
+def test_signals_are_recorded_and_end_a_trial(tmp_path: Path) -> None:
+    plain = run_all(tmp_path / "plain", load_config(None, FOUR_ROUNDS))
+    watched = run_all(tmp_path / "watched", load_config(None, (*FOUR_ROUNDS, "stopping.monitor=true")))
+    (trial_id,) = plain.trials
+    for number in range(4):
+        before, after = (run.trial(trial_id).stage(number).read() for run in (plain, watched))
+        assert replace(after, signals={}) == before
+        assert set(after.signals) == {"kappa", "changed", "uncertainty"}
+        assert -1 <= after.signals["kappa"] <= 1
+        assert 0 < after.signals["uncertainty"] <= 1
+    text = (plain.trial(trial_id).stage(0).path / "record.json").read_text()
+    assert "signals" not in text
+    # A lost record is written again with the same signals.
+    expected = committed(watched)
+    (watched.trial(trial_id).stage(3).path / "record.json").unlink()
+    execute_trial(RunFolder(watched.path), trial_id, ignore)
+    assert committed(watched) == expected
+    settings = ("stopping.rule=classification_change", "stopping.max_change=1")
+    run = run_all(tmp_path / "stopped", load_config(None, (*FOUR_ROUNDS, *settings)))
+    ending = run.trial(trial_id).ending()
+    assert ending
+    assert ending.rounds == 2
+    assert "changed the class of" in ending.reason
+    last = collect(run).iloc[-1]
+    assert (last["rounds"], last["stopped"]) == (2, True)
+    assert last["labelled_share"] == 1 - last["void_pixels"] / last["spent_pixels"]
+    report = render([run])
+    assert "Trials that a stopping rule ended early" in report
+    assert "Cohen&#39;s kappa" in report

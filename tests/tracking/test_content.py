@@ -76,6 +76,7 @@ def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[st
         }
         if count > 1:
             shares = [each.spent_share for each in records[:count]]
+            expected["labelled_share"] = 1 - record.void_pixels / record.spent_pixels
             expected["aubc"] = aubc(shares, [each.miou for each in records[:count]])
         assert numbers == pytest.approx(expected)
     last = history[-1]["item"]
