@@ -20,7 +20,7 @@ LAYERS = (
     ("runs",),
     ("training",),
     ("simulation",),
-    ("tracking",),
+    ("tracking", "annotation"),
     ("reporting", "distributed"),
 )
 """From the bottom to the top: a folder imports only folders of the layers below its own."""

@@ -41,7 +41,8 @@ def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[st
         table = new_table(*columns, "start", *map(str, rounds), "spent", "clicks")
         for _, rows in results.groupby("trial", sort=False):
             last = rows.iloc[-1]
-            by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
+            measured = rows[rows["miou"].notna()]
+            by_round = {i: f"{100 * miou:.1f}" for i, miou in zip(measured["round"], measured["miou"], strict=True)}
             table.add_row(
                 *(str(last[name]) for name in columns),
                 *(by_round.get(index, "") for index in (-1, *rounds)),

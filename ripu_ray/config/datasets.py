@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+from pydantic import PrivateAttr
+
 from ripu_ray.config.fields import Section
 
 
@@ -18,6 +20,16 @@ class DatasetSection(Section):
     """The settings of the source's sizes, without `input_size` and `label_size`."""
 
     dataset: str
+    _asks_people: bool = PrivateAttr(False)
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether people label the target: `oracle.kind` is human. Its labels and validation may be missing then."""
+        return self._asks_people
+
+    def set_asks_people(self) -> None:
+        """Called by the configuration."""
+        self._asks_people = True
 
     def open(self, with_source: bool = True) -> Any:
         """The `Domains` (ripu_ray.data.loading) of this data set. Cheap: lists folders, opens no image.

@@ -18,6 +18,7 @@ from ripu_ray.config.paths import anchor, copy_paths
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, read_yaml
 from ripu_ray.config.sections import (
+    REFERENCES,
     ClusterConfig,
     OracleConfig,
     StoppingConfig,
@@ -76,6 +77,17 @@ class Config(Section):
         shape = self.strategy.shape
         if shape != "sliding" and "pixel" in (self.sweep.modes or (self.strategy.mode,)):
             raise ValueError(f"strategy.shape {shape}: mode pixel buys single pixels, which have no shape but sliding")
+        return self
+
+    @model_validator(mode="after")
+    def _people_can_answer(self) -> Self:
+        if self.oracle.kind != "human":
+            return self
+        if {*REFERENCES} & {self.strategy.acquisition, *self.sweep.acquisitions}:
+            raise ValueError("oracle.kind human: the references source_only and full ask nothing")
+        if self.strategy.parity:
+            raise ValueError("oracle.kind human: strategy.parity counts regions by round, so it allows no late answers")
+        self.data.set_asks_people()
         return self
 
     @property

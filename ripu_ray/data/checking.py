@@ -15,7 +15,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.listing import counted
-from ripu_ray.data.loading import Domains
+from ripu_ray.data.loading import Domains, Unlabelled
 from ripu_ray.errors import DataError
 
 MAX_SIDE = 2**16
@@ -83,14 +83,14 @@ def inspect_domains(
     num_classes = domains.classes.num_classes
     splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
     return tuple(
-        _with_classes(_inspect(name, images, num_classes, prefix, watch))
+        _with_classes(_inspect(name, images, num_classes, prefix, watch), images)
         for name, images, prefix in (*splits, ("validation", domains.validation, "data."))
     )
 
 
-def _with_classes(report: SplitReport) -> SplitReport:
+def _with_classes(report: SplitReport, images: ImageSet) -> SplitReport:
     """The same, and a fault if nothing in it has a class: there is nothing to learn, or to measure."""
-    if report.faults or not report.num_images or report.pixels_C.any():
+    if report.faults or not report.num_images or report.pixels_C.any() or isinstance(images, Unlabelled):
         return report
     return replace(report, faults=(f"{report.name}: no label of its {report.num_images} images has a class",))
 

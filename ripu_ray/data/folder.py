@@ -58,15 +58,17 @@ class FolderData(DatasetSection):
             raise DataError(f"{self.root}: data.root is not a folder")
         classes = read_class_table(self.root / "classes.json")
 
-        def images(domain: str, split: str, names: Path | None) -> ImageSet:
-            files = FolderImages(self.root, domain, split, classes, self.input_size, self.label_size, names)
+        def images(domain: str, split: str, names: Path | None, labelled: bool = True) -> ImageSet:
+            files = FolderImages(self.root, domain, split, classes, self.input_size, self.label_size, names, labelled)
             return cached(files, self.cache, "folder", classes, self.input_size, self.label_size)
 
         return Domains(
             classes=classes,
             source=images(self.source, self.train_split, self.source_list) if with_source else NoImages(),
-            pool=images(self.target, self.train_split, self.target_list),
-            validation=images(self.target, self.validation_split, self.validation_list),
+            pool=images(self.target, self.train_split, self.target_list, labelled=not self.asks_people),
+            validation=NoImages()
+            if self.asks_people and not (self.root / self.target / self.validation_split / "labels").exists()
+            else images(self.target, self.validation_split, self.validation_list),
         )
 
 
@@ -84,6 +86,7 @@ class FolderImages:
         input_size: (height, width) of `image`, resized bilinearly; None: as stored.
         label_size: (height, width) of `label`, resized to nearest; None: as stored.
         names: list of the images to use; None: all.
+        labelled: False: no labels are looked for, and `label` must not be called.
 
     Raises:
         DataError: a folder is missing or holds no image, an image and label pair is not complete, or two images have
@@ -104,16 +107,18 @@ class FolderImages:
         input_size: tuple[int, int] | None = None,
         label_size: tuple[int, int] | None = None,
         names: Path | None = None,
+        labelled: bool = True,
     ) -> None:
         folder = root / _plain_name(domain) / _plain_name(split)
         images = list_files(folder / "images", IMAGE_SUFFIXES)
-        labels = list_files(folder / "labels", (*LABEL_SUFFIXES, *_LOSSY_SUFFIXES))
+        # An image without label stands for its own label, which has its size.
+        labels = list_files(folder / "labels", (*LABEL_SUFFIXES, *_LOSSY_SUFFIXES)) if labelled else images
         if not images:
             raise DataError(f"{folder / 'images'}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
         if names is not None:
             images = keep_listed(images, names)
             labels = {stem: path for stem, path in labels.items() if stem in images}
-        lossy = [path for path in labels.values() if path.suffix.lower() in _LOSSY_SUFFIXES]
+        lossy = [path for path in labels.values() if labelled and path.suffix.lower() in _LOSSY_SUFFIXES]
         if faults := [f"{path}: a JPEG label, whose compression changes ids and colours: save PNGs" for path in lossy]:
             raise DataError(counted(faults), faults)
         pairs = match_pairs(images, labels)

@@ -1,9 +1,15 @@
 """The record of a committed round."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 Losses = dict[str, float]
 """Mean of each loss over the steps of a phase, and "total"."""
+
+Share = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
+"""In [0, 1], or NaN, which is null in JSON."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class RoundRecord:
         boundary_pixels: length of the outlines inside what was bought so far.
         annotation_s: seconds of annotation so far, by `oracle.cost`.
         bought: class name -> labelled pixels bought so far, by the true labels.
-        miou, accuracy: on the validation split, in [0, 1].
+        miou, accuracy: on the validation split, in [0, 1]; NaN without validation images.
         iou: class name -> IoU in [0, 1]; None for a class that is neither labelled nor predicted.
         losses: means over the round's steps.
         purchase_sha256, weights_sha256: digests of the round's files; empty where there is none.
@@ -33,8 +39,8 @@ class RoundRecord:
     clipped_pixels: int
     clicks: int
     spent_share: float
-    miou: float
-    accuracy: float
+    miou: Share
+    accuracy: Share
     iou: dict[str, float | None]
     losses: Losses
     purchase_sha256: str
@@ -42,3 +48,7 @@ class RoundRecord:
     boundary_pixels: int
     annotation_s: float
     bought: dict[str, int]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The record as plain values; NaN, which JSON does not have, as None."""
+        return {key: None if value != value else value for key, value in asdict(self).items()}

@@ -4,6 +4,7 @@
     <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
     <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
     <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
+    <run>/trials/<trial_id>/questions, answers   with people as the oracle: a ledger of questions, and their answers
 
 A round is committed when its `record.json` exists.
 """
@@ -36,7 +37,10 @@ _LONGEST_NAME = 60
 """Characters of a run's name: W&B builds file names from it and the trial's id."""
 
 # W&B's own folder contains links to logs elsewhere; this package does not follow them.
-_OWN = ("*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
+_OWN = (
+    *("*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*"),
+    *("trials/*/questions/*", "trials/*/questions/*/*", "trials/*/answers/*"),
+)
 
 
 class StageFolder:
@@ -56,7 +60,7 @@ class StageFolder:
     def commit(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """Write the record and the seconds of each phase, and remove the mid-phase checkpoint."""
         write_json(self._seconds, {**seconds, _OF: record.round})
-        write_json(self._record, asdict(record))
+        write_json(self._record, record.to_tree())
         self.partial.unlink(missing_ok=True)
 
     def record(self) -> RoundRecord:
@@ -210,6 +214,8 @@ class TrialFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.questions = path / "questions"
+        self.answers = path / "answers"
         self._ending = path / "finished.json"
 
     def finish(self, ending: Ending) -> None:

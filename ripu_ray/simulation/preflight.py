@@ -1,6 +1,6 @@
 """Validation of data, budgets and weights before the start of a sweep."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from math import ceil
 
@@ -21,7 +21,8 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a window is larger than an image, a budget is too small for one region in any image, a confusion
-            matrix does not fit the classes, or torch.compile fails with `training.compile`.
+            matrix does not fit the classes, people are asked in several trials or with a stopping rule that has no
+            validation images, or torch.compile fails with `training.compile`.
     """
     opened: dict[tuple[DatasetSection, bool], Domains] = {}
     for config in (trial.config for trial in trials):
@@ -33,6 +34,8 @@ def check_trials(trials: tuple[Trial, ...]) -> None:
             flip_chances(config.oracle.noise.flips, opened[key].classes.num_classes)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if config.oracle.kind == "human":
+            _check_people(trials, opened[key])
         if config.strategy.shape == "superpixels" and find_spec("skimage") is None:
             raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
         if not config.strategy.is_reference:
@@ -54,6 +57,17 @@ def describe_weights(trials: Iterable[Trial]) -> list[str]:
         for model, package in packages.items()
         if package
     ]
+
+
+def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
+    if len(trials) > 1:
+        raise ConfigError(
+            f"oracle.kind human: {len(trials)} trials: expected one, since people answer each question once"
+        )
+    if trials[0].config.stopping.rule and not domains.validation.image_ids:
+        raise ConfigError(
+            f"stopping.rule {trials[0].config.stopping.rule}: needs validation images, and there are none"
+        )
 
 
 def _check_weights(model: ModelConfig, domains: Domains) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from ripu_ray.errors import StorageError
@@ -25,7 +24,7 @@ class JsonlTracker:
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """Add one line, unless the file has it. Raises StorageError."""
-        line = json.dumps({**asdict(record), "seconds": dict(seconds)}, allow_nan=False)
+        line = json.dumps({**record.to_tree(), "seconds": dict(seconds)}, allow_nan=False)
         if line not in self._lines:
             self._write([*(old for old in self._lines if _round(old) != record.round), line])
 

@@ -111,7 +111,7 @@ def train(
     identity = identify(job)
     first, sums = _restore(job, identity, network, optimiser, device)
     step_module = wrap(TrainingStep(network, config.training).train())
-    draw = Draw(config, domains, device, job.annotated)
+    draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None)
     last = job.first_step + job.num_steps
     place = f"{job.phase}, before step {first}"
     for step, batches in drawn_ahead(draw, range(first, last)):
