@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.annotation import coco, pngs
+from ripu_ray.annotation import coco, cvat, labelstudio, pngs
 from ripu_ray.annotation.asking import AskedTrial
 from ripu_ray.annotation.catalogue import QUERY, Images, Names, Sheet
 from ripu_ray.core.metrics import IGNORE_LABEL
@@ -191,6 +191,9 @@ def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
     suffix, names = path.suffix.lower(), intake.names
     if suffix == ".png":
         return pngs.read(path, name or intake.images.name_of(path), names)
+    if suffix == ".xml":
+        return cvat.read(path, names)
     if suffix == ".json":
-        return coco.read(path, coco.load(path), names)
-    raise DataError(f"{path}: expected .json (COCO) or .png (a label map)")
+        tree = coco.load(path)
+        return (labelstudio if isinstance(tree, list) else coco).read(path, tree, names)
+    raise DataError(f"{path}: expected .json (COCO, Label Studio), .xml (CVAT) or .png (a label map)")

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ripu_ray.annotation import coco, pngs
+from ripu_ray.annotation import coco, cvat, labelstudio, pngs
 from ripu_ray.annotation.asking import AskedTrial, Question
 from ripu_ray.annotation.catalogue import QUERY, Drawing, Export, Names
 from ripu_ray.data.loading import Unlabelled
@@ -23,7 +23,12 @@ from ripu_ray.models.networks import build_network
 from ripu_ray.storage.files import replace_file, replace_text
 from ripu_ray.training.checkpoint import network_state
 
-FORMATS: dict[str, Callable[[Path, Sequence[Export], Names], None]] = {"coco": coco.write, "png": pngs.write}
+FORMATS: dict[str, Callable[[Path, Sequence[Export], Names], None]] = {
+    "coco": coco.write,
+    "cvat": cvat.write,
+    "labelstudio": labelstudio.write,
+    "png": pngs.write,
+}
 """Name -> writes the questions and the predictions into a folder."""
 _THUMBNAIL = 480
 """Width of a thumbnail, in pixels."""
