@@ -195,5 +195,5 @@ def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
         return cvat.read(path, names)
     if suffix == ".json":
         tree = coco.load(path)
-        return (labelstudio if isinstance(tree, list) else coco).read(path, tree, names)
+        return labelstudio.read(path, tree, names) if isinstance(tree, list) else coco.read(path, tree, names)
     raise DataError(f"{path}: expected .json (COCO, Label Studio), .xml (CVAT) or .png (a label map)")

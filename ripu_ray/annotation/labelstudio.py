@@ -81,7 +81,7 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
                 continue
             title = f"annotation {annotation.get('id', index)}"
             size = _size(result)
-            yield Sheet(name, size, _drawings(result, names), title, _seconds(annotation.get("lead_time")))
+            yield Sheet(name, size, _drawings(result, names, size), title, _seconds(annotation.get("lead_time")))
 
 
 def _region(number: str, label: str, drawing: Drawing, size: Size) -> dict[str, Any]:
@@ -105,23 +105,23 @@ def _region(number: str, label: str, drawing: Drawing, size: Size) -> dict[str, 
     }
 
 
-def _drawings(result: Sequence[dict[str, Any]], names: Names) -> Iterator[Drawing]:
+def _drawings(result: Sequence[dict[str, Any]], names: Names, size: Size | None) -> Iterator[Drawing]:
     by_id = {str(region.get("id")): region for region in result if region.get("type") != "choices"}
     for region in result:
         try:
             shape = by_id.get(str(region.get("id")), region) if region.get("type") == "choices" else region
-            yield _drawing(region, shape, names)
+            if size is None or _size([shape]) != size:
+                raise ValueError(f"original_height and original_width: expected those of the first region, {size}")
+            yield _drawing(region, shape, names, size)
         except ValueError as error:
             raise ValueError(f"region {region.get('id')!r}: {error}") from None
 
 
-def _drawing(region: dict[str, Any], shape: dict[str, Any], names: Names) -> Drawing:
+def _drawing(region: dict[str, Any], shape: dict[str, Any], names: Names, size: Size) -> Drawing:
     """The drawing of a region, in the shape of another one if it is a choice about it."""
-    value, kind = region.get("value"), region.get("type")
-    geometry = shape.get("value")
-    size = _size([shape])
-    if not isinstance(value, dict) or not isinstance(geometry, dict) or size is None:
-        raise ValueError("expected a value, original_width and original_height")
+    value, kind, geometry = region.get("value"), region.get("type"), shape.get("value")
+    if not isinstance(value, dict) or not isinstance(geometry, dict):
+        raise ValueError("expected a value")
     labels = value.get(kind) if isinstance(kind, str) else None
     if not isinstance(labels, list) or len(labels) != 1:
         raise ValueError(f"{kind} {labels!r}: expected one label")

@@ -50,7 +50,8 @@ def write_png(asked: AskedTrial, questions: list[Question], truth: Truth, folder
 def write_coco(asked: AskedTrial, questions: list[Question], truth: Truth, folder: Path) -> list[Path]:
     """One file with polygons and both kinds of run-length codes, by turns."""
     categories = [*asked.classes.names, Names(asked.classes).void]
-    images, annotations = [], []
+    images: list[object] = []
+    annotations: list[object] = []
     for image_number, (image_id, drawn) in enumerate(masks(asked, questions, truth).items(), 7):
         height, width = asked.pool.label_size(image_id)
         images.append({"id": image_number, "file_name": f"{image_id}.png", "height": height, "width": width})
@@ -96,11 +97,11 @@ def write_cvat(asked: AskedTrial, questions: list[Question], truth: Truth, folde
 
 def write_labelstudio(asked: AskedTrial, questions: list[Question], truth: Truth, folder: Path) -> list[Path]:
     """One file with brushes, polygons and rectangles, by turns; the image is a local file."""
-    tasks = []
+    tasks: list[object] = []
     for image_id, drawn in masks(asked, questions, truth).items():
         height, width = asked.pool.label_size(image_id)
         common = {"original_width": width, "original_height": height, "image_rotation": 0, "to_name": "image"}
-        result = []
+        result: list[object] = []
         for index, (name, mask_HW) in enumerate(drawn):
             kind = ("brushlabels", "polygonlabels", "rectanglelabels")[index % 3]
             values: list[dict[str, object]] = []
