@@ -1,6 +1,6 @@
 """The section `data` of the configuration: what every data set's section offers. Each stands beside its reader."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
@@ -27,9 +27,11 @@ class DatasetSection(Section):
         """Whether people label the target: `oracle.kind` is human. Its labels and validation may be missing then."""
         return self._asks_people
 
-    def set_asks_people(self) -> None:
-        """Called by the configuration."""
-        self._asks_people = True
+    def asking(self, people: bool) -> Self:
+        """A copy with this `asks_people`, which the configuration makes."""
+        copy = self.model_copy()
+        copy._asks_people = people
+        return copy
 
     def open(self, with_source: bool = True) -> Any:
         """The `Domains` (ripu_ray.data.loading) of this data set. Cheap: lists folders, opens no image.

@@ -81,13 +81,15 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _people_can_answer(self) -> Self:
-        if self.oracle.kind != "human":
+        is_human = self.oracle.kind == "human"
+        if self.data.asks_people != is_human:
+            object.__setattr__(self, "data", self.data.asking(is_human))
+        if not is_human:
             return self
         if {*REFERENCES} & {self.strategy.acquisition, *self.sweep.acquisitions}:
             raise ValueError("oracle.kind human: the references source_only and full ask nothing")
         if self.strategy.parity:
             raise ValueError("oracle.kind human: strategy.parity counts regions by round, so it allows no late answers")
-        self.data.set_asks_people()
         return self
 
     @property

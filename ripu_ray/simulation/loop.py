@@ -128,8 +128,10 @@ def run_trial(
         if rule and (reason := rule.should_stop(records)):
             break
     bench.scorer.release()
-    if not is_waiting:
-        folder.finish(Ending(len(records) - 1, reason or ""))
+    if is_waiting:
+        bench.report(_done(trial, records, f"round {len(records) - 1} needs answers of people: docs/annotators.md"))
+        return records
+    folder.finish(Ending(len(records) - 1, reason or ""))
     if reason:
         left = records[-1].budget_pixels - records[-1].spent_pixels
         bench.report(_done(trial, records, f"stopped after round {records[-1].round}: {reason}; {left} pixels unspent"))
