@@ -107,7 +107,7 @@ def test_a_round_through_the_server_gives_the_labels_of_the_simulation(tmp_path:
     outcome = answer(AskedTrial(run), [tmp_path / "answers.json"])
     assert (outcome.answered, outcome.partly, outcome.outside) == (len(questions), 0, {})
     asked = AskedTrial(run)
-    for key, found in asked.answers.by_key.items():
-        members = asked.regions(key[0]).members(*key[1:])
-        np.testing.assert_array_equal(found.labels_M, truth(key[0])[members].ravel())
+    for question, found in asked.answers.by_key.items():
+        members = asked.regions(question[0]).members(*question[1:])
+        np.testing.assert_array_equal(found.labels_M, truth(question[0])[members].ravel())
     assert sum(found.seconds for found in asked.answers.by_key.values()) == pytest.approx(5 * 12.0)
