@@ -43,19 +43,19 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     for form in ("labelstudio", "cvat", "coco", "png"):
         asked = ripu(tmp_path, "query", "run", *flags, "--export", form, "--output", form)
         assert asked.exit_code == 0, asked.stderr
-        assert "questions  6 in 3 images" in asked.stdout
+        assert "questions  9 in 3 images" in asked.stdout
         for name in ("images/dusk/train/a.png", "thumbnails/dusk/train/a.jpg", "sheet.html", "questions.csv"):
             assert (tmp_path / form / name).exists()
     assert {(tmp_path / form / "questions.csv").read_bytes() for form in ("coco", "png")} == {
         (tmp_path / "cvat/questions.csv").read_bytes()
     }
     refused = ripu(tmp_path, "train", "run")
-    assert refused.exit_code == 2 and "none of the 6 questions of round 0 is answered" in refused.stderr
+    assert refused.exit_code == 2 and "none of the 9 questions of round 0 is answered" in refused.stderr
     # What the network predicts, taken as answers: each export is read as it was written.
     for files in (["png/predictions"], ["cvat/predictions.xml"], ["coco/predictions.json"], ["coco/questions.json"]):
         answered = ripu(tmp_path, "answer", "run", *files)
         assert answered.exit_code == 0, answered.stderr
-    assert "next       round 0: train on its 6 answers" in answered.stdout
+    assert "next       round 0: train on its 9 answers" in answered.stdout
     Image.fromarray(np.zeros((HEIGHT, WIDTH + 1), np.uint8)).save(tmp_path / "a.png")
     wrong = ripu(tmp_path, "answer", "run", "a.png")
     assert wrong.exit_code == 2 and "a.png: image a.png: is 12x21" in wrong.stderr
@@ -63,7 +63,7 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     state = ripu(tmp_path, "status", "run")
     assert "next       ask round 1" in state.stdout and "nan" not in state.stdout
     record = RunFolder(tmp_path / "run").trial("region-w3-ripu-b20-s0").stage(0).read()
-    assert record.clicks == 6 and record.miou != record.miou
+    assert record.clicks == 9 and record.miou != record.miou
     assert "null" in (tmp_path / "run/trials/region-w3-ripu-b20-s0/metrics.jsonl").read_text()
 
 
