@@ -21,6 +21,7 @@ PHRASES = {
     "runs": "files of a run folder: records, ledger, grid, event log",
     "training": "one phase of training, its mid-phase checkpoint and heartbeat",
     "simulation": "the loop over rounds, scoring of one image, execution without Ray",
+    "annotation": "questions to people and their answers: one file for each format of annotation tools",
     "tracking": "records to W&B and JSON lines",
     "reporting": "statistics, tables, figures, the report",
     "distributed": "scoring actors, Ray Train, Ray Tune, jobs; the only folder that imports Ray",

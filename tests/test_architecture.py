@@ -20,7 +20,7 @@ LAYERS = (
     ("runs",),
     ("training",),
     ("simulation",),
-    ("tracking",),
+    ("tracking", "annotation"),
     ("reporting", "distributed"),
     ("api",),
 )

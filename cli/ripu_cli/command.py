@@ -22,7 +22,7 @@ _AS_SEALED = DataOptions()
 def describe(config: Config, folder: Path, data: DataOptions, show_config: bool) -> None:
     """Print the configuration if it is asked for, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
-        folder, _ = check(config, folder, _say, data)
+        folder, _ = check(config, folder, say, data)
     from ripu_cli.tables import print_cost
 
     if show_config:
@@ -42,11 +42,11 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
 
 def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, each: bool = False) -> bool:
     """Run a sweep or a trial and print its results, by arm or `each` trial. Returns whether a trial failed."""
-    with open_run(config, folder, _say, data) as run, stop_on_signals(run.path):
+    with open_run(config, folder, say, data) as run, stop_on_signals(run.path):
 
         def tell(line: str) -> None:
             text = f"{line}: the run goes on without it, and its log is {log_path(run.path)}"
-            _say(text)
+            say(text)
             with suppress(RipuError):
                 EventLog(run.path, "", lambda progress: None).warn(text)
 
@@ -54,10 +54,11 @@ def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, 
             from ripu_cli.display import show_progress
             from ripu_cli.tables import print_outcome
 
-            results = execute(run, show_progress, _say)
+            results = execute(run, show_progress, say)
             print_outcome(run, results.frame, results.failures, each)
     return bool(results.failures)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line of the program on standard error."""
     typer.echo(f"ripu: {printable(line)}", err=True)

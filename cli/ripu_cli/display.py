@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import isnan
 from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
@@ -135,4 +136,5 @@ def _state(run: RunFolder, report: Report) -> str:
     else:
         rounds = run.trials[report.trial_id].config.strategy.rounds
         place = f"round {report.round} ({report.round + 1} of {rounds}), {report.phase}"
-    return f"{place}, mIoU {100 * report.miou[-1]:.1f} %" if report.miou else place
+    is_evaluated = report.miou and not isnan(report.miou[-1])
+    return f"{place}, mIoU {100 * report.miou[-1]:.1f} %" if is_evaluated else place

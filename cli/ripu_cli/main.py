@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ripu_cli import jobs
+from ripu_cli import annotate, jobs
 from ripu_cli.completion import complete_acquisitions, complete_modes, complete_setting
 from ripu_cli.options import (
     ConfigOption,
@@ -286,8 +286,8 @@ def dashboard(
     dashboard(folder, dry_run)
 
 
-for remote in (jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
-    app.command()(_one_line_errors(remote))
+for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
+    app.command()(_one_line_errors(other))
 
 
 def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:

@@ -84,7 +84,8 @@ def _trials(run: RunFolder, results: pd.DataFrame) -> Table:
     for _, rows in results.groupby("trial", sort=False):
         last = rows.iloc[-1]
         absent = {"budget", "mode", "window"} if last["acquisition"] in REFERENCES else set()
-        by_round = {index: f"{100 * miou:.1f}" for index, miou in zip(rows["round"], rows["miou"], strict=True)}
+        measured = rows[rows["miou"].notna()]
+        by_round = {i: f"{100 * miou:.1f}" for i, miou in zip(measured["round"], measured["miou"], strict=True)}
         table.add_row(
             *("-" if name in absent else str(last[name]) for name in columns),
             *(by_round.get(index, "") for index in (-1, *rounds)),

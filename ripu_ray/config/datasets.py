@@ -1,8 +1,8 @@
 """The section `data` of the configuration: what every data set's section offers. Each stands beside its reader."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, PrivateAttr
 
 from ripu_ray.config.fields import Section
 from ripu_ray.errors import DataError
@@ -21,6 +21,18 @@ class DatasetSection(Section):
     """The settings of the source's sizes, without `input_size` and `label_size`."""
 
     dataset: str
+    _asks_people: bool = PrivateAttr(False)
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether people label the target: `oracle.kind` is human. Its labels and validation may be missing then."""
+        return self._asks_people
+
+    def asking(self, people: bool) -> Self:
+        """A copy with this `asks_people`, which the configuration makes."""
+        copy = self.model_copy()
+        copy._asks_people = people
+        return copy
 
     def open(self, with_source: bool = True) -> Any:
         """The `Domains` (ripu_ray.data.loading) of this data set. Cheap: lists folders, opens no image.

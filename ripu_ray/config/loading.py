@@ -33,7 +33,7 @@ from ripu_ray.config.sections import (
     SweepConfig,
     TrackingConfig,
 )
-from ripu_ray.config.strategy import StoppingConfig, StrategyConfig
+from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
 from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.errors import ConfigError
@@ -89,6 +89,19 @@ class Config(Section):
         shape = self.strategy.shape
         if shape != "sliding" and "pixel" in (self.sweep.modes or (self.strategy.mode,)):
             raise ValueError(f"strategy.shape {shape}: mode pixel buys single pixels, which have no shape but sliding")
+        return self
+
+    @model_validator(mode="after")
+    def _people_can_answer(self) -> Self:
+        is_human = self.oracle.kind == "human"
+        if self.data.asks_people != is_human:
+            object.__setattr__(self, "data", self.data.asking(is_human))
+        if not is_human:
+            return self
+        if {*REFERENCES} & {self.strategy.acquisition, *self.sweep.acquisitions}:
+            raise ValueError("oracle.kind human: the references source_only and full ask nothing")
+        if self.strategy.parity:
+            raise ValueError("oracle.kind human: strategy.parity counts regions by round, so it allows no late answers")
         return self
 
     @property

@@ -73,10 +73,19 @@ class CostConfig(Section):
 
 
 class OracleConfig(Section):
-    """The simulated annotator."""
+    """Who answers: the simulated annotator, or people."""
 
+    kind: Literal["simulated", "human"] = "simulated"
+    """simulated: the labels of the target answer. human: people do (docs/annotators.md); the target's labels are not
+    read, and its training labels and validation images may be missing."""
     noise: NoiseConfig = NoiseConfig()
     cost: CostConfig = CostConfig()
+
+    @model_validator(mode="after")
+    def _people_have_no_settings(self) -> Self:
+        if self.kind == "human" and self.noise != NoiseConfig():
+            raise ValueError("oracle.noise: errors of the simulated annotator, expected none with oracle.kind human")
+        return self
 
 
 class SweepConfig(Section):

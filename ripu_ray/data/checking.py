@@ -15,7 +15,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.contents import NOTHING, Contents, Marks, digest_classes, line, mark_array, mark_file
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.listing import counted
-from ripu_ray.data.loading import Domains
+from ripu_ray.data.loading import Domains, Unlabelled
 from ripu_ray.data.pictures import noted_warnings, picture_size, shown_size
 from ripu_ray.errors import DataError
 from ripu_ray.storage.remote import RemotePath
@@ -111,7 +111,7 @@ def inspect_domains(
     reports = []
     files: dict[str, set[str]] = {}
     for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
-        report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier))
+        report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier), images)
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
         same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
@@ -125,9 +125,9 @@ def _real(pair: tuple[Path, Path]) -> str:
     return str(pair[0]) if isinstance(pair[0], RemotePath) else os.path.realpath(pair[0])
 
 
-def _with_classes(report: SplitReport) -> SplitReport:
+def _with_classes(report: SplitReport, images: ImageSet) -> SplitReport:
     """The same, and a fault if nothing in it has a class: there is nothing to learn, or to measure."""
-    if report.faults or not report.num_images or report.pixels_C.any():
+    if report.faults or not report.num_images or report.pixels_C.any() or isinstance(images, Unlabelled):
         return report
     return replace(report, faults=(f"{report.name}: no label of its {report.num_images} images has a class",))
 

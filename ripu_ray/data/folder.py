@@ -82,13 +82,15 @@ class FolderData(DatasetSection):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: data.root is not a folder")
         classes = read_class_table(self.root / "classes.json")
-        target = self._images(classes, self.target, self.train_split, self.target_list, "target")
+        if self.asks_people and (self.source_share or self.validation_share):
+            raise DataError("data.source_share and validation_share need labels, which oracle.kind human does not have")
+        target = self._images(classes, self.target, self.train_split, self.target_list, "target", not self.asks_people)
         stems = tuple(target.files)
-        kept = stems
+        kept, validation = stems, None
         if self.validation_share:
             chosen = _draw(stems, self.validation_share, self.split_seed, "validation")
             validation, kept = target.part(chosen), tuple(stem for stem in stems if stem not in chosen)
-        else:
+        elif not self.asks_people or self._has_labels(self.validation_split):
             validation = self._images(classes, self.target, self.validation_split, self.validation_list, "validation")
         source: ImageSet = NoImages()
         if self.source_share:
@@ -101,7 +103,8 @@ class FolderData(DatasetSection):
             source = self._cached(images, classes)
         if not kept:
             raise DataError(f"data.target has {len(stems)} images: too few for a pool beside source and validation")
-        return Domains(classes, source, self._cached(target.part(kept), classes), self._cached(validation, classes))
+        evaluated = self._cached(validation, classes) if validation else NoImages()
+        return Domains(classes, source, self._cached(target.part(kept), classes), evaluated)
 
     def _images(
         self,
@@ -110,6 +113,7 @@ class FolderData(DatasetSection):
         split: str,
         names: Path | None,
         part: Literal["source", "target", "validation"],
+        labelled: bool = True,
     ) -> "FolderImages":
         missing, hint = _HINTS[part]
         if missing and missing not in self.images + self.labels and names is None:
@@ -127,7 +131,11 @@ class FolderData(DatasetSection):
             names,
             (self.images, self.labels),
             self.max_megapixels,
+            labelled,
         )
+
+    def _has_labels(self, split: str) -> bool:
+        return find_place(self.root, self.labels, self.target, split).folder.exists()
 
     def _cached(self, images: "FolderImages", classes: ClassTable) -> ImageSet:
         return cached(images, self.cache, "folder", classes, self.input_size, self.label_size)
@@ -182,6 +190,7 @@ class FolderImages:
         names: list of the images to use; None: all.
         patterns: of the image and the label files, see `Pattern`. What `labels` means is no image.
         max_megapixels: of one picture.
+        labelled: False: no labels are looked for, and `label` must not be called.
 
     Raises:
         DataError: a folder is missing or holds no image, an image and label pair is not complete, or two images have
@@ -204,6 +213,7 @@ class FolderImages:
         names: Path | None = None,
         patterns: tuple[str, str] = (IMAGES, LABELS),
         max_megapixels: int = MAX_MEGAPIXELS,
+        labelled: bool = True,
     ) -> None:
         of_images, of_labels = (find_place(root, pattern, domain, split) for pattern in patterns)
         labels = of_labels.files((*LABEL_SUFFIXES, *_LOSSY_SUFFIXES))
@@ -214,7 +224,9 @@ class FolderImages:
         if names is not None:
             images = keep_listed(images, names)
             labels = {stem: path for stem, path in labels.items() if stem in images}
-        lossy = [path for path in labels.values() if path.suffix.lower() in _LOSSY_SUFFIXES]
+        if not labelled:
+            labels = images  # an image stands for its own label, which has its size
+        lossy = [path for path in labels.values() if labelled and path.suffix.lower() in _LOSSY_SUFFIXES]
         if faults := [f"{path}: a JPEG label, whose compression changes ids and colours: save PNGs" for path in lossy]:
             raise DataError(counted(faults), faults)
         self._classes = classes

@@ -1,11 +1,12 @@
 """From the configuration to source, pool and validation images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import DatasetSection
+from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import MIN_CLASSES, ClassTable
 from ripu_ray.errors import DataError
@@ -44,12 +45,31 @@ class NoImages:
         raise KeyError(image_id)
 
 
+class Unlabelled:
+    """An `ImageSet` whose labels are not read: every pixel is void.
+
+    Args:
+        images: their labels may be missing, but not the labels' size.
+    """
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+        self.image_ids, self.image, self.label_size = images.image_ids, images.image, images.label_size
+
+    def label(self, image_id: str) -> NDArray[np.uint8]:
+        """(H, W) uint8, IGNORE_LABEL everywhere. Raises DataError: the image cannot be read."""
+        return np.full(self.label_size(image_id), IGNORE_LABEL, np.uint8)
+
+
 def open_domains(data: DatasetSection, with_source: bool = True) -> Domains:
-    """Open the data set that the configuration names: see `DatasetSection.open`. Raises DataError, too: one class."""
+    """Open the data set that the configuration names: see `DatasetSection.open`. Raises DataError, too: one class.
+
+    With `oracle.kind: human` the pool is `Unlabelled`, and validation may have no images.
+    """
     domains: Domains = data.open(with_source)
     if domains.classes.num_classes < MIN_CLASSES:
         names = ", ".join(domains.classes.names)
         raise DataError(
             f"data.dataset {data.dataset}: expected at least {MIN_CLASSES} classes, found {names or 'none'}"
         )
-    return domains
+    return replace(domains, pool=Unlabelled(domains.pool)) if data.asks_people else domains

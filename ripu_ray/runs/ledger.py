@@ -108,6 +108,10 @@ class Ledger:
         """(n, 2) int32 centres bought in one round in one image, in order of purchase."""
         return self._rounds[round_index].centres(self._position[image_id]).astype(np.int32)
 
+    def table(self, round_index: int) -> pa.Table:
+        """The rows of one committed round, in the order of the pool, then of purchase. Raises RunFolderError."""
+        return self._read(self._commit_path(round_index))[1]
+
     def annotated(self) -> Mapping[str, NDArray[np.int32]]:
         """The centres of every image of the pool."""
         return {image_id: self.centres(image_id) for image_id in self._position}

@@ -1,10 +1,15 @@
 """The record of a committed round."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 Losses = dict[str, float]
 """Mean of each loss over the steps of a phase, and "total"."""
+
+Share = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
+"""In [0, 1], or NaN, which is null in JSON."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class RoundRecord:
         boundary_pixels: length of the outlines inside what was bought so far.
         annotation_s: seconds of annotation so far, by `oracle.cost`.
         bought: class name -> labelled pixels bought so far, by the true labels.
-        miou, accuracy: on the validation split, in [0, 1].
+        miou, accuracy: on the validation split, in [0, 1]; NaN without validation images.
         iou: class name -> IoU in [0, 1]; None for a class that is neither labelled nor predicted.
         losses: means over the round's steps.
         signals: of predictions on a fixed sample of the pool, without labels, if `stopping` asks for them: "kappa" and
@@ -36,8 +41,8 @@ class RoundRecord:
     clipped_pixels: int
     clicks: int
     spent_share: float
-    miou: float
-    accuracy: float
+    miou: Share
+    accuracy: Share
     iou: dict[str, float | None]
     losses: Losses
     purchase_sha256: str
@@ -53,8 +58,8 @@ class RoundRecord:
         return 1 - self.void_pixels / self.spent_pixels if self.spent_pixels else None
 
     def to_tree(self) -> dict[str, Any]:
-        """The record as JSON. Without signals it is that of a trial that does not monitor them."""
-        tree = asdict(self)
+        """The record as JSON: NaN, which JSON does not have, as None, and no signals where none are monitored."""
+        tree = {key: None if value != value else value for key, value in asdict(self).items()}
         if not self.signals:
             del tree["signals"]
         return tree

@@ -5,6 +5,7 @@
     <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
     <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
     <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
+    <run>/trials/<trial_id>/questions, answers   with people as the oracle: a ledger of questions, and their answers
 
 A round is committed when its `record.json` exists.
 """
@@ -35,7 +36,10 @@ _OF = "round"
 """Key in `seconds.json` of the round, -1 for a warm-up."""
 
 # W&B's own folder contains links to logs elsewhere; this package does not follow them.
-_OWN = ("*", "plugins/*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*")
+_OWN = (
+    *("*", "plugins/*", "trials/*", "trials/*/*", "trials/*/round_*/*", "warmups/*", "warmups/*/*"),
+    *("trials/*/questions/*", "trials/*/questions/*/*", "trials/*/answers/*"),
+)
 
 
 class StageFolder:
@@ -285,6 +289,8 @@ class TrialFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.questions = path / "questions"
+        self.answers = path / "answers"
         self._ending = path / "finished.json"
 
     def finish(self, ending: Ending) -> None:

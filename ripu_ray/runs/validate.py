@@ -32,7 +32,9 @@ def read_record(path: Path) -> RoundRecord:
     record = read_typed(_RECORD, path)
     folder = path.parent.name
     expected = int(folder.removeprefix("round_")) if re.fullmatch(r"round_\d+", folder) else -1
-    shares = (record.miou, record.accuracy, record.spent_share, *(value or 0.0 for value in record.iou.values()))
+    is_evaluated = record.miou == record.miou or any(value is not None for value in record.iou.values())
+    measured = (record.miou, record.accuracy) if is_evaluated else ()
+    shares = (*measured, record.spent_share, *(value or 0.0 for value in record.iou.values()))
     counts = (record.step, record.budget_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
     if record.round != expected:
         raise RunFolderError(f"{path}: the record of round {record.round}, not of {expected}")

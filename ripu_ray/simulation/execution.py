@@ -53,7 +53,7 @@ def execute_warmup(run: RunFolder, key: str, report: OnProgress, parts: Parts) -
     """Train and evaluate one warm-up of `run`, unless it is committed."""
     config, stage = run.warmups[key], run.warmup(key)
     tracker = parts.tracker(run, key)
-    with _closing(tracker), _workbench(run, config, key, report, parts) as bench:
+    with _closing(tracker), workbench(run, config, key, report, parts) as bench:
         record = run_warmup(key, config, stage, bench)
         tracker.log_round(record, stage.seconds())
     return record
@@ -63,7 +63,7 @@ def execute_trial(run: RunFolder, trial_id: str, report: OnProgress, parts: Part
     """Run the uncommitted rounds of one trial of `run`; its warm-up must be committed."""
     trial, folder = run.trials[trial_id], run.trial(trial_id)
     tracker = parts.tracker(run, trial_id)
-    with _closing(tracker), _workbench(run, trial.config, trial_id, report, parts) as bench:
+    with _closing(tracker), workbench(run, trial.config, trial_id, report, parts) as bench:
         return run_trial(trial, folder, run.warmup(run.warmup_key(trial.config)), bench, tracker)
 
 
@@ -112,7 +112,8 @@ def _closing(tracker: Tracker) -> Iterator[None]:
 
 
 @contextmanager
-def _workbench(run: RunFolder, config: Config, name: str, report: OnProgress, parts: Parts) -> Iterator[Workbench]:
+def workbench(run: RunFolder, config: Config, name: str, report: OnProgress, parts: Parts) -> Iterator[Workbench]:
+    """The workbench of a trial or a warm-up of `run` until the block ends; `name` is its id or key."""
     events = EventLog(run.path, name, report)
     with Heartbeat(run.heartbeat(name), parts.node()) as heartbeat:
         fine_tuner = parts.fine_tuner(config, heartbeat, run, name, events.warn)

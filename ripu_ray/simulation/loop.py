@@ -4,20 +4,21 @@ It uses the protocols of `simulation.protocols`. Uncommitted work is repeated af
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import floor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent, annotation_seconds
-from ripu_ray.core.geometry import purchase_area
+from ripu_ray.core.budget import Spent
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, counted
+from ripu_ray.runs.answers import ANSWERS, AnswersPin, UsedAnswers
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.interrupt import StopRequest
@@ -25,9 +26,7 @@ from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
 from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
-from ripu_ray.runs.selections import Selection
-from ripu_ray.runs.validate import PurchaseCheck
-from ripu_ray.simulation.pool import measure_signals, select_regions
+from ripu_ray.simulation.pool import measure_signals, open_ledger, select_regions, until_stopped
 from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
 from ripu_ray.simulation.stopping import make_rule, records_signals
 from ripu_ray.storage.files import digest
@@ -51,12 +50,16 @@ class Workbench:
 
 @dataclass(frozen=True)
 class _Bought:
-    """The annotations to train on (None: none), their cost and classes, and the digest of the last purchase."""
+    """The annotations to train on (None: none), their cost and classes, and the digest of the last purchase.
+
+    With people as the oracle, also the answers to train on, and their part of the cost."""
 
     annotated: Mapping[str, NDArray[np.int32]] | None
     spent: Spent
     class_pixels_C: NDArray[np.int64]
     sha256: str = ""
+    answers: AnswersPin | None = None
+    used: UsedAnswers = field(default_factory=UsedAnswers)
 
 
 def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) -> RoundRecord:
@@ -104,11 +107,8 @@ def run_trial(
         StoppedError: a stop was requested; committed rounds and the mid-phase checkpoint are on disk.
         RipuError: a round failed; one line with the round and the cause. Committed rounds are kept.
     """
-    strategy = trial.config.strategy
-    pool = bench.domains.pool
-    check = PurchaseCheck([pool.label_size(image_id) for image_id in pool.image_ids], strategy)
-    area = purchase_area(strategy.mode, strategy.radius) if strategy.shape == "sliding" else None
-    ledger = Ledger(folder.path, pool.image_ids, area, check)
+    strategy, is_waiting = trial.config.strategy, False
+    ledger = open_ledger(folder.path, strategy, bench.domains.pool)
     records = [warmup.read()]
     # Trackers receive rounds that were committed before, too: a crash may have happened between commit and log.
     tracker.log_round(records[-1], warmup.seconds())
@@ -117,6 +117,8 @@ def run_trial(
         stage = folder.stage(round_index)
         if not stage.is_committed():
             ledger.check_next(round_index)
+            if is_waiting := trial.config.oracle.kind == "human" and ledger.num_rounds == round_index:
+                break
             _run_round(trial, round_index, previous, stage, ledger, bench, records)
         records.append(stage.read())
         if not strategy.is_reference:
@@ -126,6 +128,9 @@ def run_trial(
         if rule and (reason := rule.should_stop(records)):
             break
     bench.scorer.release()
+    if is_waiting:
+        bench.report(_done(trial, records, f"round {len(records) - 1} needs answers of people: docs/annotators.md"))
+        return records
     folder.finish(Ending(len(records) - 1, reason or ""))
     if reason:
         left = counted(records[-1].budget_pixels - records[-1].spent_pixels, "pixel")
@@ -161,9 +166,9 @@ def _run_round(
             bench.scorer.acquire()
         with _timed(seconds, "score"):
             selections = select_regions(config, round_index, previous.weights, ledger, bench.domains, bench.scorer)
-            ledger.commit(round_index, _until_stopped(selections, bench.stop))
+            ledger.commit(round_index, until_stopped(selections, bench.stop))
     bench.scorer.release()
-    bought = _bought(config, round_index, ledger, bench.domains)
+    bought = _bought(config, round_index, ledger, bench.domains, stage.path)
     job = TrainingJob(
         config,
         first_step,
@@ -173,6 +178,7 @@ def _run_round(
         phase=f"round {round_index}",
         annotated=bought.annotated,
         purchase_sha256=bought.sha256,
+        answers=bought.answers,
         stop=bench.stop,
     )
     losses, confusion = _train(job, bench, seconds, report)
@@ -184,14 +190,18 @@ def _run_round(
     stage.commit(record, seconds)
 
 
-def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains) -> _Bought:
+def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains, folder: Path) -> _Bought:
     if config.strategy.acquisition == "source_only":
         return _nothing(domains)
     if config.strategy.acquisition == "full":
         everything = WholePool(domains.pool, config.strategy.radius)
         return _Bought(everything, *everything.count(domains.pool, domains.classes.num_classes))
     class_pixels_C = ledger.class_pixels(domains.classes.num_classes)
-    return _Bought(ledger.annotated(), ledger.spent, class_pixels_C, ledger.digest(round_index))
+    bought = _Bought(ledger.annotated(), ledger.spent, class_pixels_C, ledger.digest(round_index))
+    if config.oracle.kind == "simulated":
+        return bought
+    used = UsedAnswers.read(folder)
+    return replace(bought, answers=used.pin(folder.with_name(ANSWERS)), used=used)
 
 
 def _nothing(domains: Domains) -> _Bought:
@@ -208,6 +218,9 @@ def _train(
         job.partial.unlink()
     with _timed(seconds, "train"):
         losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""))
+    if not bench.domains.validation.image_ids:
+        num_classes = bench.domains.classes.num_classes
+        return losses, np.zeros((num_classes, num_classes), np.int64)
     report("evaluate", job.num_steps, "")
     with _timed(seconds, "acquire"):
         bench.scorer.acquire()
@@ -216,12 +229,6 @@ def _train(
             return losses, bench.scorer.evaluate(job.output).confusion_CC
     except NonFiniteError as error:
         raise NonFiniteError(f"{job.phase}, step {job.first_step + job.num_steps}: {error}") from None
-
-
-def _until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterator[Selection]:
-    for selection in selections:
-        stop.check()
-        yield selection
 
 
 def _record(
@@ -251,7 +258,7 @@ def _record(
         purchase_sha256=bought.sha256,
         weights_sha256=digest(job.output),
         boundary_pixels=spent.boundary_pixels,
-        annotation_s=annotation_seconds(job.config.oracle.cost, spent),
+        annotation_s=bought.used.seconds(job.config.oracle.cost, spent),
         bought=dict(zip(domains.classes.names, bought.class_pixels_C.tolist(), strict=True)),
     )
 

@@ -1,22 +1,40 @@
 """What a round asks of the whole pool: the regions to buy, and the signals of the stopping rules."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ripu_ray.config import Config
+from ripu_ray.config import Config, StrategyConfig
 from ripu_ray.core.budget import allowance
+from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.voids import void_shares
+from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
+from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.selections import Selection
+from ripu_ray.runs.validate import PurchaseCheck
 from ripu_ray.simulation.allocation import allocate, allocate_by_class
 from ripu_ray.simulation.inspection import spread_ids
 from ripu_ray.simulation.protocols import Knowledge, Scorer, ScoreRequest
 from ripu_ray.simulation.stopping import signals
+
+
+def open_ledger(folder: Path, strategy: StrategyConfig, pool: ImageSet) -> Ledger:
+    """The ledger in the folder of a trial, or of its questions. Raises RunFolderError: it is damaged."""
+    check = PurchaseCheck([pool.label_size(image_id) for image_id in pool.image_ids], strategy)
+    area = purchase_area(strategy.mode, strategy.radius) if strategy.shape == "sliding" else None
+    return Ledger(folder, pool.image_ids, area, check)
+
+
+def until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterator[Selection]:
+    """The selections, one after the other. Raises StoppedError: a stop was requested."""
+    for selection in selections:
+        stop.check()
+        yield selection
 
 
 def select_regions(

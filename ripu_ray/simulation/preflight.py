@@ -37,7 +37,8 @@ def check_trials(
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a network lacks what a strategy needs, a window is larger than an image, a budget is too small for
             one region in any image, a confusion matrix does not fit the classes, a network cannot be built, trained or
-            scored, `training.rates` names no parameter, or torch.compile fails with `training.compile`.
+            scored, `training.rates` names no parameter, people are asked what they cannot answer, or torch.compile
+            fails with `training.compile`.
     """
     configs = [trial.config for trial in trials]
     with_source = {config.data: False for config in configs}
@@ -53,6 +54,8 @@ def check_trials(
             )
             if contents != NOTHING:
                 seal = seal.with_contents(config.data, contents)
+        if config.oracle.kind == "human":
+            _check_people(trials, opened[config.data])
         _check_needs(config)
         _check_strategy(config, opened[config.data])
     # Last, since these checks import torch, which takes seconds.
@@ -98,6 +101,21 @@ def _check_needs(config: Config) -> None:
         others = " or ".join(name for name in NETWORKS.names() if need in NETWORKS[name].gives)
         raise ConfigError(
             f"strategy.{setting} needs a network with {words[need]}, and `{model}` has none; choose model.name {others}"
+        )
+
+
+def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
+    if len(trials) > 1:
+        raise ConfigError(
+            f"oracle.kind human: {len(trials)} trials: expected one, since people answer each question once"
+        )
+    strategy = trials[0].config.strategy
+    if "bought" in strategy.needs or strategy.avoid_void == "learned":
+        what = f"acquisition {strategy.acquisition}" if "bought" in strategy.needs else "avoid_void learned"
+        raise ConfigError(f"strategy.{what}: counts labels when they are bought, which oracle.kind human cannot do")
+    if trials[0].config.stopping.rule and not domains.validation.image_ids:
+        raise ConfigError(
+            f"stopping.rule {trials[0].config.stopping.rule}: needs validation images, and there are none"
         )
 
 

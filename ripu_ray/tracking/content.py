@@ -28,10 +28,9 @@ def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget
     """
     record = records[-1]
     area = aubc([each.spent_share for each in records], [each.miou for each in records])
+    measured = {name: getattr(record, name) for name in _PLAIN} | {budget_key(budget): record.miou, "aubc": area}
     return {
-        **{name: getattr(record, name) for name in _PLAIN},
-        budget_key(budget): record.miou,
-        **({} if np.isnan(area) else {"aubc": area}),
+        **{name: value for name, value in measured.items() if not np.isnan(value)},
         **{f"iou/{name}": value for name, value in record.iou.items() if value is not None},
         **{f"bought/{name}": value for name, value in record.bought.items()},
         **({} if record.labelled_share is None else {"labelled_share": record.labelled_share}),

@@ -16,6 +16,7 @@ from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.data.region_maps import RegionMaps
+from ripu_ray.runs.answers import Answers
 from ripu_ray.training.sampling import RaritySampler, draw_ids
 from ripu_ray.training.workers import num_workers, worker_rank
 
@@ -48,12 +49,18 @@ class Draw:
         domains: the data of `config`.
         device: of the training; for "cuda..." the batches are in pinned memory.
         annotated: image id -> (n, 2) bought centres; None: no target.
+        answers: of people, in place of the pool's labels; None: the labels.
     """
 
     def __init__(
-        self, config: Config, domains: Domains, device: str, annotated: Mapping[str, NDArray[np.int32]] | None
+        self,
+        config: Config,
+        domains: Domains,
+        device: str,
+        annotated: Mapping[str, NDArray[np.int32]] | None,
+        answers: Answers | None = None,
     ) -> None:
-        self._config, self._domains, self._annotated = config, domains, annotated
+        self._config, self._domains, self._annotated, self._answers = config, domains, annotated, answers
         self._pinned = device.startswith("cuda")
         self._loaders = ThreadPoolExecutor(config.cluster.loader_threads, "loader")
         self._regions = RegionMaps(config.strategy, domains.pool)
@@ -89,6 +96,9 @@ class Draw:
         )
 
     def _annotation(self, image_id: str, centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+        if self._answers:
+            size = self._domains.pool.label_size(image_id)
+            return self._answers.label(image_id, self._regions.of(image_id, size), size)
         label_HW, noise = self._domains.pool.label(image_id), self._config.oracle.noise
         height, width = label_HW.shape
         regions = self._regions.of(image_id, (height, width))

@@ -162,5 +162,6 @@ def identify(job: TrainingJob) -> str:
         [job.phase, job.first_step, job.num_steps],
         digest(job.start) if job.start else None,
         job.purchase_sha256,
+        *([job.answers.sha256] if job.answers else []),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
+from ripu_ray.runs.answers import AnswersPin
 from ripu_ray.runs.interrupt import StopRequest
 
 OnStep = Callable[[int], None]
@@ -27,6 +28,7 @@ class TrainingJob:
         phase: "warm-up" or "round N", for messages.
         annotated: image id -> (n, 2) bought centres; None trains on the source alone.
         purchase_sha256: digest of the round's purchase; with `start`, it identifies all annotations.
+        answers: with people as the oracle, the answers to train on; they replace the labels of the pool.
         stop: checked after each step; None: never stop.
     """
 
@@ -38,6 +40,7 @@ class TrainingJob:
     phase: str
     annotated: Mapping[str, NDArray[np.int32]] | None = field(default=None, repr=False)
     purchase_sha256: str = ""
+    answers: AnswersPin | None = None
     stop: StopRequest | None = None
 
     @property

@@ -123,7 +123,7 @@ def train(
     first, sums = _restore(job, identity, learner, device)
     step_module = wrap(TrainingStep(learner.network, config.training))
     enter_training(learner.network, config.training)
-    draw = Draw(config, domains, device, job.annotated)
+    draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None)
     last = job.first_step + job.num_steps
     place = f"{job.phase}, before step {first}"
     for step, batches in drawn_ahead(draw, range(first, last)):

@@ -1,0 +1,199 @@
+"""Answers of annotation tools -> the questions they answer, checked, and committed all or none.
+
+Rules: pixels count inside the asked regions alone. In one sheet, later drawings lie over earlier ones. A question with
+at least one drawn pixel is answered; its other pixels have no class. Two sheets that answer one question must agree.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.annotation import coco, cvat, labelstudio, pngs
+from ripu_ray.annotation.asking import AskedTrial
+from ripu_ray.annotation.catalogue import QUERY, Images, Names, Sheet
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.listing import counted
+from ripu_ray.errors import DataError
+from ripu_ray.runs.answers import Answer, Key
+
+
+@dataclass
+class Outcome:
+    """What `answer` did.
+
+    Attributes:
+        answered: questions that were open and are not any more.
+        repeated: answers that were there before, and are the same.
+        partly: answers among the new ones in which some pixels were not drawn; they have no class.
+        outside: labelled pixels outside all questions, by image.
+        accepted: whether those are used.
+        skipped: one line for each image or file that was skipped.
+    """
+
+    answered: int = 0
+    repeated: int = 0
+    partly: int = 0
+    outside: dict[str, int] = field(default_factory=dict)
+    accepted: bool = False
+    skipped: list[str] = field(default_factory=list)
+
+
+def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, accept_extra: bool = False) -> Outcome:
+    """Read answers, match them to the questions, and commit them: all of them, or none.
+
+    Args:
+        asked: the trial.
+        files: of annotation tools, or folders of label maps (PNG).
+        skip_bad: skip images and files with a fault, instead of refusing all.
+        accept_extra: use labels outside all questions, too.
+
+    Raises:
+        DataError: a fault, in one line with file, image and annotation; or an answer differs from another one.
+        StorageError: the answers cannot be written.
+    """
+    intake = _Intake(asked, accept_extra)
+    faults: list[str] = []
+    for path, name in _listed(files):
+        try:
+            for sheet in _read(path, name, intake):
+                try:
+                    intake.take(path, sheet)
+                except _DifferError:
+                    raise
+                except ValueError as error:
+                    place = f"{path}: image {sheet.image}" + (f", {sheet.name}" if sheet.name else "")
+                    faults.append(f"{place}: {error}")
+        except _DifferError:
+            raise
+        except DataError as error:
+            faults += error.faults
+    if faults and not skip_bad:
+        raise DataError(counted(faults), faults)
+    intake.outcome.skipped = faults
+    if intake.found or intake.outside_new:
+        asked.answers.commit([*intake.found.values(), *intake.outside_new])
+    return intake.outcome
+
+
+class _DifferError(DataError):
+    """Two answers to one question that are not the same."""
+
+
+class _Intake:
+    """The new answers of one call."""
+
+    def __init__(self, asked: AskedTrial, accept_extra: bool) -> None:
+        self._asked = asked
+        self.names, self.images = Names(asked.classes), Images(asked.pool.image_ids)
+        self._keys: dict[str, list[Key]] = defaultdict(list)
+        for key in asked.keys:
+            self._keys[key[0]].append(key)
+        self.found: dict[Key, Answer] = {}
+        self.outside_new: list[Answer] = []
+        self.outcome = Outcome(accepted=accept_extra)
+
+    def take(self, path: Path, sheet: Sheet) -> None:
+        """Take what a sheet says. Raises ValueError: it is wrong, and nothing of it is taken."""
+        image_id = self.images.find(sheet.image)
+        size = self._asked.pool.label_size(image_id)
+        if sheet.size and sheet.size != size:
+            found, expected = (f"{height}x{width}" for height, width in (sheet.size, size))
+            raise ValueError(f"is {found} (height x width): expected {expected}, as its labels")
+        label_HW, drawn_HW = self._paint(sheet, image_id, size)
+        source = f"{path}" + (f", {sheet.name}" if sheet.name else "")
+        answers = []
+        for key in self._keys[image_id]:
+            members = self._asked.regions(image_id).members(*key[1:])
+            if drawn_HW[members].any():
+                answers.append((Answer(key, label_HW[members].ravel(), source), bool(drawn_HW[members].all())))
+                drawn_HW[members] = False
+        for found_answer, is_whole in answers:
+            self._add(replace(found_answer, seconds=sheet.seconds / len(answers)), is_whole)
+        self._add_outside(image_id, np.where(drawn_HW, label_HW, np.uint8(IGNORE_LABEL)), source)
+
+    def _paint(self, sheet: Sheet, image_id: str, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """(H, W) labels, later drawings over earlier ones, and (H, W) whether anything was drawn."""
+        label_HW, drawn_HW = np.full(size, IGNORE_LABEL, np.uint8), np.zeros(size, np.bool_)
+        for drawing in sheet.drawings:
+            (top, left), (height, width) = drawing.corner, drawing.mask_hw.shape
+            if drawing.label == QUERY:
+                continue
+            if drawing.is_click and (members := self._clicked(image_id, top, left)):
+                label_HW[members], drawn_HW[members] = drawing.label, True
+                continue
+            part = slice(top, top + height), slice(left, left + width)
+            label_HW[part][drawing.mask_hw] = drawing.label
+            drawn_HW[part] |= drawing.mask_hw
+        return label_HW, drawn_HW
+
+    def _clicked(self, image_id: str, row: int, col: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """The region of the question that a pixel is in, or None."""
+        regions = self._asked.regions(image_id)
+        for key in self._keys[image_id]:
+            rows, cols = np.broadcast_arrays(*regions.members(*key[1:]))
+            if ((rows == row) & (cols == col)).any():
+                return rows, cols
+        return None
+
+    def _add(self, new: Answer, is_whole: bool) -> None:
+        before = self.found.get(new.key) or self._asked.answers.by_key.get(new.key)
+        if before is None:
+            self.found[new.key] = new
+            self.outcome.answered += 1
+            self.outcome.partly += not is_whole
+        elif not np.array_equal(before.labels_M, new.labels_M):
+            place = f"image {new.key[0]}, row {new.key[1]}, column {new.key[2]}"
+            raise _DifferError(f"{new.source}: {place}: differs from the answer of {before.source}")
+        else:
+            self.outcome.repeated += 1
+
+    def _add_outside(self, image_id: str, label_HW: NDArray[np.uint8], source: str) -> None:
+        labels_M = label_HW.ravel()
+        pixels_M = np.flatnonzero(labels_M != IGNORE_LABEL)
+        if not pixels_M.size:
+            return
+        self.outcome.outside[image_id] = self.outcome.outside.get(image_id, 0) + len(pixels_M)
+        if not self.outcome.accepted:
+            return
+        before = [*self._asked.answers.outside.get(image_id, ())]
+        for other in (*before, *(extra for extra in self.outside_new if extra.key[0] == image_id)):
+            assert other.pixels_M is not None
+            other_N = np.full(labels_M.size, IGNORE_LABEL, np.uint8)
+            other_N[other.pixels_M] = other.labels_M
+            there = other_N[pixels_M]
+            if ((there != IGNORE_LABEL) & (there != labels_M[pixels_M])).any():
+                raise _DifferError(f"{source}: image {image_id}: outside the questions, differs from {other.source}")
+            pixels_M = pixels_M[there == IGNORE_LABEL]
+        if pixels_M.size:
+            extra = Answer((image_id, 0, 0), labels_M[pixels_M], source, math.nan, pixels_M.astype(np.uint32))
+            self.outside_new.append(extra)
+
+
+def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Each file, and its name in its folder; empty for a file that is given by itself."""
+    for path in files:
+        if path.is_dir():
+            inside = sorted(path.rglob("*.png"))
+            if not inside:
+                raise DataError(f"{path}: holds no .png file")
+            yield from ((file, file.relative_to(path).as_posix()) for file in inside)
+        else:
+            yield path, ""
+
+
+def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
+    """The sheets of a file of any format. Raises DataError: of none, or damaged."""
+    suffix, names = path.suffix.lower(), intake.names
+    if suffix == ".png":
+        return pngs.read(path, name or intake.images.name_of(path), names)
+    if suffix == ".xml":
+        return cvat.read(path, names)
+    if suffix == ".json":
+        tree = coco.load(path)
+        return labelstudio.read(path, tree, names) if isinstance(tree, list) else coco.read(path, tree, names)
+    raise DataError(f"{path}: expected .json (COCO, Label Studio), .xml (CVAT) or .png (a label map)")

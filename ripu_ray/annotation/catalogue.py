@@ -1,0 +1,186 @@
+"""What the annotation formats have in common: names of images and classes, and what a file says about one image."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.annotation.asking import Question
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.labels import ClassTable
+from ripu_ray.errors import DataError
+
+MAX_BYTES = 2**29
+"""Of an annotation file."""
+_PICTURES = (".png", ".jpg", ".jpeg")
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts in front of the name of an uploaded file."""
+QUERY = -1
+"""Label of a question itself, which is no answer."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One annotation: the pixels of a part of the image that have one label.
+
+    Attributes:
+        label: class id; IGNORE_LABEL: no class; QUERY: a question.
+        corner: row and column of the mask's first pixel in the image.
+        mask_hw: (h, w) bool.
+        is_click: the mask is one pixel, which stands for the whole region of the question that it is in.
+    """
+
+    label: int
+    corner: tuple[int, int]
+    mask_hw: NDArray[np.bool_]
+    is_click: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a file says about one image, by one annotator.
+
+    Attributes:
+        image: its name in the file.
+        size: (H, W) by the file; None: as the label map's.
+        drawings: in order, later ones over earlier ones. Iterating raises ValueError, which names the annotation.
+        name: of the sheet, if a file may have several of one image.
+        seconds: of work, NaN if the tool does not record it.
+    """
+
+    image: str
+    size: tuple[int, int] | None
+    drawings: Iterable[Drawing]
+    name: str = ""
+    seconds: float = math.nan
+
+
+class Names:
+    """Labels of an annotation tool: the classes, a label for questions, and one for pixels without class.
+
+    Args:
+        classes: of the data set. A class may already be called "query" or "void".
+    """
+
+    def __init__(self, classes: ClassTable) -> None:
+        self.classes = classes
+        self.query = "query" if "query" not in classes.names else "query of ripu"
+        self.void = "void" if "void" not in classes.names else "no class"
+        self._labels = {name: label for label, name in enumerate(classes.names)}
+        self._labels |= {self.query: QUERY, self.void: IGNORE_LABEL}
+
+    def label(self, name: object) -> int:
+        """Class id, IGNORE_LABEL or QUERY. Raises ValueError: there is no such label."""
+        if not isinstance(name, str) or name not in self._labels:
+            known = ", ".join(self._labels)
+            raise ValueError(f"unknown class {name!r}: expected {known}")
+        return self._labels[name]
+
+    @property
+    def drawn(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """Name and colour of each label that a tool offers, in the order of the ids; the label of questions is last."""
+        colours = (*self.classes.colours, (0, 0, 0), (255, 255, 255))
+        return list(zip((*self.classes.names, self.void, self.query), colours, strict=True))
+
+
+class Images:
+    """The images of the pool by their names in files.
+
+    Args:
+        image_ids: of the pool.
+    """
+
+    def __init__(self, image_ids: Sequence[str]) -> None:
+        self._by_name: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        for image_id in image_ids:
+            parts = tuple(image_id.split("/"))
+            self._by_name.setdefault(parts[-1], []).append((image_id, parts))
+
+    def name_of(self, path: Path) -> str:
+        """The name of the image of a label map: the path if `find` finds an image, else the file's name."""
+        try:
+            self.find(path.as_posix())
+        except ValueError:
+            return path.name
+        return path.as_posix()
+
+    def find(self, name: str) -> str:
+        """The image whose id ends with a name, or with whose id the name ends; folders `images`, `labels` are ignored.
+
+        Args:
+            name: with "/" between folders, with or without the suffix of a picture.
+
+        Raises:
+            ValueError: there is none, or several.
+        """
+        path = PurePosixPath(name.replace("\\", "/"))
+        stem = path.stem if path.suffix.lower() in _PICTURES else path.name
+        folders = tuple(part for part in path.parts[:-1] if part not in ("images", "labels", "/", "."))
+        for last in dict.fromkeys((stem, _UPLOADED.sub("", stem))):
+            parts = (*folders, last)
+            # An uploaded file has lost its folders.
+            given = parts if last == stem else parts[-1:]
+            found = [
+                image_id
+                for image_id, own in self._by_name.get(last, [])
+                if own[-len(given) :] == given or given[-len(own) :] == own
+            ]
+            if len(found) > 1:
+                raise ValueError(f"{name!r} may be {found[0]} or {found[1]}: expected a name with its folders")
+            if found:
+                return found[0]
+        raise ValueError(f"{name!r} is not an image of the pool")
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is written for a tool about one image.
+
+    Attributes:
+        image_id, size: of the image; (H, W) of its labels.
+        questions: in it, in the order of the round.
+        regions: for each question, corner and mask of its region.
+        predicted: for each question, (h, w) uint8 classes that the network predicts in the box of its region.
+    """
+
+    image_id: str
+    size: tuple[int, int]
+    questions: tuple[Question, ...]
+    regions: tuple[Drawing, ...]
+    predicted: tuple[NDArray[np.uint8], ...]
+
+    @property
+    def file_name(self) -> str:
+        """Path of the image below the folder of images."""
+        return f"{self.image_id}.png"
+
+    def predictions(self) -> Iterable[tuple[Question, Drawing]]:
+        """For each question, a drawing for each predicted class in its region."""
+        for question, region, predicted_hw in zip(self.questions, self.regions, self.predicted, strict=True):
+            for label in np.unique(predicted_hw[region.mask_hw]).tolist():
+                yield question, Drawing(label, region.corner, region.mask_hw & (predicted_hw == label))
+
+
+def attributes(question: Question) -> dict[str, int | float]:
+    """The attributes of a question in a tool."""
+    return {
+        "round": question.round,
+        "rank": question.rank,
+        "score": question.score,
+        "row": question.key[1],
+        "col": question.key[2],
+    }
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of an annotation file. Raises DataError: it cannot be read, or is too large."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: {path.stat().st_size} bytes: expected at most {MAX_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,67 @@
+"""Questions and answers as label maps in PNG files, one for each image, named as the image.
+
+An answer holds class ids, or the colours of the classes; 255 is not answered. The id after the last class means that
+a pixel has no class; a region with other labels needs it for none of its pixels, a region without any other does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ripu_ray.annotation.catalogue import Drawing, Export, Names, Sheet
+from ripu_ray.annotation.masks import whole
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.encodings import read_label
+from ripu_ray.data.labels import ClassTable
+from ripu_ray.storage.files import replace_file
+
+
+def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
+    """Write `predictions/<image id>.png`, the predicted classes in the regions, 255 elsewhere, with a palette."""
+    palette = np.full((256, 3), 255, np.uint8)
+    for label, (_, colour) in enumerate(names.drawn[:-1]):
+        palette[label] = colour
+    for export in exports:
+        label_HW = np.full(export.size, IGNORE_LABEL, np.uint8)
+        for _, drawing in export.predictions():
+            label_HW[whole(drawing, export.size)] = drawing.label
+        picture = Image.fromarray(label_HW)
+        picture.putpalette(palette.ravel().tolist())
+        replace_file(folder / "predictions" / export.file_name, partial(picture.save, format="PNG"))
+
+
+def read(path: Path, name: str, names: Names) -> Iterator[Sheet]:
+    """Read the answers of one label map.
+
+    Args:
+        path: of the file.
+        name: of its image.
+        names: of the labels.
+
+    Raises:
+        DataError: not a label map of these classes.
+    """
+    label_HW = read_label(path, with_void(names))
+    size = label_HW.shape[0], label_HW.shape[1]
+    num_classes = names.classes.num_classes
+    found = [label for label in np.unique(label_HW).tolist() if label != IGNORE_LABEL]
+    yield Sheet(
+        name,
+        size,
+        (Drawing(label if label < num_classes else IGNORE_LABEL, (0, 0), np.equal(label_HW, label)) for label in found),
+    )
+
+
+def with_void(names: Names) -> ClassTable:
+    """The classes and, if there is an id left, one more: no class. Ids of other data sets are not translated."""
+    classes = names.classes
+    encoding = replace(classes.encoding, ids=None)
+    if classes.num_classes >= IGNORE_LABEL:
+        return replace(classes, encoding=encoding)
+    used = {*classes.colours, *encoding.void_colours}
+    colour = next((0, 0, blue) for blue in range(256) if (0, 0, blue) not in used)
+    return ClassTable((*classes.names, names.void), (*classes.colours, colour), encoding)

@@ -1,0 +1,73 @@
+"""Masks against other implementations, and the parts of the exports."""
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from ripu_ray.annotation import brush
+from ripu_ray.annotation.catalogue import Images
+from ripu_ray.annotation.masks import _parse_counts, polygon_drawing, rle_drawing, whole
+
+SDK_CODE = [0, 0, 0, 36, 57, 27, 252, 127, 246, 192, 35, 255, 182, 1, 31, 248]
+"""mask2rle of label-studio-sdk 2.1.2, of the identity matrix of 3x3."""
+
+
+def test_brushes_are_those_of_label_studio() -> None:
+    np.testing.assert_array_equal(brush.decode(SDK_CODE, (3, 3)), np.eye(3, dtype=bool))
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        mask_HW = rng.random((40, 700)) < share
+        np.testing.assert_array_equal(brush.decode(brush.encode(mask_HW), (40, 700)), mask_HW)
+    for stop in range(len(SDK_CODE)):
+        with pytest.raises(ValueError, match="cut off"):
+            brush.decode(SDK_CODE[:stop], (3, 3))
+
+
+def test_run_lengths_and_polygons_are_those_of_pycocotools() -> None:
+    rng = np.random.default_rng(1)
+    for size in ((5, 7), (60, 90)):
+        for share in (0.0, 0.1, 0.6, 1.0):
+            mask_HW = rng.random(size) < share
+            text = coco.encode(np.asfortranarray(mask_HW, np.uint8))["counts"].decode()
+            assert sum(_parse_counts(text, size)) == size[0] * size[1]
+            found = rle_drawing(0, {"size": [*size], "counts": text}, size)
+            np.testing.assert_array_equal(whole(found, size), mask_HW)
+    mask_HW = np.zeros((6, 8), np.bool_)
+    mask_HW[1:4, 2:5] = True
+    np.testing.assert_array_equal(whole(polygon_drawing(0, [[2, 1, 5, 1, 5, 4, 2, 4]], (6, 8)), (6, 8)), mask_HW)
+
+
+def test_altered_run_lengths_never_reach_the_c_code() -> None:
+    rng = np.random.default_rng(2)
+    size = (20, 30)
+    text = coco.encode(np.asfortranarray(rng.random(size) < 0.5, np.uint8))["counts"].decode()
+    for _ in range(300):
+        place, character = rng.integers(len(text)), chr(rng.integers(1, 127))
+        altered = text[:place] + character + text[place + rng.integers(0, 5) :]
+        try:
+            assert whole(rle_drawing(0, {"size": [*size], "counts": altered}, size), size).shape == size
+        except ValueError as error:
+            assert "run-length code" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dusk/train/a.png", "dusk/train/a"),
+        ("a.JPG", "dusk/train/a"),
+        ("/data/dusk/train/images/a.jpg", "dusk/train/a"),
+        ("upload/1/0a1b2c3d-a.png", "dusk/train/a"),
+        ("day/train/a.png", None),
+        ("b.png", None),
+        ("x/b.png", "x/b"),
+        ("", None),
+        ("../..", None),
+    ],
+)
+def test_images_are_found_by_their_names(name: str, expected: str | None) -> None:
+    images = Images(("dusk/train/a", "x/b", "y/b"))
+    if expected is None:
+        with pytest.raises(ValueError, match=r"is not an image|may be"):
+            images.find(name)
+    else:
+        assert images.find(name) == expected
