@@ -58,7 +58,7 @@ def _file_names(folder: Path, deep: bool, above: tuple[str, ...] = ()) -> Iterat
                 is_folder, is_file = entry.is_dir(), entry.is_file()
             except OSError:  # a circle of links
                 is_folder, is_file = False, False
-            if is_file or (entry.is_symlink() and not is_folder):
+            if is_file or not Path(entry.path).exists():  # a link without a target; pipes and devices are not files
                 yield entry.name
             elif deep and is_folder and not entry.name.startswith(".") and os.path.realpath(entry.path) not in here:
                 yield from (f"{entry.name}/{name}" for name in _file_names(Path(entry.path), deep, here))
