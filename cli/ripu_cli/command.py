@@ -1,8 +1,9 @@
 """The commands: validation, one call of the API, output. Validation comes before the import of torch and Ray."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
@@ -82,13 +83,13 @@ def execute(config: Config, folder: Path, data: DataOptions = DataOptions()) -> 
     """Run the sweep, write its results and print them. Returns whether a trial failed."""
     check_writable(folder)
     folder, seal = _check(config, folder, data)
-    with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder):
+    with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)) as before, stop_on_signals(folder) as end:
         if before:
             typer.echo(f"ripu: {folder}: taken over from {before}, which has ended", err=True)
-        return _execute(config, folder, seal)
+        return _execute(config, folder, seal, end)
 
 
-def _execute(config: Config, folder: Path, seal: DataSeal) -> bool:
+def _execute(config: Config, folder: Path, seal: DataSeal, end: Callable[[str], NoReturn]) -> bool:
     from ripu_ray.runs.environment import add_environment
     from ripu_ray.runs.run_folder import RunFolder
 
@@ -113,7 +114,7 @@ def _execute(config: Config, folder: Path, seal: DataSeal) -> bool:
         if needs_ray:
             from ripu_ray.distributed.sweeping import run_sweep
 
-            failures = run_sweep(run, on_progress)
+            failures = run_sweep(run, on_progress, end)
         else:
             from ripu_ray.simulation.execution import local_parts, run_alone
             from ripu_ray.tracking.group import open_trackers
