@@ -106,6 +106,8 @@ def _load(file: BinaryIO, path: Path) -> dict[str, Any]:
         # A warning only says that the pickle is not torch's own, which then fails anyway.
         with warnings.catch_warnings(action="ignore"):
             payload = torch.load(file, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
     except pickle.UnpicklingError:
         raise DataError(f"{path}: not a checkpoint of tensors and plain values; nothing in it was run") from None
     except _DAMAGE as error:
