@@ -42,7 +42,7 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
 
 def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, each: bool = False) -> bool:
     """Run a sweep or a trial and print its results, by arm or `each` trial. Returns whether a trial failed."""
-    with open_run(config, folder, say, data) as run, stop_on_signals(run.path):
+    with open_run(config, folder, say, data) as run, stop_on_signals(run.path) as end:
 
         def tell(line: str) -> None:
             text = f"{line}: the run goes on without it, and its log is {log_path(run.path)}"
@@ -54,7 +54,7 @@ def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, 
             from ripu_cli.display import show_progress
             from ripu_cli.tables import print_outcome
 
-            results = execute(run, show_progress, say)
+            results = execute(run, show_progress, say, end)
             print_outcome(run, results.frame, results.failures, each)
     return bool(results.failures)
 

@@ -1,27 +1,34 @@
-"""Ctrl-C and SIGTERM. The first stops the run after the current step; the second stops it immediately."""
+"""Ctrl-C, SIGTERM and SIGHUP. The first stops the run after the current step; the second stops it immediately."""
 
 import os
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
 from ripu_ray.errors import StoppedError, StorageError, printable
 from ripu_ray.runs.interrupt import STOP, StopRequest
+from ripu_ray.runs.lock import LOCK
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def stop_on_signals(folder: Path) -> Iterator[None]:
+def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
     """Turn signals into a stop request to all processes of a run, until the block ends.
+
+    SIGHUP stays ignored if it was ignored at the start, as under nohup.
 
     Args:
         folder: run folder whose lock this process holds.
+
+    Yields:
+        A function that ends this process at once. It takes the reason; the exit code is 1, or that of a signal.
 
     Raises:
         typer.Exit: with 128 plus the signal's number; with 130 if another process requested the stop.
@@ -36,10 +43,18 @@ def stop_on_signals(folder: Path) -> Iterator[None]:
         received.append(number)
         _write("ripu: stopping after the current step; interrupt again to stop now")
 
+    def end(reason: str) -> NoReturn:
+        _write(f"ripu: {reason}; {_how_to_resume(folder)}")
+        for path in (folder / STOP, folder / LOCK):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        os._exit(128 + received[0] if received else 1)
+
     stop.withdraw()
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
-        yield
+        yield end
     except StoppedError:
         typer.echo(f"ripu: stopped; {_how_to_resume(folder)}", err=True)
         raise typer.Exit(128 + (received or SIGNALS)[0]) from None

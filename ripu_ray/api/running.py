@@ -260,8 +260,17 @@ def open_run(
         yield run
 
 
-def execute(run: "RunFolder", show: Show, notify: Notify = lambda line: None) -> Results:
-    """Run what is left of a locked run folder, and write its results and its report. Errors: see `sweep`."""
+def execute(
+    run: "RunFolder", show: Show, notify: Notify = lambda line: None, on_death: Notify | None = None
+) -> Results:
+    """Run what is left of a locked run folder, and write its results and its report. Errors: see `sweep`.
+
+    Args:
+        run: of `open_run`.
+        show: opens the display of progress.
+        notify: receives lines for the user.
+        on_death: see `run_sweep`.
+    """
     from ripu_ray.reporting.figures import write_curves
     from ripu_ray.reporting.report import write_report
     from ripu_ray.reporting.results import REPORT, write_tables
@@ -271,7 +280,7 @@ def execute(run: "RunFolder", show: Show, notify: Notify = lambda line: None) ->
     if decision.why:
         notify(_offline(decision.why))
     with show(run) as on_progress:
-        failures = _run_trials(run, on_progress)
+        failures = _run_trials(run, on_progress, on_death)
     results = Results(run.path, failures)
     if len(results.frame):
         write_tables(run, results.frame)
@@ -284,14 +293,14 @@ def execute(run: "RunFolder", show: Show, notify: Notify = lambda line: None) ->
     return results
 
 
-def _run_trials(run: "RunFolder", on_progress: OnProgress) -> dict[str, str]:
+def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | None) -> dict[str, str]:
     events = EventLog(run.path, "", on_progress)
     for line in describe_weights(run.trials.values()):
         events.warn(line)
     if _needs_ray(run.config, len(run.trials)):
         from ripu_ray.distributed.sweeping import run_sweep
 
-        return run_sweep(run, on_progress)
+        return run_sweep(run, on_progress, on_death)
     from ripu_ray.simulation.execution import local_parts, run_alone
     from ripu_ray.tracking.group import open_trackers
 

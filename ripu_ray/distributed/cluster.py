@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 import warnings
-from contextlib import chdir, suppress
+from contextlib import chdir, nullcontext, suppress
 from pathlib import Path
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
@@ -26,7 +26,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 import ripu_ray
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
-from ripu_ray.distributed.ray_internals import ask_gcs, running_address
+from ripu_ray.distributed.ray_internals import ask_gcs, bound_to_loopback, running_address
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 
@@ -51,9 +51,12 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         num_cpus = None if cluster.address else local_cpus(cluster)
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
+            # Other machines cannot connect to a Ray of our own.
+            local = nullcontext() if cluster.address else bound_to_loopback()
             # Ray puts the working directory before the libraries on its processes' paths: a file wandb.py in it would
             # be imported instead of W&B.
-            with warnings.catch_warnings(action="ignore"), chdir(Path(ripu_ray.__file__).parent.parent):
+            elsewhere = chdir(Path(ripu_ray.__file__).parent.parent)
+            with warnings.catch_warnings(action="ignore"), local, elsewhere:
                 ray.init(
                     # Without an address Ray would join an instance that runs on this machine already.
                     cluster.address or "local",

@@ -3,8 +3,10 @@
 tests/distributed/test_ray_internals.py fails when they change.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 from typing import Any
 
 import ray
@@ -18,6 +20,7 @@ READ_FROM = "2.60"
 """Version of Ray in whose source these were found."""
 
 try:
+    from ray._private import ray_constants
     from ray._private.services import canonicalize_bootstrap_address
     from ray._private.state import state
     from ray._raylet import ActorID, GcsClient, PlacementGroupID  # type: ignore[attr-defined]
@@ -63,6 +66,27 @@ def orphaned_groups() -> Iterator[PlacementGroup]:
         is_held = group.state != PlacementGroupTableData.REMOVED
         if is_orphan and is_held and group.creator_job_id.hex() == job:
             yield PlacementGroup(PlacementGroupID(group.placement_group_id))
+
+
+def own_processes() -> list[tuple[str, Popen[bytes]]]:
+    """Kind, such as `gcs_server`, and process of all that this process started for Ray; none if it joined a Ray."""
+    node = ray._private.worker._global_node
+    processes: dict[str, list[Any]] = node.all_processes if node else {}
+    return [(kind, info.process) for kind, infos in processes.items() for info in infos]
+
+
+@contextmanager
+def bound_to_loopback() -> Iterator[None]:
+    """Let a Ray that is started in the block, and all its processes, listen on loopback only."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[variable] = "0"  # for its processes, which import Ray anew
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[variable]
 
 
 class TimedJobClient(JobSubmissionClient):

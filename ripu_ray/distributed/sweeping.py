@@ -6,6 +6,7 @@ Tune starts and restarts trials. Progress and results are stored in the run fold
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from ripu_ray.distributed.capacity import (
     num_scorers,
     trial_gpus,
 )
+from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
@@ -35,12 +37,14 @@ REPORT_INTERVAL_S = 1.0
 Execute = Callable[[RunFolder, str, OnProgress, Parts], object]
 
 
-def run_sweep(run: RunFolder, on_progress: OnProgress) -> Failures:
+def run_sweep(run: RunFolder, on_progress: OnProgress, on_death: Callable[[str], object] | None = None) -> Failures:
     """Run every unfinished trial of `run` on Ray.
 
     Args:
         run: run folder written by `RunFolder.create`.
         on_progress: called in this thread with every report of a warm-up or trial.
+        on_death: called in another thread if a Ray of our own dies, with one line; it is to end this process. None:
+            Ray is not watched.
 
     Raises:
         StoppedError: a stop was requested before all trials were finished.
@@ -51,6 +55,12 @@ def run_sweep(run: RunFolder, on_progress: OnProgress) -> Failures:
     cluster = run.config.cluster
     nodes = start_ray(cluster)
     check_capacity(cluster, nodes)
+    with watch_own_ray(run.stop, on_death) if on_death else nullcontext():
+        return _run(run, nodes, on_progress)
+
+
+def _run(run: RunFolder, nodes: Nodes, on_progress: OnProgress) -> Failures:
+    cluster = run.config.cluster
     check_storage(run)
     concurrent = min(num_concurrent(cluster, nodes), len(run.trials))
     on_progress(Progress("", "start", 0, 0, note=describe_share(cluster, nodes, concurrent)))

@@ -1,6 +1,7 @@
 """Weights on disk: written atomically, read without running code from the file."""
 
 import hashlib
+import os
 import pickle
 import struct
 import sys
@@ -129,9 +130,12 @@ def load_sealed(path: Path) -> dict[str, Any]:
 
 def _load(file: BinaryIO, path: Path) -> dict[str, Any]:
     try:
+        _check_expansion(file, path)
         # A warning only says that the pickle is not torch's own, which then fails anyway.
         with warnings.catch_warnings(action="ignore"):
             payload = torch.load(file, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
     except pickle.UnpicklingError:
         raise DataError(f"{path}: not a checkpoint of tensors and plain values; nothing in it was run") from None
     except _DAMAGE as error:
@@ -139,6 +143,16 @@ def _load(file: BinaryIO, path: Path) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise DataError(f"{path}: expected a checkpoint's keys and values, found {type(payload).__name__}")
     return payload
+
+
+def _check_expansion(file: BinaryIO, path: Path) -> None:
+    """Refuse an archive whose content is larger than the file, such as a compressed one: torch does not compress."""
+    start = file.tell()
+    if zipfile.is_zipfile(file):
+        size = file.seek(0, os.SEEK_END)
+        if sum(entry.file_size for entry in zipfile.ZipFile(file).infolist()) > size:
+            raise DataError(f"{path}: not a checkpoint of torch: its content would be larger than the file")
+    file.seek(start)
 
 
 _SEAL_BYTES = hashlib.sha256().digest_size

@@ -1,8 +1,13 @@
 """Real signals to real processes: Ctrl-C once and twice, SIGTERM, and two processes that want one run folder."""
 
 import json
+import os
+import re
 import signal
 import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,7 +59,12 @@ def _job(run: RunFolder, config: Config, num_steps: int, output: Path) -> Traini
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
 )
 def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, code: int) -> None:
     with _start(tmp_path, ALONE) as tree:
@@ -152,3 +162,62 @@ def test_signals_reach_trials_on_ray(tmp_path: Path, twice: bool) -> None:
     assert partial.stat().st_size > 0
     # The second trial was not begun for the sake of being ended.
     assert [path.name for path in (tmp_path / "runs/x/trials").iterdir()] == ["region-w3-ripu-b5-s0"]
+
+
+def _kill_everybody(tree: ProcessTree) -> None:
+    for pid in tree.members():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _kill_one(name: bytes) -> Callable[[ProcessTree], None]:
+    def kill(tree: ProcessTree) -> None:
+        for pid in tree.members():
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].endswith(name):
+                    os.kill(pid, signal.SIGKILL)
+
+    return kill
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kill", "code", "says"),
+    [
+        (_kill_everybody, 143, [STOPPING, f"ripu: Ray on this machine died; {RESUME}"]),
+        (_kill_one(b"gcs_server"), 1, [f"ripu: Ray on this machine died; {RESUME}"]),
+        (_kill_one(b"raylet"), 1, [f"ripu: Ray on this machine died; {RESUME}"]),
+    ],
+    ids=["SIGTERM to all", "control store", "raylet"],
+)
+def test_the_death_of_our_own_ray_ends_the_run_at_once(
+    tmp_path: Path, kill: Callable[[ProcessTree], None], code: int, says: list[str]
+) -> None:
+    with _start(tmp_path, (*ENDLESS, "cluster.scorers=1"), "sweep", "--budgets", "5") as tree:
+        assert tree.wait_until(lambda: _partials(tmp_path))
+        kill(tree)
+        start = time.monotonic()
+        assert tree.process.wait(30) == code
+        seconds = time.monotonic() - start
+        assert [re.sub(r" died \(.*\)", " died", line) for line in tree.err.splitlines()] == says
+        tree.wait_until_gone(5)
+    assert seconds < 5
+    (partial,) = _partials(tmp_path)
+    assert partial.stat().st_size > 0
+    assert not (tmp_path / "runs/x/lock.json").exists()
+
+
+@pytest.mark.slow
+def test_under_nohup_a_hangup_is_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        tree = _start(tmp_path, ALONE)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with tree:
+        assert tree.wait_until(lambda: _partials(tmp_path))
+        tree.interrupt(signal.SIGHUP)
+        first = _partials(tmp_path)[0].stat().st_mtime_ns
+        assert tree.wait_until(lambda: _partials(tmp_path)[0].stat().st_mtime_ns > first + 10**9)
+        tree.interrupt(signal.SIGTERM)
+        assert tree.process.wait() == 143

@@ -1,6 +1,9 @@
 """The private interfaces of Ray that `ray_internals` uses are as they were read."""
 
 import inspect
+import os
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import ray
@@ -10,7 +13,8 @@ from ray._raylet import ActorID, GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
 from ray.job_submission import JobSubmissionClient
 
-from ripu_ray.distributed.ray_internals import READ_FROM, ask_gcs, orphaned_groups
+from ripu_ray.distributed.own_ray import _descendants, _processes
+from ripu_ray.distributed.ray_internals import READ_FROM, ask_gcs, orphaned_groups, own_processes
 
 
 def test_the_interfaces_take_what_we_give_them() -> None:
@@ -28,3 +32,23 @@ def test_the_interfaces_take_what_we_give_them() -> None:
 def test_a_live_ray_answers_to_them() -> None:
     ask_gcs(ray.get_runtime_context().gcs_address)
     assert list(orphaned_groups()) == []
+    assert {kind for kind, process in own_processes() if process.poll() is None} >= {"gcs_server", "raylet"}
+
+
+@pytest.mark.usefixtures("ray_cpus")
+def test_a_ray_of_our_own_listens_on_loopback_only() -> None:
+    ray.get(ray.remote(lambda: None).remote())
+    pids = {os.getpid(), *(pid for pid, _ in _descendants(_processes()))}
+    sockets = {}
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, address, _, state, *_, inode = row.split()[:10]
+            if state == "0A":  # listening
+                sockets[f"socket:[{inode}]"] = address
+    links = set()
+    for pid in pids:
+        with suppress(OSError):
+            links |= {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    addresses = [address for link, address in sockets.items() if link in links]
+    assert len(addresses) > 3
+    assert all(address.partition(":")[0].endswith("0100007F") for address in addresses)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,16 @@ def test_a_command_in_a_pickle_is_not_run(tmp_path: Path, reader: str, form: str
     with pytest.raises(InputError, match=r"weights\.pt: .*nothing in it was run"):
         READERS[reader](path)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_an_archive_that_grows_is_refused_before_it_does(tmp_path: Path, reader: str) -> None:
+    plain, path = tmp_path / "plain.pt", tmp_path / "weights.pt"
+    torch.save({"network": {"w": torch.zeros(2**26)}, "optimiser": {}, "step": 1}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    plain.unlink()
+    assert path.stat().st_size < 2**20
+    with pytest.raises(InputError, match=r"weights\.pt: .*larger than the file"):
+        READERS[reader](path)

@@ -1,0 +1,72 @@
+"""Detect in seconds that a Ray of our own has died, where Ray itself would wait for a minute and more."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ripu_ray.distributed.ray_internals import own_processes
+from ripu_ray.runs.interrupt import StopRequest
+
+_CORE = {"gcs_server", "raylet"}
+INTERVAL_S = 0.5
+"""Interval of looking at the processes."""
+Process = tuple[int, int]
+"""Id of a process, and its start since the start of the machine in clock ticks: ids are used again."""
+
+
+@contextmanager
+def watch_own_ray(stop: StopRequest, on_death: Callable[[str], object]) -> Iterator[None]:
+    """Watch the processes of a Ray that this process started, until the block ends.
+
+    When the control store or the raylet ends, or any of them after a stop was requested, all processes that descend
+    from this one are killed, and `on_death` is called. A raylet that gets SIGTERM with all others ends after 10 s only.
+
+    Args:
+        stop: request to stop, which SIGTERM makes.
+        on_death: called in another thread with one line. It is to end this process, whose main thread may wait for Ray.
+    """
+    ended = threading.Event()
+    thread = threading.Thread(target=_watch, args=(ended, stop, on_death), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _watch(ended: threading.Event, stop: StopRequest, on_death: Callable[[str], object]) -> None:
+    watched = own_processes()
+    seen: set[Process] = set()
+    while not ended.wait(INTERVAL_S):
+        dead = [name for name, process in watched if process.poll() is not None]
+        # Descendants of a dead raylet have another parent now.
+        table = _processes()
+        seen = {process for process in seen if table.get(process[0], (0, 0))[1] == process[1]} | _descendants(table)
+        if dead and (_CORE.intersection(dead) or stop.is_made()):
+            for pid, _ in seen:
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            on_death(f"Ray on this machine died ({', '.join(dead)})")
+            return
+
+
+def _descendants(table: dict[int, tuple[int, int]]) -> set[Process]:
+    found = {os.getpid()}
+    while more := {pid for pid, (parent, _) in table.items() if parent in found} - found:
+        found |= more
+    return {(pid, table[pid][1]) for pid in found if pid in table and pid != os.getpid()}
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Id -> parent and start of every process of this machine."""
+    table = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # Fields 4 and 22 of proc(5); the name, field 2, may contain spaces and brackets.
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+            table[int(path.parent.name)] = int(fields[1]), int(fields[19])
+    return table
