@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ProcessTree
-from ripu_ray.runs.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.stages import StageFolder
 from ripu_ray.storage.files import is_leftover
 
 SETTINGS = (

@@ -40,7 +40,7 @@ def query(
     if export not in _FORMATS:
         raise ConfigError(f"--export {export}: expected {', '.join(_FORMATS)}")
     from ripu_cli import command
-    from ripu_ray.api.running import open_run
+    from ripu_ray.api.starting import open_run
     from ripu_ray.storage.remote import locate
 
     folder = locate(run)
@@ -139,7 +139,7 @@ COMMANDS = (query, answer, train, status)
 
 def _resolve(folder: Path, config: Path | None, settings: list[str] | None, address: str | None) -> "Config":
     """The configuration of a run folder, or of `config` and `settings` for one that is to be created."""
-    from ripu_ray.api.running import read_run
+    from ripu_ray.api.starting import read_run
     from ripu_ray.config import load_config
 
     if config or settings or not (folder / "config.yaml").exists():

@@ -9,7 +9,7 @@ import typer
 from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
 from ripu_cli.streams import tell_if_lost
-from ripu_ray.api.running import DataOptions, check, execute, open_run
+from ripu_ray.api.starting import DataOptions, check, execute, open_run
 from ripu_ray.config import Config, dump_config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import ConfigError, RipuError, printable

@@ -1,10 +1,7 @@
 """`ripu`: parse -> load_config -> one call -> print."""
 
-import os
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,22 +10,22 @@ import typer
 
 from ripu_cli import annotate, jobs
 from ripu_cli.completion import complete_acquisitions, complete_modes, complete_setting
+from ripu_cli.data_commands import data_app
+from ripu_cli.guard import one_line_errors
 from ripu_cli.options import (
     ConfigOption,
     FoldersArgument,
-    OverlaysOption,
     PluginOption,
     PredictionsOption,
     ReportOption,
     RunArgument,
     SetOption,
     Shared,
-    expand_paths,
     with_shared_options,
 )
 from ripu_cli.streams import Program
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.errors import ConfigError, InputError, RemoteError, RipuError, printable
+from ripu_ray.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from ripu_ray.config import Config
@@ -42,27 +39,7 @@ app = Program(
 )
 
 
-data_app = typer.Typer(help="Look at a data set, start one, convert one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Print the expected errors of a command as one line and exit: code 2 for bad input, 1 for other failures."""
-
-    @wraps(command)
-    def guarded(*values: Any, **options: Any) -> None:
-        try:
-            command(*values, **expand_paths(options))
-        except (RipuError, RemoteError) as error:
-            typer.echo(f"ripu: {error}", err=True)
-            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
-        except KeyboardInterrupt:
-            typer.echo("ripu: interrupted; `ripu sweep --resume FOLDER` resumes a run that had started", err=True)
-            # Ray's exit handlers would print for seconds. All state is on disk.
-            sys.stdout.flush()
-            os._exit(130)
-
-    return guarded
 
 
 @app.callback(invoke_without_command=True)
@@ -84,7 +61,7 @@ def ripu(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 @with_shared_options
 def sweep(
     context: typer.Context,
@@ -125,7 +102,7 @@ def sweep(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 @with_shared_options
 def run(
     context: typer.Context,
@@ -151,60 +128,8 @@ def run(
     _run(context, shared, flags)
 
 
-@data_app.command()
-@_one_line_errors
-def init(
-    folder: Annotated[Path, typer.Argument(help="Pictures and labels, in any common arrangement.", show_default=False)],
-    config: Annotated[
-        Path | None, typer.Option(help="The configuration to write. Default: ripu.yaml in FOLDER.", show_default=False)
-    ] = None,
-) -> None:
-    """Write classes.json and a configuration for a folder of pictures and labels, and say what was assumed."""
-    from ripu_cli.data import init
-
-    init(folder, config or folder / "ripu.yaml")
-
-
-@data_app.command()
-@_one_line_errors
-def check(
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    plugins: PluginOption = None,
-    overlays: OverlaysOption = Path("overlays.png"),
-) -> None:
-    """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
-    from ripu_ray.config import load_config
-
-    resolved = load_config(config, settings or (), {"plugins": plugins})
-    from ripu_cli.data import check
-
-    faults = check(resolved, overlays)
-    for fault in faults:
-        typer.echo(f"ripu: {printable(fault)}", err=True)
-    if faults:
-        raise typer.Exit(2)
-
-
-@data_app.command()
-@_one_line_errors
-def convert(
-    output: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)],
-    config: ConfigOption = None,
-    settings: SetOption = None,
-) -> None:
-    """Write a data set into a new folder, with labels as class ids, images linked, and a configuration."""
-    from ripu_ray.config import load_config
-    from ripu_ray.storage.remote import locate
-
-    resolved = load_config(config, settings or ())
-    from ripu_cli.data import convert
-
-    convert(resolved, locate(output))
-
-
 @app.command()
-@_one_line_errors
+@one_line_errors
 def evaluate(
     checkpoint: Annotated[
         str,
@@ -227,7 +152,7 @@ def evaluate(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def report(
     folders: FoldersArgument,
     output: ReportOption = None,
@@ -239,7 +164,7 @@ def report(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def export(
     folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run: runs/<name>.", show_default=False)],
     output: Annotated[
@@ -262,7 +187,7 @@ def export(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A run folder, or one trial of it: runs/demo:TRIAL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
@@ -275,7 +200,7 @@ def compare(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def dashboard(
     folder: RunArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; contact no server.")] = False,
@@ -287,7 +212,7 @@ def dashboard(
 
 
 for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
-    app.command()(_one_line_errors(other))
+    app.command()(one_line_errors(other))
 
 
 def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
@@ -312,7 +237,7 @@ _BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash
 
 def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
     from ripu_cli import command
-    from ripu_ray.api.running import read_run
+    from ripu_ray.api.starting import read_run
 
     given = [
         parameter.opts[0]
@@ -329,7 +254,7 @@ def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
 
 def _start(config: "Config", folder: Path, shared: Shared) -> None:
     from ripu_cli import command
-    from ripu_ray.api.running import DataOptions
+    from ripu_ray.api.starting import DataOptions
 
     if shared.show_config and not shared.dry_run:
         raise ConfigError("--show-config: expected --dry-run beside it; a run writes its config.yaml")

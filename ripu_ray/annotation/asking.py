@@ -20,8 +20,9 @@ from ripu_ray.runs.answers import Answers, Key, UsedAnswers, count_timed, fill
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.grid import warmup_key
 from ripu_ray.runs.ledger import Ledger
-from ripu_ray.runs.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import Selection
+from ripu_ray.runs.stages import StageFolder
 from ripu_ray.simulation.execution import Parts, workbench
 from ripu_ray.simulation.pool import open_ledger, select_regions, until_stopped
 

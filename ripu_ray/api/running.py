@@ -3,35 +3,24 @@
 Torch, Ray and pandas are imported when a function needs them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripu_ray.api.results import Results
+from ripu_ray.api.starting import execute, open_run, read_run
 from ripu_ray.config import Config, load_config, override
-from ripu_ray.distributed.capacity import check_capacity, local_cpus
-from ripu_ray.errors import ConfigError, DataError
-from ripu_ray.runs.event_log import EventLog, OnProgress, Progress
-from ripu_ray.runs.grid import expand
-from ripu_ray.runs.lock import lock_run
-from ripu_ray.simulation.preflight import check_trials, describe_weights
-from ripu_ray.storage.remote import check_readable, check_writable, locate
-from ripu_ray.tracking.mode import check_key, current, decide
-from ripu_ray.tracking.target import find_target
+from ripu_ray.errors import ConfigError
+from ripu_ray.runs.event_log import OnProgress, ignore_progress
+from ripu_ray.storage.remote import locate
 
 if TYPE_CHECKING:
-    from ripu_ray.runs.data_seal import DataSeal
-    from ripu_ray.runs.run_folder import RunFolder
+    pass
 
 Values = str | float | Sequence[str | float]
 """One value, a list of values, or a text of values with commas between them."""
-Notify = Callable[[str], object]
-"""Receives one line for the user."""
-Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
-"""Opens a display, and yields the function that receives its reports."""
 
 
 def sweep(
@@ -112,7 +101,7 @@ def resume(folder: str | Path, on_progress: OnProgress | None = None) -> Results
 def start(config: Config, folder: Path, on_progress: OnProgress | None = None) -> Results:
     """Run a configuration into a run folder, or go on with it. Errors are those of `sweep`."""
     with open_run(config, folder) as opened:
-        return execute(opened, lambda run: nullcontext(on_progress or _ignore))
+        return execute(opened, lambda run: nullcontext(on_progress or ignore_progress))
 
 
 def resolve(config: Config | str | Path | None, flags: Mapping[str, Any], plugins: Sequence[str] = ()) -> Config:
@@ -150,173 +139,6 @@ def as_list(values: Values | None) -> list[str | float] | None:
     if values is None:
         return None
     return [*values] if isinstance(values, Iterable) else [values]
-
-
-def read_run(folder: Path, address: str | None = None) -> Config:
-    """The configuration of a run folder that is to be resumed, its plug-ins run.
-
-    Args:
-        folder: run folder.
-        address: replaces `cluster.address`.
-
-    Raises:
-        InputError: the folder is behind a URL and cannot be read.
-        RunFolderError: it is not a run folder, or the file of a plug-in has changed.
-    """
-    from ripu_ray.runs.run_folder import RunFolder
-
-    check_readable(folder)
-    run = RunFolder(folder)
-    run.run_plugins()
-    return override(run.config, {"cluster.address": address}) if address else run.config
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """What a start does about data that were sealed by an earlier one.
-
-    Attributes:
-        accept_changed: run changed data in a new run folder; else they are refused.
-        rehash: read every file, also those whose size and times are unchanged.
-    """
-
-    accept_changed: bool = False
-    rehash: bool = False
-
-
-def check(
-    config: Config,
-    folder: Path,
-    notify: Notify = lambda line: None,
-    data: DataOptions = DataOptions(),
-) -> tuple[Path, "DataSeal"]:
-    """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
-
-    Returns:
-        The run folder, another one if changed data are accepted, and the digests of the data.
-
-    Raises:
-        InputError: one line that says what is wrong.
-    """
-    from ripu_ray.runs.data_seal import DataSeal
-    from ripu_ray.runs.run_folder import RunFolder, find_seal, folder_for_changed_data
-
-    check_writable(folder)
-    RunFolder.find(folder, config)
-    check_key(config.tracking)
-    find_target(config.tracking, folder)
-    if config.cluster.address is None:
-        check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    earlier = find_seal(folder)
-    trials = expand(config)
-    seal = check_trials(trials, DataSeal() if data.rehash else earlier or DataSeal(), notify)
-    if not _needs_ray(config, len(trials)):
-        from ripu_ray.simulation.local import local_device
-
-        local_device(config)
-    if earlier is None or not seal:
-        return folder, seal
-    if not earlier:
-        notify(f"{folder}: was started without digests of its data; a change is not detected")
-        return folder, DataSeal()
-    try:
-        earlier.check(seal, folder)
-    except DataError as error:
-        if not data.accept_changed:
-            raise
-        new = folder_for_changed_data(folder, seal)
-        notify(f"{folder} stays as it is; {new} is run with the changed data: {error.faults[0]}")
-        return new, seal
-    return folder, seal
-
-
-@contextmanager
-def open_run(
-    config: Config,
-    folder: Path,
-    notify: Notify = lambda line: None,
-    data: DataOptions = DataOptions(),
-) -> Iterator["RunFolder"]:
-    """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
-    notes: list[str] = []
-
-    def note(line: str) -> None:
-        notes.append(line)
-        notify(line)
-
-    folder, seal = check(config, folder, note, data)
-    with lock_run(folder, notify) as before:
-        if before:
-            notify(f"{folder}: taken over from {before}, which has ended")
-        from ripu_ray.runs.environment import add_environment
-        from ripu_ray.runs.run_folder import RunFolder
-
-        run = RunFolder.create(folder, config, seal)
-        run.tidy()
-        for line in notes:
-            EventLog(run.path, "", _ignore).warn(line)
-        if changed := add_environment(run.path):
-            notify(f"versions changed since the last start, environment.json keeps both: {changed}")
-        yield run
-
-
-def execute(
-    run: "RunFolder", show: Show, notify: Notify = lambda line: None, on_death: Notify | None = None
-) -> Results:
-    """Run what is left of a locked run folder, and write its results and its report. Errors: see `sweep`.
-
-    Args:
-        run: of `open_run`.
-        show: opens the display of progress.
-        notify: receives lines for the user.
-        on_death: see `run_sweep`.
-    """
-    from ripu_ray.reporting.figures import write_curves
-    from ripu_ray.reporting.report import write_report
-    from ripu_ray.reporting.results import REPORT, write_tables
-    from ripu_ray.reporting.summary_run import log_summary
-
-    decision = decide(run.config.tracking, run.path)
-    if decision.why:
-        notify(_offline(decision.why))
-    with show(run) as on_progress:
-        failures = _run_trials(run, on_progress, on_death)
-    results = Results(run.path, failures)
-    if len(results.frame):
-        write_tables(run, results.frame)
-        write_curves(run, results.frame)
-        write_report([run], run.path / REPORT)
-        log_summary(run, results.frame)
-    afterwards = current(run.config.tracking, run.path)
-    if afterwards != decision and afterwards.why:
-        notify(_offline(afterwards.why))
-    return results
-
-
-def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | None) -> dict[str, str]:
-    events = EventLog(run.path, "", on_progress)
-    for line in describe_weights(run.trials.values()):
-        events.warn(line)
-    if _needs_ray(run.config, len(run.trials)):
-        from ripu_ray.distributed.sweeping import run_sweep
-
-        return run_sweep(run, on_progress, on_death)
-    from ripu_ray.simulation.execution import local_parts, run_alone
-    from ripu_ray.tracking.group import open_trackers
-
-    return run_alone(run, on_progress, local_parts(open_trackers))
-
-
-def _needs_ray(config: Config, num_trials: int) -> bool:
-    return bool(num_trials > 1 or config.cluster.scorers or config.cluster.train_workers)
-
-
-def _offline(why: str) -> str:
-    return f"W&B is offline, `wandb sync` uploads later: {why}"
-
-
-def _ignore(progress: Progress) -> None:
-    pass
 
 
 def _folder(kind: str, name: str | None, output: str | Path) -> Path:

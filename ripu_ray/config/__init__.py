@@ -2,7 +2,7 @@
 
 from ripu_ray.config.datasets import DatasetSection
 from ripu_ray.config.fields import Budget, BudgetField, Power, Size, Window
-from ripu_ray.config.loading import Config, Overrides, dump_config, load_config, override, to_tree, vary
+from ripu_ray.config.loading import Config, Overrides, load_config, override, vary
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.sections import (
     ClusterConfig,
@@ -25,6 +25,7 @@ from ripu_ray.config.strategy import (
     Windows,
 )
 from ripu_ray.config.training import TrainingConfig
+from ripu_ray.config.writing import dump_config, to_tree
 
 __all__ = [
     "REFERENCES",

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from ripu_ray.config.datasets import DatasetSection
@@ -25,8 +24,9 @@ from ripu_ray.config.plugins import (
     resolve_plugins,
     run_plugins,
 )
+from ripu_ray.config.reading import one_line, read_yaml_file
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.config.safe_yaml import Plain, find_credentials, read_yaml
+from ripu_ray.config.safe_yaml import Plain, find_credentials
 from ripu_ray.config.sections import (
     ClusterConfig,
     OracleConfig,
@@ -36,6 +36,7 @@ from ripu_ray.config.sections import (
 from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
 from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
+from ripu_ray.config.writing import to_tree
 from ripu_ray.errors import ConfigError
 
 
@@ -274,48 +275,6 @@ def vary(config: Config, values: Overrides) -> Config:
         raise ConfigError(f"sweep.vary {named}: {error}") from None
 
 
-def dump_config(config: Config, with_sources: bool = False) -> str:
-    """The configuration as YAML that `load_config` reads back to an equal one.
-
-    Args:
-        config: to write.
-        with_sources: adds the sources of plug-ins, for a reader at the other end of a pipe.
-    """
-    tree = to_tree(config)
-    if with_sources and config.plugins:
-        sources = read_sources(config.plugins)
-        tree["plugins"] = [{**plugin, "source": sources.get(plugin["name"])} for plugin in tree["plugins"]]
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-
-
-def to_tree(config: Config) -> dict[str, Any]:
-    """The configuration as plain dicts, lists, numbers and texts."""
-    tree = config.model_dump(mode="json")
-    tree["strategy"]["budget"] = str(config.strategy.budget)
-    tree["sweep"]["budgets"] = [str(budget) for budget in config.sweep.budgets]
-    if not config.plugins:
-        del tree["plugins"]
-    return tree
-
-
-def read_yaml_file(file: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file; an empty file has none. Raises ConfigError: one line that names the file."""
-    try:
-        tree = read_yaml(file.read_text(encoding="utf-8"), keep_texts=True)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: not valid YAML (not UTF-8)") from None
-    except ValueError as error:
-        raise ConfigError(f"{file}: {error}") from None
-    tree = tree.value if isinstance(tree, Plain) else tree
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
-    return tree
-
-
 def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
     *path, last = dotted.split(".")
     for key in path:
@@ -335,37 +294,3 @@ def _validate(tree: dict[str, Any], file: Path | None) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(one_line(error, tree, file)) from None
-
-
-_EXPECTED = {
-    "extra_forbidden": "unknown key",
-    "path_type": "expected a path",
-    "model_type": "expected keys and values",
-    "dict_type": "expected keys and values",
-    "tuple_type": "expected a list",
-}
-
-
-def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:
-    """The first fault that pydantic found in a tree: the file, the key and what was expected."""
-    first = error.errors(include_url=False)[0]
-    place = _place(first["loc"], tree)
-    message = _EXPECTED.get(first["type"], first["msg"]).removeprefix("Value error, ")
-    if first["type"] not in ("extra_forbidden", "value_error", "missing"):
-        message = f"{message} (found {first['input']!r})"
-    prefix = f"{file}: " if file else ""
-    return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"
-
-
-def _place(location: Sequence[int | str], tree: Any) -> str:
-    """The dotted key of an error, without the names of pydantic's types of a union."""
-    parts = []
-    for name in location:
-        if isinstance(tree, list | tuple) and isinstance(name, int):
-            tree = tree[name]
-        elif isinstance(tree, dict):
-            tree = tree.get(name)
-        else:
-            break
-        parts.append(str(name))
-    return ".".join(parts)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ripu_ray.config.fields import FilePath, Section
-from ripu_ray.config.loading import one_line, read_yaml_file
+from ripu_ray.config.reading import one_line, read_yaml_file
 from ripu_ray.data.encodings import colour_table
 from ripu_ray.data.labels import ClassTable, class_table
 from ripu_ray.data.patterns import Pattern

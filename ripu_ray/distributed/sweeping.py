@@ -25,9 +25,9 @@ from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
-from ripu_ray.distributed.watching import FailureMonitor, ignore_progress
+from ripu_ray.distributed.watching import FailureMonitor
 from ripu_ray.errors import RipuError, StoppedError
-from ripu_ray.runs.event_log import OnProgress, Progress
+from ripu_ray.runs.event_log import OnProgress, Progress, ignore_progress
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.execution import Failures, Parts, execute_trial, execute_warmup, failed

@@ -14,7 +14,7 @@ from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit
 from ripu_ray.distributed.ray_internals import orphaned_groups
 from ripu_ray.errors import counted, first_line
-from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress
+from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress, ignore_progress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
 
@@ -91,7 +91,3 @@ class FailureMonitor(tune.Callback):
         place = read_place(self._run.heartbeat(name)) or Place()
         self._places.setdefault(name, []).append(place)
         return f"the trial's process on node {place.node} died"
-
-
-def ignore_progress(progress: Progress) -> None:
-    """Ignore a report."""

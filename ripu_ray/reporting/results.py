@@ -11,7 +11,8 @@ import pandas as pd
 from ripu_ray.config import to_tree
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
-from ripu_ray.runs.run_folder import Ending, RunFolder, StageFolder
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.stages import Ending, StageFolder
 from ripu_ray.storage.files import replace_file, replace_text
 
 REPORT = "report.html"

@@ -59,6 +59,10 @@ class Warn(Protocol):
         """Take a line."""
 
 
+def ignore_progress(progress: Progress) -> None:
+    """An `OnProgress` that drops reports."""
+
+
 def ignore_warning(text: str, event: Event = Event.NOTICE) -> None:
     """A `Warn` that drops the line."""
 

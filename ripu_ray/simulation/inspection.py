@@ -21,7 +21,7 @@ from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.purchases import read_purchase
-from ripu_ray.runs.run_folder import StageFolder, TrialFolder
+from ripu_ray.runs.stages import StageFolder, TrialFolder
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.checkpoint import network_state
 

@@ -25,7 +25,7 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
-from ripu_ray.runs.run_folder import Ending, StageFolder, TrialFolder
+from ripu_ray.runs.stages import Ending, StageFolder, TrialFolder
 from ripu_ray.simulation.pool import measure_signals, open_ledger, select_regions, until_stopped
 from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
 from ripu_ray.simulation.stopping import make_rule, records_signals

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
 from ripu_ray.reporting.report import render, write_report
-from ripu_ray.runs.run_folder import RunFolder, StageFolder
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.stages import StageFolder
 from tests.conftest import TINY
 from tests.reporting.browser import Browser, open_browser
 from tests.running import run_all

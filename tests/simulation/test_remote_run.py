@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ripu_cli import command
 
-from ripu_ray.api.running import read_run
+from ripu_ray.api.starting import read_run
 from ripu_ray.config import load_config
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.run_folder import RunFolder

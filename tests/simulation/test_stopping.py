@@ -14,7 +14,8 @@ from ripu_ray.reporting.report import render
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.record import RoundRecord
-from ripu_ray.runs.run_folder import Ending, RunFolder
+from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.stages import Ending
 from ripu_ray.simulation.stopping import make_rule, stopping_rule
 from tests.conftest import TINY
 from tests.running import committed, execute_trial, ignore, run_all

@@ -1,0 +1,79 @@
+"""`ripu data init`, `check` and `convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ripu_cli.guard import one_line_errors
+from ripu_cli.options import ConfigOption, OverlaysOption, PathText, PluginOption, SetOption
+from ripu_ray.errors import printable
+
+data_app = typer.Typer(help="Look at a data set, start one, convert one.", no_args_is_help=True)
+
+
+@data_app.command()
+@one_line_errors
+def init(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=PathText,
+            metavar="FOLDER",
+            help="Pictures and labels, in any common arrangement.",
+            show_default=False,
+        ),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            parser=PathText,
+            metavar="FILE",
+            help="The configuration to write. Default: ripu.yaml in FOLDER.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write classes.json and a configuration for a folder of pictures and labels, and say what was assumed."""
+    from ripu_cli.data import init
+
+    init(folder, config or folder / "ripu.yaml")
+
+
+@data_app.command()
+@one_line_errors
+def check(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    plugins: PluginOption = None,
+    overlays: OverlaysOption = Path("overlays.png"),
+) -> None:
+    """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
+    from ripu_ray.config import load_config
+
+    resolved = load_config(config, settings or (), {"plugins": plugins})
+    from ripu_cli.data import check
+
+    faults = check(resolved, overlays)
+    for fault in faults:
+        typer.echo(f"ripu: {printable(fault)}", err=True)
+    if faults:
+        raise typer.Exit(2)
+
+
+@data_app.command()
+@one_line_errors
+def convert(
+    output: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    plugins: PluginOption = None,
+) -> None:
+    """Write a data set into a new folder, with labels as class ids, images linked, and a configuration."""
+    from ripu_ray.config import load_config
+    from ripu_ray.storage.remote import locate
+
+    resolved = load_config(config, settings or (), {"plugins": plugins})
+    from ripu_cli.data import convert
+
+    convert(resolved, locate(output))

@@ -1,0 +1,61 @@
+"""A YAML file as a tree of plain values, and what pydantic finds wrong in such a tree, in one line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ripu_ray.config.safe_yaml import Plain, read_yaml
+from ripu_ray.errors import ConfigError
+
+_EXPECTED = {
+    "extra_forbidden": "unknown key",
+    "path_type": "expected a path",
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "tuple_type": "expected a list",
+}
+
+
+def read_yaml_file(file: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file; an empty file has none. Raises ConfigError: one line that names the file."""
+    try:
+        tree = read_yaml(file.read_text(encoding="utf-8"), keep_texts=True)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not valid YAML (not UTF-8)") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    tree = tree.value if isinstance(tree, Plain) else tree
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
+    return tree
+
+
+def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:
+    """The first fault that pydantic found in a tree: the file, the key and what was expected."""
+    first = error.errors(include_url=False)[0]
+    place = _place(first["loc"], tree)
+    message = _EXPECTED.get(first["type"], first["msg"]).removeprefix("Value error, ")
+    if first["type"] not in ("extra_forbidden", "value_error", "missing"):
+        message = f"{message} (found {first['input']!r})"
+    prefix = f"{file}: " if file else ""
+    return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"
+
+
+def _place(location: Sequence[int | str], tree: Any) -> str:
+    """The dotted key of an error, without the names of pydantic's types of a union."""
+    parts = []
+    for name in location:
+        if isinstance(tree, list | tuple) and isinstance(name, int):
+            tree = tree[name]
+        elif isinstance(tree, dict):
+            tree = tree.get(name)
+        else:
+            break
+        parts.append(str(name))
+    return ".".join(parts)

@@ -1,0 +1,34 @@
+"""A configuration as plain values, and as YAML."""
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ripu_ray.config.plugins import read_sources
+
+if TYPE_CHECKING:
+    from ripu_ray.config.loading import Config
+
+
+def dump_config(config: "Config", with_sources: bool = False) -> str:
+    """The configuration as YAML that `load_config` reads back to an equal one.
+
+    Args:
+        config: to write.
+        with_sources: adds the sources of plug-ins, for a reader at the other end of a pipe.
+    """
+    tree = to_tree(config)
+    if with_sources and config.plugins:
+        sources = read_sources(config.plugins)
+        tree["plugins"] = [{**plugin, "source": sources.get(plugin["name"])} for plugin in tree["plugins"]]
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def to_tree(config: "Config") -> dict[str, Any]:
+    """The configuration as plain dicts, lists, numbers and texts."""
+    tree = config.model_dump(mode="json")
+    tree["strategy"]["budget"] = str(config.strategy.budget)
+    tree["sweep"]["budgets"] = [str(budget) for budget in config.sweep.budgets]
+    if not config.plugins:
+        del tree["plugins"]
+    return tree
