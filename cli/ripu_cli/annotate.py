@@ -47,7 +47,7 @@ def query(
     resolved = _resolve(folder, config, settings, address)
     if resolved.oracle.kind != "human":
         raise ConfigError(f"{folder}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
-    with open_run(resolved, folder, command.say) as opened:
+    with open_run(resolved, folder, command.say) as (opened, _):
         warm = all(opened.is_done(key) for key in opened.warmups)
     # The warm-up, or the rest of a round that was interrupted, ends where people are asked.
     if not warm and command.run_and_print(resolved, folder):

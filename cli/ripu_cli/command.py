@@ -42,7 +42,7 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
 
 def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, each: bool = False) -> bool:
     """Run a sweep or a trial and print its results, by arm or `each` trial. Returns whether a trial failed."""
-    with open_run(config, folder, say, data) as run, stop_on_signals(run.path) as end:
+    with open_run(config, folder, say, data, stop_on_signals) as (run, end):
 
         def tell(line: str) -> None:
             text = f"{line}: the run goes on without it, and its log is {log_path(run.path)}"

@@ -100,7 +100,7 @@ def resume(folder: str | Path, on_progress: OnProgress | None = None) -> Results
 
 def start(config: Config, folder: Path, on_progress: OnProgress | None = None) -> Results:
     """Run a configuration into a run folder, or go on with it. Errors are those of `sweep`."""
-    with open_run(config, folder) as opened:
+    with open_run(config, folder) as (opened, _):
         return execute(opened, lambda run: nullcontext(on_progress or ignore_progress))
 
 

@@ -1,7 +1,7 @@
 """From a configuration to a locked run folder, and on to results: what `sweep`, `run` and the commands share."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Notify = Callable[[str], object]
 """Receives one line for the user."""
+Guard = Callable[[Path], AbstractContextManager[Notify | None]]
+"""Entered with the run folder once it is locked. It yields `on_death` of `run_sweep`, or None."""
 Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
 """Opens a display, and yields the function that receives its reports."""
 
@@ -113,8 +115,13 @@ def open_run(
     folder: Path,
     notify: Notify = lambda line: None,
     data: DataOptions = DataOptions(),
-) -> Iterator["RunFolder"]:
-    """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`."""
+    guard: Guard = lambda folder: nullcontext(),
+) -> Iterator[tuple["RunFolder", Notify | None]]:
+    """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`.
+
+    Yields:
+        The run folder, and what `guard` yielded.
+    """
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -122,7 +129,7 @@ def open_run(
         notify(line)
 
     folder, seal = check(config, folder, note, data)
-    with lock_run(folder, notify) as before:
+    with lock_run(folder, notify) as before, guard(folder) as on_death:
         if before:
             notify(f"{folder}: taken over from {before}, which has ended")
         from ripu_ray.runs.environment import add_environment
@@ -134,7 +141,7 @@ def open_run(
             EventLog(run.path, "", ignore_progress).warn(line)
         if changed := add_environment(run.path):
             notify(f"versions changed since the last start, environment.json keeps both: {changed}")
-        yield run
+        yield run, on_death
 
 
 def execute(

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ripu_ray.config.fields import FilePath, Section
 from ripu_ray.config.reading import one_line, read_yaml_file
+from ripu_ray.config.texts import settle
 from ripu_ray.data.encodings import colour_table
 from ripu_ray.data.labels import ClassTable, class_table
 from ripu_ray.data.patterns import Pattern
@@ -192,7 +193,7 @@ def _packaged(name: str) -> Description:
 
 
 def _read(file: Path) -> Description:
-    tree = read_yaml_file(file)
+    tree = settle(read_yaml_file(file), Description)
     try:
         return Description.model_validate(tree)
     except ValidationError as error:

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 import warnings
-from contextlib import chdir, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
@@ -23,10 +23,9 @@ os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "3")
 import ray
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
-import ripu_ray
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
-from ripu_ray.distributed.ray_internals import ask_gcs, bound_to_loopback, running_address
+from ripu_ray.distributed.ray_internals import DriverJob, ask_gcs, bound_to_loopback, running_address
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 
@@ -53,14 +52,13 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         try:
             # Other machines cannot connect to a Ray of our own.
             local = nullcontext() if cluster.address else bound_to_loopback()
-            # Ray puts the working directory before the libraries on its processes' paths: a file wandb.py in it would
-            # be imported instead of W&B.
-            elsewhere = chdir(Path(ripu_ray.__file__).parent.parent)
-            with warnings.catch_warnings(action="ignore"), local, elsewhere:
+            is_client = (cluster.address or "").startswith("ray://")
+            with warnings.catch_warnings(action="ignore"), local:
                 ray.init(
                     # Without an address Ray would join an instance that runs on this machine already.
                     cluster.address or "local",
                     num_cpus=num_cpus,
+                    job_config=None if is_client else DriverJob(),  # type: ignore[arg-type]
                     include_dashboard=False if num_cpus else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,

@@ -45,6 +45,8 @@ class Metric:
         """Add `value` to a counter (0 is ignored), or set a gauge."""
         if not ray.is_initialized():
             return
+        # Ray encodes tags as ASCII, and fails for other characters.
+        tags = {key: text.encode("ascii", "backslashreplace").decode() for key, text in tags.items()}
         kind = Counter if self.counts else Gauge
         metric = kind(self.name, self.description, ("sweep", *self.tags))
         if isinstance(metric, Gauge):

@@ -4,12 +4,15 @@ tests/distributed/test_ray_internals.py fails when they change.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 from ray.job_submission import JobSubmissionClient
 from ray.util.placement_group import PlacementGroup
 
@@ -87,6 +90,23 @@ def bound_to_loopback() -> Iterator[None]:
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
         del os.environ[variable]
+
+
+class DriverJob(JobConfig):
+    """Keeps the working directory off the paths of Ray's processes: a file wandb.py in it would replace the library.
+
+    The folder of the running script stays on them, as it is on those of the script.
+    """
+
+    def __init__(self) -> None:
+        script = (
+            str(Path(sys.argv[0]).resolve().parent) if sys.argv and hasattr(sys.modules["__main__"], "__file__") else ""
+        )
+        super().__init__(_py_driver_sys_path=[script] if script in sys.path else [])
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        """Ray adds the folders by itself unless this is so."""
+        return True
 
 
 class TimedJobClient(JobSubmissionClient):

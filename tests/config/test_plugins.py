@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ripu_ray.config import Config, dump_config, load_config
-from ripu_ray.config.registry import ACQUISITIONS, REGISTRIES, Registry
-from ripu_ray.core.acquisition import Query
+from ripu_ray.config.registry import ACQUISITIONS, REGISTRIES, Registry, wrapped
+from ripu_ray.core.acquisition import Query, acquisition
 from ripu_ray.core.purchase import score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.regions import Windows
@@ -186,7 +186,7 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
         registry.adapt = REGISTRIES[key].adapt
         assert name in registry.names()
         part = registry[name]
-        assert getattr(part, "build", part).__module__ == "scores"
+        assert wrapped(part).__module__ == "scores"
     acquisitions = Registry("acquisition function", "acquisitions", "ripu_ray.core.acquisition")
     with pytest.raises(ValueError, match="acquisition function broken: scores:absent of scores cannot be loaded"):
         acquisitions.check("broken")
@@ -208,14 +208,14 @@ def test_a_wrong_score_is_named(returned: object, says: str) -> None:
             raise returned
         return returned
 
-    ACQUISITIONS.register("wrong")(wrong)
+    acquisition("wrong")(wrong)  # type: ignore[arg-type]
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
     with pytest.raises(ScoreError, match=f"acquisition wrong.*{says}"):
         score_image(torch.randn(3, 4, 6), (8, 12), "wrong", query)
 
 
 def test_double_precision_scores_are_taken() -> None:
-    ACQUISITIONS.register("double")(lambda maps, query: maps.entropy_HW.double())
+    acquisition("double")(lambda maps, query: maps.entropy_HW.double())
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
     assert score_image(torch.randn(3, 4, 6), (8, 12), "double", query)[0].dtype == torch.float32
 

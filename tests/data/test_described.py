@@ -194,7 +194,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no image": (lambda root: (root / "train/2.jpg").write_bytes(b""), "own/train/2.jpg: not a JPEG or PNG image"),
     "link to nowhere": (
         lambda root: _dangling(root / "link").replace(root / "train/2.jpg"),
-        "own/train/2.jpg: the file is missing",
+        "own/train/2.jpg: a link to nowhere, which is not there",
     ),
     "unknown placeholder": (
         _rewrite(images="{city}/**/*.jpg", labels="truth/{city}/**/*_ids.png"),
