@@ -26,6 +26,8 @@ _LONG_SIDE = 256
 """Of the images and labels of a first trial, in pixels."""
 _KEPT_SIDE = 320
 """Pictures of one size and no more than this are left as they are."""
+_COMPARED = {"strategy": {"power": 1}, "sweep": {"acquisitions": ["ripu", "random"]}}
+"""What docs/results.md recommends: choose in proportion to the score, and compare with random."""
 _STEPS = {"warmup_steps": 150, "round_steps": 30}
 _HEAD = """# Written by `ripu data init`. All settings and their defaults: configs/demo.yaml; the layout: docs/data.md.
 #   ripu data check --config {name}     shows what is in the data
@@ -69,7 +71,7 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
         tree, lines = guess_classes(folder, labels, watch)
         plan.lines += lines
     yield from plan.lines
-    settings = {"data": plan.data, "training": _STEPS, "sweep": {"acquisitions": ["ripu", "random"]}}
+    settings = {"data": plan.data, "training": _STEPS, **_COMPARED}
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
     files = {classes: class_file(tree)} if tree is not None else {}
     for path, content in (files | plan.lists | {config: _HEAD.format(name=config.name) + text}).items():
