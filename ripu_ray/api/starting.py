@@ -89,10 +89,6 @@ def check(
     earlier = find_seal(folder)
     trials = expand(config)
     seal = check_trials(trials, DataSeal() if data.rehash else earlier or DataSeal(), notify)
-    if not _needs_ray(config, len(trials)):
-        from ripu_ray.simulation.local import local_device
-
-        local_device(config)
     if earlier is None or not seal:
         return folder, seal
     if not earlier:
@@ -129,6 +125,10 @@ def open_run(
         notify(line)
 
     folder, seal = check(config, folder, note, data)
+    if not _needs_ray(config, len(expand(config))):
+        from ripu_ray.simulation.local import local_device
+
+        local_device(config)
     with lock_run(folder, notify) as before, guard(folder) as on_death:
         if before:
             notify(f"{folder}: taken over from {before}, which has ended")

@@ -216,7 +216,7 @@ class FolderImages:
         labelled: bool = True,
     ) -> None:
         of_images, of_labels = (find_place(root, pattern, domain, split) for pattern in patterns)
-        labels = of_labels.files((*LABEL_SUFFIXES, *_LOSSY_SUFFIXES))
+        labels = of_labels.files((*LABEL_SUFFIXES, *_LOSSY_SUFFIXES)) if labelled else {}
         taken = set(labels.values())
         images = {stem: path for stem, path in of_images.files(IMAGE_SUFFIXES).items() if path not in taken}
         if not images:

@@ -226,3 +226,19 @@ def test_the_description_is_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     config = load_config(None, (), {"plugins": ["mine"]})
     assert json.loads(config.plugins[0].model_dump_json())["provides"] == {"acquisitions": ["mine"]}
     assert "entropy_HW" not in dump_config(config)
+
+
+def test_the_module_of_a_factory_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\ndef build(num_classes, width):\n    return nn.Conv2d(3, num_classes, 3, padding=1)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    settings = ["model.factory=own:build", "model.options.width=8"]
+    config = load_config(None, settings)
+    assert [plugin.name for plugin in config.plugins] == ["own"]
+    varied = load_config(None, [], {"sweep.vary": ["model.factory=own:build,json:loads"], "model.factory": "own:build"})
+    assert [plugin.name for plugin in varied.plugins] == ["own"]  # json is not a file here
+    (tmp_path / "own.py").unlink()
+    build = "from ripu_ray.models.networks import build_network; print(build_network(c.model, 5, 0).model.out_channels)"
+    unpickle = "import pickle, sys; c = pickle.load(sys.stdin.buffer)"
+    assert _elsewhere(f"{unpickle}; {build}", pickle.dumps(config), tmp_path) == "5"

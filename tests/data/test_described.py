@@ -232,7 +232,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "own.yaml: encoding: Input should be 'ids', 'colours', 'palette' or",
     ),
     "class twice": (_rewrite(classes=["sky", "sky"]), "own.yaml: classes[1].name is 'sky': expected a printable name"),
-    "no class": (_rewrite(classes=[]), "own.yaml: classes: expected 1 to 255 of them, found 0"),
+    "no class": (_rewrite(classes=[]), "own.yaml: classes: expected 2 to 255 of them, found 0"),
     "class of id_map": (_rewrite(id_map={3: "water"}), "own.yaml: id_map['3'] is 'water': expected the name or id of"),
     "id of id_map": (_rewrite(id_map={300: "sky"}), "own.yaml: id_map: '300': expected an id of the label files"),
     "colours without colours": (
@@ -279,8 +279,8 @@ CITIES = {"source": "gtav", "source_root": "gtav", "target": "cityscapes", "targ
         ({"target": "cityscape"}, "data.target: unknown data set 'cityscape': expected acdc, bdd100k, cityscapes, "),
         ({"source": None}, "data.source: expected the data set to train on first, such as gtav"),
         ({"source_root": None}, "data.source_root: expected the folder of gtav"),
-        ({"target": None}, "data.target: expected the name of a data set, a YAML file or a description, found None"),
-        ({"target": 7}, "data.target: expected the name of a data set, a YAML file or a description, found 7"),
+        ({"target": None}, "data.target: unknown data set 'null': expected acdc"),
+        ({"target": 7}, "data.target: unknown data set '7': expected acdc"),
         ({"target": {"images": "a"}}, "data.target.encoding: Field required"),
         ({"target": "gtav", "target_root": "gtav"}, "data.target: gtav has no {split}: expected data.target_list and"),
         (

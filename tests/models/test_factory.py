@@ -85,7 +85,6 @@ def test_a_missing_function_is_named(reference: str, message: str) -> None:
         (["model.factory=a:b", "model.options={x: 2020-01-01}"], "model.options.x: input was not a valid JSON value"),
         (["model.name=backbone"], "model: checkpoint: `backbone` needs one"),
         (["model.name=backbone", "model.checkpoint=s3://b/c"], "s3://b/c: expected a folder of this machine"),
-        (["model.name=backbone", "model.checkpoint=a b"], "model.checkpoint: expected a folder, or the id of a model"),
     ],
 )
 def test_settings_that_do_not_fit_get_one_line(settings: list[str], message: str) -> None:
