@@ -18,7 +18,6 @@ from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.answers import Answers, Key, UsedAnswers, count_timed, fill
 from ripu_ray.runs.event_log import OnProgress, Progress
-from ripu_ray.runs.grid import warmup_key
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import Selection
@@ -75,7 +74,7 @@ class AskedTrial:
     @property
     def warmup(self) -> StageFolder:
         """The folder of the trial's warm-up."""
-        return self.run.warmup(warmup_key(self.trial.config))
+        return self.run.warmup(self.run.warmup_key(self.trial.config))
 
     @property
     def next_round(self) -> int:

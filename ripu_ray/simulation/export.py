@@ -7,7 +7,6 @@ from ripu_ray.errors import ConfigError, RunFolderError
 from ripu_ray.models.checkpoints import SAFETENSORS, save_checkpoint, save_safetensors
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
-from ripu_ray.runs.grid import warmup_key
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.loop import WARMUP_ROUND
 from ripu_ray.training.checkpoint import network_state
@@ -45,7 +44,7 @@ def export_weights(
     folder = run.trial(trial.trial_id)
     last = folder.num_committed() - 1
     number = last if round_index is None else round_index
-    stage = run.warmup(warmup_key(trial.config)) if number == WARMUP_ROUND else folder.stage(number)
+    stage = run.warmup(run.warmup_key(trial.config)) if number == WARMUP_ROUND else folder.stage(number)
     if not WARMUP_ROUND <= number <= last or not stage.is_committed():
         there = f"rounds up to {last}" if last >= 0 else "the warm-up at most (-1)"
         raise RunFolderError(f"{folder.path}: round {number} is not committed; found {there}")

@@ -133,20 +133,12 @@ def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
     assert "\n" not in str(error.value)
 
 
-ON_RAY = ("own_acquisition", "sweep")
-
-
 def test_there_are_five_examples() -> None:
     assert len(list((ROOT / "examples").glob("*.py"))) == 5
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in ON_RAY else [])
-        for path in sorted((ROOT / "examples").glob("*.py"))
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "examples").glob("*.py"))])
 def test_each_example_runs(name: str, tmp_path: Path) -> None:
     program = [sys.executable, str(ROOT / f"examples/{name}.py")]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)

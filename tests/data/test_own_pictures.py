@@ -275,6 +275,7 @@ def test_names_in_sub_folders_are_found_by_lists() -> None:
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.usefixtures("ray_cpus")
+@pytest.mark.slow
 def test_all_of_them_run_over_ray(tmp_path: Path) -> None:
     for number, name in enumerate(("MPO", "RGBA", "turned, label as shown", "a warning", "links")):
         READ[name]()
