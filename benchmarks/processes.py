@@ -67,7 +67,7 @@ class ProcessTree:
         os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL for everybody, until nobody is left."""
+        """Send SIGKILL to all members, until none is left."""
         while members := self.members():
             for pid in members:
                 with suppress(ProcessLookupError):
@@ -76,7 +76,7 @@ class ProcessTree:
         self.process.wait()
 
     def wait_until_gone(self, timeout_s: float = 60) -> None:
-        """Wait until nobody is left. Raises TimeoutError."""
+        """Wait until no member is left. Raises TimeoutError."""
         deadline = time.monotonic() + timeout_s
         while members := self.members():
             if time.monotonic() > deadline:

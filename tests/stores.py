@@ -22,7 +22,7 @@ def s3_server() -> Iterator[str]:
     """The endpoint of a running server. This process, and those that it starts, use it and know a key for it."""
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
     with (
-        tempfile.NamedTemporaryFile(suffix=".log") as log,  # a pipe that nobody reads would fill up
+        tempfile.NamedTemporaryFile(suffix=".log") as log,  # a pipe that is not read would fill up
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) as server,
         pytest.MonkeyPatch.context() as patch,
     ):

@@ -12,7 +12,6 @@ from PIL import Image
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import RipuError
-from ripu_ray.reporting.results import find_warmup
 from ripu_ray.reporting.statistics import seeded
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import InspectedImage, class_colours, inspect_images
@@ -78,7 +77,8 @@ def draw_example(run: RunFolder, trial_id: str, strategy: str, condition: str) -
     trial = run.trials[trial_id]
     try:
         colours = class_colours(trial.config.data)
-        inspected = inspect_images(trial, run.trial(trial_id), find_warmup(run, trial), NUM_IMAGES)
+        warmup = run.warmup(run.warmup_key(trial.config))
+        inspected = inspect_images(trial, run.trial(trial_id), warmup, NUM_IMAGES)
     except RipuError as error:
         return Example(strategy, condition, trial_id, {}, [], str(error))
     table_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)

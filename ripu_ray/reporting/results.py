@@ -1,6 +1,5 @@
 """The results of a sweep as one table with a row for each trial and round."""
 
-import json
 from collections.abc import Collection
 from functools import reduce
 from operator import getitem
@@ -40,7 +39,7 @@ def collect(run: RunFolder) -> pd.DataFrame:
     rows = []
     for trial_id, trial in run.trials.items():
         folder = run.trial(trial_id)
-        stages = [find_warmup(run, trial), *map(folder.stage, range(folder.num_committed()))]
+        stages = [run.warmup(run.warmup_key(trial.config)), *map(folder.stage, range(folder.num_committed()))]
         ending = folder.ending()
         rows += [_row(trial, stage, run.config.sweep.vary, ending) for stage in stages if stage.is_committed()]
     return with_uniform_columns(pd.DataFrame(rows))
@@ -50,21 +49,6 @@ def with_uniform_columns(results: pd.DataFrame) -> pd.DataFrame:
     """Convert columns of numbers and texts, such as the powers 1 and "1 -> 100", to text, as typed tables need it."""
     mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
     return results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
-
-
-def find_warmup(run: RunFolder, trial: Trial) -> StageFolder:
-    """The warm-up of a trial, committed or not. Also finds that of older code, which had another name."""
-    stage = run.warmup(run.warmup_key(trial.config))
-    log = run.trial(trial.trial_id).path / "metrics.jsonl"
-    if stage.is_committed() or not log.exists():
-        return stage
-    try:
-        first: dict[str, Any] = json.loads(log.read_text(encoding="utf-8").partition("\n")[0])
-    except ValueError:  # incomplete or empty
-        return stage
-    others = (StageFolder(path) for path in sorted((run.path / "warmups").glob("*")))
-    committed = (other for other in others if other.is_committed())
-    return next((other for other in committed if other.record().weights_sha256 == first.get("weights_sha256")), stage)
 
 
 def write_tables(run: RunFolder, results: pd.DataFrame) -> None:

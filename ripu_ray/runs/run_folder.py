@@ -139,7 +139,7 @@ class RunFolder:
 
     @cached_property
     def token(self) -> str:
-        """Random hex digits that no other run has; empty for a run folder of older code."""
+        """Random hex digits that no other run has; empty where environment.json is missing."""
         path = self.path / ENVIRONMENT
         return str(read_json(path).get("token", "")) if path.exists() else ""
 

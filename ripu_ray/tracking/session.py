@@ -28,7 +28,7 @@ def identify(run: RunFolder, name: str, kind: str, config: Mapping[str, Any]) ->
     other characters are replaced.
     """
     target = find_target(run.config.tracking, run.path)
-    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", name if run.token else f"{run.name}-{name}")
+    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
     own = f"{run.token}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return {
         "project": target.project,
@@ -37,8 +37,7 @@ def identify(run: RunFolder, name: str, kind: str, config: Mapping[str, Any]) ->
         "group": run.name,
         "job_type": kind,
         "name": name,
-        # A run folder of older code has no token.
-        "id": f"{readable[:_READABLE]}-{own}" if run.token else readable,
+        "id": f"{readable[:_READABLE]}-{own}",
         "config": dict(config),
     }
 

@@ -50,8 +50,6 @@ def find_target(tracking: TrackingConfig, run: Path) -> Target:
     stored = read_stored(run)
     if "target" in stored:
         known = dict(stored["target"])
-    elif stored:
-        known = {}  # a run of older code, which knew no variables
     else:
         known = {
             "project": _named("WANDB_PROJECT"),

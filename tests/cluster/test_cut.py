@@ -1,4 +1,4 @@
-"""A node that nobody reaches any more, in the middle of a round: the run ends like one of a whole cluster."""
+"""A node that is cut off in the middle of a round: the run ends like one of a whole cluster."""
 
 import json
 import re

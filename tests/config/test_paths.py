@@ -1,4 +1,4 @@
-"""A path means the same wherever it is written and whoever reads it later."""
+"""A path means the same wherever it is written, and in every process that reads it."""
 
 import os
 from pathlib import Path

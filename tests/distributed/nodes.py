@@ -116,7 +116,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
 
         def work(config: dict[str, Any]) -> None:
             class Waiting(Heartbeat):
-                """After three steps, it waits for its end; of the next group nobody waits."""
+                """After three steps, it waits for its end; no member of the next group waits."""
 
                 def count(self, done: int) -> None:
                     super().count(done)

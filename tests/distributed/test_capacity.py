@@ -31,7 +31,7 @@ def _nodes(*cpus: int, gpus: int = 0) -> list[dict[str, float]]:
         (ClusterConfig(scorers=2, train_workers=3), _nodes(4, 4), 2, 2),
         (ClusterConfig(scorers="auto"), _nodes(4, 4), 8, 1),
         (ClusterConfig(scorers="auto", concurrent_trials=2), _nodes(4, 4), 2, 4),
-        # Two cores on one node each: what is left of the odd ones helps nobody.
+        # Two cores on one node each: what is left of the odd ones cannot be used.
         (ClusterConfig(scorers="auto", threads=2, concurrent_trials=1), _nodes(3, 3), 1, 2),
         (ClusterConfig(scorers="auto", train_workers=2, gpu=True), _nodes(16, 16, gpus=4), 4, 2),
         (ClusterConfig(scorers=0, train_workers=0, gpu=True), _nodes(16, gpus=3), 3, 0),

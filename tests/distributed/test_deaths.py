@@ -33,7 +33,7 @@ def _config(*more: str) -> Config:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What the same grid leaves behind when nobody dies."""
+    """What the same grid leaves behind without deaths."""
     return committed(run_all(tmp_path_factory.mktemp("plain") / "run", _config("cluster.scorers=0")))
 
 

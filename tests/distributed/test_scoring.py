@@ -1,4 +1,4 @@
-"""The pool of scoring actors: the same purchases however many they are, and whoever dies."""
+"""The pool of scoring actors: the same purchases with any number of them, and after deaths."""
 
 import os
 import re

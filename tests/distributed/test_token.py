@@ -27,7 +27,7 @@ for environment in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "R
 
 
 @pytest.mark.slow
-def test_a_local_ray_is_closed_to_whoever_has_not_its_token(tmp_path: Path) -> None:
+def test_a_local_ray_is_closed_without_its_token(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     done = subprocess.run(
         [sys.executable, "-c", OWNER, STRANGER],

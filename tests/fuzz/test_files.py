@@ -155,7 +155,7 @@ SAVED = _saved(_weights())
 
 
 def _check(path: Path) -> None:
-    """What is accepted fits the network and is finite, whoever reads it."""
+    """What is accepted fits the network and is finite, with every reader."""
     state = attempt(lambda: read_weights(path, NETWORK), path.name)
     if state is not None:
         expected = NETWORK.state_dict()

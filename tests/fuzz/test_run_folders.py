@@ -1,4 +1,4 @@
-"""Ledgers and run folders: whatever somebody did to them."""
+"""Ledgers and run folders with random changes."""
 
 import json
 import os

@@ -116,7 +116,7 @@ def test_every_single_byte_of_the_small_files_is_guarded(copy: Path) -> None:
         for position in range(len(before)):
             for bit in (0, 2, 5, 7):
                 path.write_bytes(before[:position] + bytes([before[position] ^ 1 << bit]) + before[position + 1 :])
-                # An older file has no checksum; what then differs is a key that nobody knows.
+                # An older file has no checksum; what then differs is an unknown key.
                 with suppress(RunFolderError):
                     assert read_json(path).keys() != tree.keys(), position
         path.write_bytes(before)

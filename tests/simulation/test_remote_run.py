@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_goes_on_from_the_url_alone(
             with suppress(subprocess.TimeoutExpired):
                 pytest.fail(f"it ended early, with {killed.wait(0.2)}")
         killed.send_signal(signal.SIGKILL)
-    # Nobody is waited for: the one who knows that it is dead may say so.
+    # There is no wait: a process of the same host knows that the owner is dead.
     (folder / "lock.json").unlink()
     assert not command.run_and_print(read_run(folder), folder)
     assert committed(RunFolder(folder)) == plain

@@ -1,4 +1,4 @@
-"""Who holds an object of a store: one at a time, and nobody waits for the dead."""
+"""Locks of objects of a store: one holder at a time, and a dead holder is not waited for."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def _unheard(text: str, seconds: float) -> None:
 
 
 def hold_object(path: RemotePath, text: str, watch: Watch) -> AbstractContextManager[str | None]:
-    """The lock of an object, which nobody loses."""
+    """The lock of an object, which is not lost."""
     return hold_file(path, text, lambda text: True, watch, lambda: pytest.fail("lost"))
 
 

@@ -14,7 +14,7 @@ class WandbServer(ThreadingHTTPServer):
     """Answers as long as the block lasts, or until `die`.
 
     Args:
-        takes_key: False refuses whoever asks.
+        takes_key: False refuses every request.
 
     Attributes:
         history: run id -> its lines, in the order in which they came.

@@ -1,6 +1,5 @@
 """W&B's own variables, the ids of runs, and what `--dry-run` says about both."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.mode import Decision, check_key, decide, describe_plan, go_offline
 from ripu_ray.tracking.session import identify
-from ripu_ray.tracking.target import FILE, Target, files_of, find_target
+from ripu_ray.tracking.target import Target, files_of, find_target
 from tests.conftest import TINY
 from tests.running import ignore, run_alone
 
@@ -89,9 +88,6 @@ def test_a_resumed_run_stays_where_it_is(alone: Path, monkeypatch: pytest.Monkey
     decide(run.config.tracking, run.path)
     assert find_target(run.config.tracking, run.path) == first
     assert find_target(TrackingConfig(project="own"), run.path).project == "own"
-    # A run of older code used its settings alone.
-    (run.path / FILE).write_text(json.dumps({"mode": "offline", "why": ""}))
-    assert find_target(TrackingConfig(), run.path) == Target("ripu-ray")
 
 
 def test_w_and_b_s_files_are_in_its_folder_apart_from_those_of_other_runs(

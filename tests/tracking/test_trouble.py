@@ -37,7 +37,7 @@ def _server(kind: str) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         if kind == "hangs":
-            # The kernel accepts; nobody ever answers.
+            # The kernel accepts; there is no answer.
             listener.listen(100)
         if kind != "refuses the key":
             yield address
@@ -58,7 +58,7 @@ def test_a_sweep_without_its_server_is_offline(kind: str, tmp_path: Path, monkey
     assert decision.why.endswith(expected)
     assert address in decision.why
     assert KEY not in decision.why
-    # Every trial follows, and asks nobody.
+    # Every trial follows, and asks no server.
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
     assert current(TrackingConfig(), tmp_path) == decision
 

@@ -77,7 +77,9 @@ def test_a_failed_trial_is_marked_as_failed(field: RunFolder) -> None:
     assert "round 1, step 2: total is nan" in json.dumps(entries)
 
 
-def test_without_a_key_a_sweep_is_offline_and_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_key_a_sweep_is_offline_and_no_server_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("WANDB_API_KEY", "NETRC", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
