@@ -85,8 +85,6 @@ def test_curves_have_the_names_of_the_statistics_and_references_are_level() -> N
     assert axes.lines[labels.index("full, source_free 0")].get_ydata() == pytest.approx([100 * full] * 2)
 
 
-def test_a_warm_up_under_an_older_name_is_found_and_weights_may_be_gone(run: RunFolder, tmp_path: Path) -> None:
+def test_weights_may_be_gone(run: RunFolder, tmp_path: Path) -> None:
     copy = RunFolder(shutil.copytree(run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("weights.pt")))
-    for folder in (copy.path / "warmups").iterdir():
-        folder.rename(folder.with_name(f"older-{folder.name}"))
     pd.testing.assert_frame_equal(collect(copy), collect(run))
