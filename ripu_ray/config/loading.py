@@ -20,13 +20,14 @@ from ripu_ray.config.plugins import (
     declare_plugin,
     find_file,
     program_parts,
+    program_plugin,
     read_sources,
     resolve_plugins,
     run_plugins,
 )
 from ripu_ray.config.reading import one_line, read_yaml_file
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.config.safe_yaml import Plain, find_credentials
+from ripu_ray.config.safe_yaml import Plain, find_credentials, walk
 from ripu_ray.config.sections import (
     ClusterConfig,
     OracleConfig,
@@ -202,8 +203,14 @@ def load_config(
     config: Config = anchor(_validate(tree, file), folder_of)
     if runs_plugins:
         folders = [*([own_folder] if own_folder else []), Path.cwd()]
-        config = _with_factories(config, folders)
+        config = _with_program(_with_factories(config, folders))
     return _anchor_varied(config, folder_of("sweep.vary"))
+
+
+def _with_program(config: Config) -> Config:
+    """The configuration with a plug-in for the parts of it that the program registered itself."""
+    own = program_plugin({value for _, value in walk(to_tree(config)) if isinstance(value, str)})
+    return config.model_copy(update={"plugins": (*config.plugins, own)}) if own else config
 
 
 def _with_factories(config: Config, folders: Sequence[Path]) -> Config:

@@ -6,8 +6,10 @@ configuration to every process of Ray. An installed module is imported by its na
 """
 
 import hashlib
+import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,6 +25,8 @@ from ripu_ray.errors import ConfigError, first_line
 
 MAX_BYTES = 1_000_000
 """Of the file of a plug-in."""
+PROGRAM = "__main__"
+"""Name of the plug-in that stands for the parts that the running program registered itself."""
 ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
 
 
@@ -71,6 +75,8 @@ def resolve_plugins(entries: object, folders: Sequence[Path], is_piped: bool) ->
     """
     plugins: dict[str, Plugin] = {}
     for entry in entries if isinstance(entries, list | tuple) else [entries]:
+        if isinstance(entry, dict) and entry.get("name") == PROGRAM:
+            continue  # of a run folder; what this program registers is found without it
         if isinstance(entry, dict):
             source = entry.get("source") if is_piped else None
             try:
@@ -191,7 +197,10 @@ def run_plugins(plugins: Iterable[Plugin], sources: Mapping[str, str]) -> None:
 
 
 def has_changed(plugin: Plugin) -> bool:
-    """Whether the file of a plug-in exists and has another content than when the run was started."""
+    """Whether the source of a plug-in is there and is another one than when the run was started."""
+    if plugin.name == PROGRAM:
+        now = program_plugin({name for names in plugin.provides.values() for name in names})
+        return now is not None and now.sha256 != plugin.sha256
     file = _installed(plugin.name) if plugin.installed else Path(plugin.file)
     return bool(file and file.is_file()) and _digest(_read(plugin.name, Path(str(file)))) != plugin.sha256
 
@@ -209,6 +218,20 @@ def program_parts() -> list[tuple[str, str, Any]]:
         for name, part in registry.owned("").items()
         if not _module_of(part).startswith(("ripu_ray.", "ripu_plugins."))
     ]
+
+
+def program_plugin(used: Collection[str]) -> Plugin | None:
+    """The parts with these names that the program registered itself, as a plug-in without a file to load; or None."""
+    provides: dict[str, tuple[str, ...]] = {}
+    sources = []
+    for key, name, part in program_parts():
+        if name in used:
+            provides[key] = (*provides.get(key, ()), name)
+            with suppress(OSError, TypeError):  # typed at a prompt, say
+                sources.append(inspect.getsource(wrapped(part)))
+    file = str(getattr(sys.modules["__main__"], "__file__", None) or "an interactive session")
+    plugin = Plugin(name=PROGRAM, sha256=_digest("".join(sources)), file=file, provides=provides)
+    return plugin if provides else None
 
 
 def add_program_parts(parts: Iterable[tuple[str, str, Any]]) -> None:

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ripu_ray.config import Config, dump_config, load_config
-from ripu_ray.config.plugins import Plugin, has_changed, read_sources, run_plugins
-from ripu_ray.errors import RunFolderError
+from ripu_ray.config.plugins import PROGRAM, Plugin, has_changed, program_parts, read_sources, run_plugins
+from ripu_ray.errors import RunFolderError, first_line
 from ripu_ray.runs.claims import PLUGINS, check_new
 from ripu_ray.runs.data_seal import DataSeal, read_seal
 from ripu_ray.runs.environment import ENVIRONMENT, write_environment
@@ -115,10 +115,26 @@ class RunFolder:
         for plugin in self.config.plugins:
             if has_changed(plugin):
                 raise RunFolderError(f"{self.path}: {_changed(plugin)}")
-            if not plugin.installed:
-                sources[plugin.name] = (self.path / PLUGINS / f"{plugin.name}.py").read_text(encoding="utf-8")
+            if plugin.name == PROGRAM:
+                self._check_program(plugin)
+            elif not plugin.installed:
+                sources[plugin.name] = self._source(plugin)
         run_plugins(self.config.plugins, sources)
         del self.config  # it was read with stand-ins for what the plug-ins register
+
+    def _source(self, plugin: Plugin) -> str:
+        file = self.path / PLUGINS / f"{plugin.name}.py"
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunFolderError(f"{file}: cannot be read ({first_line(error)})") from None
+
+    def _check_program(self, plugin: Plugin) -> None:
+        there = {name for _, name, _ in program_parts()}
+        if missing := [name for names in plugin.provides.values() for name in names if name not in there]:
+            raise RunFolderError(
+                f"{self.path}: {', '.join(missing)} was registered by the program {plugin.file}: resume the run from it"
+            )
 
     @property
     def stop(self) -> StopRequest:

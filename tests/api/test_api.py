@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 import ripu_ray as ripu
 from ripu_ray.errors import ConfigError
@@ -144,6 +146,14 @@ def test_each_example_runs(name: str, tmp_path: Path) -> None:
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+    for run in tmp_path.glob("runs/*"):  # read without the program, whose parts are known by name; resumed only by it
+        assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0
+        resumed = CliRunner().invoke(app, ["sweep", "--resume", str(run), "--dry-run"])
+        assert resumed.exit_code == (2 if name.startswith("own_") else 0), resumed.output
+        assert (
+            not resumed.exit_code
+            or f"was registered by the program {program[1]}: resume the run from it" in resumed.output
+        )
 
 
 @pytest.mark.slow
