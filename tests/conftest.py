@@ -54,9 +54,13 @@ def ray_cpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
     from ripu_ray.distributed.cluster import start_ray
 
+    # The working directory is not on the path of Ray's processes, which import actors of the tests.
+    paths = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     for attempts_left in reversed(range(5)):
         try:
-            start_ray(ClusterConfig(cpus=4))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+                start_ray(ClusterConfig(cpus=4))
             break
         except ClusterError:
             # Ray gives itself 30 s, which is too short on a machine with much else to do.
