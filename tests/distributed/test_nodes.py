@@ -2,6 +2,7 @@
 
 import json
 import re
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ NODE = r"\S+ \(\w{8}\)"
 
 def _happens(scenario: str, folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.distributed.nodes", scenario, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Its nodes import modules of the tests, which only this variable puts on their path.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
