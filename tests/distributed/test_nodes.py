@@ -1,8 +1,8 @@
 """Clusters of several nodes: losing one, and sharing GPUs."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
