@@ -5,6 +5,9 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
+from ripu_cli.main import app
+from typer.testing import CliRunner, Result
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
@@ -19,6 +22,16 @@ from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 
 COMMITTED = ("purchase.parquet", "purchase.json", "classes.json", "record.json", "weights.pt")
+
+
+def ripu_here(cwd: Path, *arguments: str) -> Result:
+    """Run `ripu` in this process, on the tests' Ray if there is one. An error that is not expected is raised."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        done = CliRunner(env={"COLUMNS": "200", "HOME": str(cwd)}).invoke(app, arguments)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
 
 
 def execute_warmup(run: RunFolder, key: str, report: OnProgress) -> RoundRecord:

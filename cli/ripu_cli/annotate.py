@@ -1,14 +1,13 @@
 """`ripu query`, `answer`, `train` and `status`: a run with people as the oracle."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
-from ripu_cli.options import ConfigOption, SetOption
+from ripu_cli.options import ConfigOption, PathText, RunArgument, SetOption
 from ripu_ray.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
@@ -17,20 +16,25 @@ if TYPE_CHECKING:
     from ripu_ray.runs.run_folder import RunFolder
 
 _FORMATS = ("coco", "cvat", "labelstudio", "png")
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or a URL.", show_default=False)]
 AddressOption = Annotated[
     str | None, typer.Option(help="A Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT.", show_default=False)
 ]
 
 
 def query(
-    run: RunArgument,
+    folder: RunArgument,
     round_index: Annotated[
         int | None, typer.Option("--round", help="0-based. Default: the next one.", show_default=False)
     ] = None,
     export: Annotated[str, typer.Option(metavar="FORMAT", help=f"{', '.join(_FORMATS)}.")] = "coco",
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the files. Default: in the run folder.", show_default=False)
+        Path | None,
+        typer.Option(
+            parser=PathText,
+            metavar="FOLDER",
+            help="Folder for the files. Default: in the run folder.",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -41,18 +45,14 @@ def query(
         raise ConfigError(f"--export {export}: expected {', '.join(_FORMATS)}")
     from ripu_cli import command
     from ripu_ray.api.starting import open_run
-    from ripu_ray.storage.remote import locate
 
-    folder = locate(run)
     resolved = _resolve(folder, config, settings, address)
     if resolved.oracle.kind != "human":
         raise ConfigError(f"{folder}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
-    with open_run(resolved, folder, command.say) as (opened, _):
-        warm = all(opened.is_done(key) for key in opened.warmups)
-    # The warm-up, or the rest of a round that was interrupted, ends where people are asked.
-    if not warm and command.run_and_print(resolved, folder):
-        raise typer.Exit(1)
-    with _locked(folder):
+    with open_run(resolved, folder, command.say, guard=stop_on_signals) as (opened, end):
+        # The warm-up, or the rest of a round that was interrupted, ends where people are asked.
+        if not all(opened.is_done(key) for key in opened.warmups) and command.finish(opened, end):
+            raise typer.Exit(1)
         questions, asked = _ask(opened, round_index)
         from ripu_ray.annotation.exporting import export as write
 
@@ -65,9 +65,12 @@ def query(
 
 
 def answer(
-    run: RunArgument,
+    folder: RunArgument,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Of the annotation tool; or folders of label maps (PNG).")
+        list[Path],
+        typer.Argument(
+            parser=PathText, metavar="FILE...", help="Of the annotation tool; or folders of label maps (PNG)."
+        ),
     ],
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Skip images and files with a fault, and list them.")
@@ -77,13 +80,13 @@ def answer(
     ] = False,
 ) -> None:
     """Take answers: all of the files, or none if one has a fault."""
+    from ripu_cli import command
     from ripu_ray.annotation.answering import answer
     from ripu_ray.annotation.asking import AskedTrial
-    from ripu_ray.storage.remote import locate
+    from ripu_ray.runs.lock import lock_run
 
-    folder = locate(run)
     opened = _open(folder)
-    with _locked(folder):
+    with lock_run(folder, command.say), stop_on_signals(folder):
         asked = AskedTrial(opened)
         outcome = answer(asked, files, skip_bad, accept_extra)
     for line in outcome.skipped:
@@ -96,30 +99,27 @@ def answer(
     _print_next(asked)
 
 
-def train(run: RunArgument, address: AddressOption = None) -> None:
+def train(folder: RunArgument, address: AddressOption = None) -> None:
     """Train the next round on what is answered, and evaluate it if there are validation images."""
     from ripu_cli import command
     from ripu_ray.annotation.asking import AskedTrial, buy_answered
-    from ripu_ray.storage.remote import locate
+    from ripu_ray.api.starting import open_run
 
-    folder = locate(run)
     resolved = _resolve(folder, None, None, address)
-    opened = _open(folder)
-    with _locked(folder):
+    with open_run(resolved, folder, command.say, guard=stop_on_signals) as (opened, end):
         buy_answered(AskedTrial(opened))
-    if command.run_and_print(resolved, folder):
-        raise typer.Exit(1)
+        if command.finish(opened, end):
+            raise typer.Exit(1)
     _print_next(AskedTrial(opened))
 
 
-def status(run: RunArgument) -> None:
+def status(folder: RunArgument) -> None:
     """Show rounds, open and answered questions, what they cost, mIoU, and what to do next."""
     from ripu_cli.display import new_table, wide_console
     from ripu_ray.annotation.asking import AskedTrial
     from ripu_ray.annotation.status import read_status
-    from ripu_ray.storage.remote import locate
 
-    state = read_status(AskedTrial(_open(locate(run))))
+    state = read_status(AskedTrial(_open(folder)))
     table = new_table("round", "asked", "answered", "open", "clicks", "seconds", "mIoU %")
     for each in state.rounds:
         cells = (
@@ -162,15 +162,6 @@ def _open(folder: Path) -> "RunFolder":
 
     check_readable(folder)
     return RunFolder(folder)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from ripu_cli.interrupts import stop_on_signals
-    from ripu_ray.runs.lock import lock_run
-
-    with lock_run(folder, lambda line: typer.echo(f"ripu: {line}", err=True)), stop_on_signals(folder):
-        yield
 
 
 def _ask(run: "RunFolder", round_index: int | None) -> "tuple[list[Question], AskedTrial]":

@@ -3,18 +3,22 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ripu_cli.interrupts import stop_on_signals
 from ripu_cli.jobs import is_job_server
 from ripu_cli.streams import tell_if_lost
-from ripu_ray.api.starting import DataOptions, check, execute, open_run
+from ripu_ray.api.starting import DataOptions, Notify, check, execute, open_run
 from ripu_ray.config import Config, dump_config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import ConfigError, RipuError, printable
 from ripu_ray.runs.event_log import EventLog, log_path
 from ripu_ray.tracking.mode import describe_plan
+
+if TYPE_CHECKING:
+    from ripu_ray.runs.run_folder import RunFolder
 
 _AS_SEALED = DataOptions()
 
@@ -22,7 +26,7 @@ _AS_SEALED = DataOptions()
 def describe(config: Config, folder: Path, data: DataOptions, show_config: bool) -> None:
     """Print the configuration if it is asked for, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
-        folder, _ = check(config, folder, say, data)
+        folder = check(config, folder, say, data).folder
     from ripu_cli.tables import print_cost
 
     if show_config:
@@ -43,19 +47,24 @@ def check_alone(folder: Path, contradicting: Sequence[str]) -> None:
 def run_and_print(config: Config, folder: Path, data: DataOptions = _AS_SEALED, each: bool = False) -> bool:
     """Run a sweep or a trial and print its results, by arm or `each` trial. Returns whether a trial failed."""
     with open_run(config, folder, say, data, stop_on_signals) as (run, end):
+        return finish(run, end, each)
 
-        def tell(line: str) -> None:
-            text = f"{line}: the run goes on without it, and its log is {log_path(run.path)}"
-            say(text)
-            with suppress(RipuError):
-                EventLog(run.path, "", lambda progress: None).warn(text)
 
-        with tell_if_lost(tell):
-            from ripu_cli.display import show_progress
-            from ripu_cli.tables import print_outcome
+def finish(run: "RunFolder", on_death: Notify | None, each: bool = False) -> bool:
+    """Run what is left of an open run and print its results. `on_death`: what `open_run` yielded."""
 
-            results = execute(run, show_progress, say, end)
-            print_outcome(run, results.frame, results.failures, each)
+    def tell(line: str) -> None:
+        text = f"{line}: the run goes on without it, and its log is {log_path(run.path)}"
+        say(text)
+        with suppress(RipuError):
+            EventLog(run.path, "", lambda progress: None).warn(text)
+
+    with tell_if_lost(tell):
+        from ripu_cli.display import show_progress
+        from ripu_cli.tables import print_outcome
+
+        results = execute(run, show_progress, say, on_death)
+        print_outcome(run, results.frame, results.failures, each)
     return bool(results.failures)
 
 

@@ -1,7 +1,6 @@
 """`ripu`: parse -> load_config -> one call -> print."""
 
 import sys
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,12 +89,14 @@ def sweep(
     ] = None,
 ) -> None:
     """Run a grid: every list is one of its dimensions."""
+    from ripu_ray.api.running import as_list
+
     flags = {
-        "sweep.budgets": _listed(budgets),
-        "sweep.modes": _listed(mode),
-        "sweep.windows": _listed(windows),
-        "sweep.acquisitions": _listed(acquisitions),
-        "sweep.seeds": _listed(seeds),
+        "sweep.budgets": as_list(budgets),
+        "sweep.modes": as_list(mode),
+        "sweep.windows": as_list(windows),
+        "sweep.acquisitions": as_list(acquisitions),
+        "sweep.seeds": as_list(seeds),
         "sweep.vary": vary,
     }
     _run(context, shared, flags)
@@ -116,16 +117,9 @@ def run(
     seed: Annotated[str | None, typer.Option(help="0 or more.")] = None,
 ) -> None:
     """Run one trial."""
-    flags: dict[str, Any] = {
-        "sweep": {},
-        "strategy.budget": budget,
-        "strategy.mode": mode,
-        "strategy.windows.region": window,
-        "strategy.windows.pixel": window,
-        "strategy.acquisition": acquisition,
-        "seed": seed,
-    }
-    _run(context, shared, flags)
+    from ripu_ray.api.running import trial_flags
+
+    _run(context, shared, trial_flags(budget, mode, window, acquisition, seed))
 
 
 @app.command()
@@ -218,8 +212,8 @@ for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
 def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     """Start what `sweep` or `run` describes, or resume a run folder."""
     # Imported here, so that --help and validation of flags are fast.
+    from ripu_ray.api.running import name_folder
     from ripu_ray.config import load_config
-    from ripu_ray.runs.claims import check_name
     from ripu_ray.storage.remote import locate
 
     if shared.resume:
@@ -227,8 +221,8 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
         return
     wandb = shared.wandb.value if shared.wandb else None
     flags |= {"cluster.address": shared.address, "tracking.wandb": wandb, "plugins": shared.plugins}
-    name = f"{context.info_name}-{datetime.now():%Y%m%d-%H%M%S}" if shared.name is None else check_name(shared.name)
-    _start(load_config(shared.config, shared.settings or (), flags), locate(shared.output) / name, shared)
+    folder = name_folder(context.info_name or "", shared.name, shared.output)
+    _start(load_config(shared.config, shared.settings or (), flags), folder, shared)
 
 
 _BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash", "show_config", "each")
@@ -265,10 +259,6 @@ def _start(config: "Config", folder: Path, shared: Shared) -> None:
         raise typer.Exit(jobs.submit(config, folder, shared.job_flags))
     elif command.run_and_print(config, folder, data, shared.each):
         raise typer.Exit(1)
-
-
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]
 
 
 if __name__ == "__main__":

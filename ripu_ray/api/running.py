@@ -7,17 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ripu_ray.api.results import Results
 from ripu_ray.api.starting import execute, open_run, read_run
 from ripu_ray.config import Config, load_config, override
 from ripu_ray.errors import ConfigError
+from ripu_ray.runs.claims import check_name
 from ripu_ray.runs.event_log import OnProgress, ignore_progress
 from ripu_ray.storage.remote import locate
-
-if TYPE_CHECKING:
-    pass
 
 Values = str | float | Sequence[str | float]
 """One value, a list of values, or a text of values with commas between them."""
@@ -70,7 +68,9 @@ def sweep(
         "sweep.seeds": as_list(seeds),
         "sweep.vary": vary if vary is None or isinstance(vary, Mapping) else list(vary),
     }
-    return start(resolve(config, {**(settings or {}), **flags}, plugins), _folder("sweep", name, output), on_progress)
+    return start(
+        resolve(config, {**(settings or {}), **flags}, plugins), name_folder("sweep", name, output), on_progress
+    )
 
 
 def run(
@@ -89,7 +89,7 @@ def run(
 ) -> Results:
     """Run one trial. Arguments, results and errors are those of `sweep`, with one value instead of a list each."""
     flags = trial_flags(budget, mode, window, acquisition, seed)
-    return start(resolve(config, {**(settings or {}), **flags}, plugins), _folder("run", name, output), on_progress)
+    return start(resolve(config, {**(settings or {}), **flags}, plugins), name_folder("run", name, output), on_progress)
 
 
 def resume(folder: str | Path, on_progress: OnProgress | None = None) -> Results:
@@ -141,5 +141,7 @@ def as_list(values: Values | None) -> list[str | float] | None:
     return [*values] if isinstance(values, Iterable) else [values]
 
 
-def _folder(kind: str, name: str | None, output: str | Path) -> Path:
-    return locate(str(output)) / (name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}")
+def name_folder(kind: str, name: str | None, output: str | Path) -> Path:
+    """The run folder of this name in `output`; without a name, of `kind` and the date. Raises RunFolderError."""
+    now = f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
+    return locate(str(output)) / (now if name is None else check_name(name))

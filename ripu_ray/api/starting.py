@@ -63,46 +63,58 @@ class DataOptions:
     rehash: bool = False
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found.
+
+    Attributes:
+        folder: the run folder, another one than asked for if changed data are accepted.
+        seal: digests of the data.
+        needs_ray: whether the run needs Ray.
+    """
+
+    folder: Path
+    seal: "DataSeal"
+    needs_ray: bool
+
+
 def check(
     config: Config,
     folder: Path,
     notify: Notify = lambda line: None,
     data: DataOptions = DataOptions(),
-) -> tuple[Path, "DataSeal"]:
+) -> Checked:
     """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
-
-    Returns:
-        The run folder, another one if changed data are accepted, and the digests of the data.
 
     Raises:
         InputError: one line that says what is wrong.
     """
     from ripu_ray.runs.data_seal import DataSeal
-    from ripu_ray.runs.run_folder import RunFolder, find_seal, folder_for_changed_data
+    from ripu_ray.runs.run_folder import RunFolder, folder_for_changed_data
 
     check_writable(folder)
-    RunFolder.find(folder, config)
+    found = RunFolder.find(folder, config)
     check_key(config.tracking)
     find_target(config.tracking, folder)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
-    earlier = find_seal(folder)
     trials = expand(config)
-    seal = check_trials(trials, DataSeal() if data.rehash else earlier or DataSeal(), notify)
-    if earlier is None or not seal:
-        return folder, seal
-    if not earlier:
+    needs_ray = _needs_ray(config, len(trials))
+    seal = check_trials(trials, found.seal if found and not data.rehash else DataSeal(), notify)
+    if not found or not seal:
+        return Checked(folder, seal, needs_ray)
+    if not found.seal:
         notify(f"{folder}: was started without digests of its data; a change is not detected")
-        return folder, DataSeal()
+        return Checked(folder, DataSeal(), needs_ray)
     try:
-        earlier.check(seal, folder)
+        found.seal.check(seal, folder)
     except DataError as error:
         if not data.accept_changed:
             raise
         new = folder_for_changed_data(folder, seal)
         notify(f"{folder} stays as it is; {new} is run with the changed data: {error.faults[0]}")
-        return new, seal
-    return folder, seal
+        return Checked(new, seal, needs_ray)
+    return Checked(folder, seal, needs_ray)
 
 
 @contextmanager
@@ -124,8 +136,9 @@ def open_run(
         notes.append(line)
         notify(line)
 
-    folder, seal = check(config, folder, note, data)
-    if not _needs_ray(config, len(expand(config))):
+    checked = check(config, folder, note, data)
+    folder = checked.folder
+    if not checked.needs_ray:
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
@@ -135,7 +148,7 @@ def open_run(
         from ripu_ray.runs.environment import add_environment
         from ripu_ray.runs.run_folder import RunFolder
 
-        run = RunFolder.create(folder, config, seal)
+        run = RunFolder.create(folder, config, checked.seal)
         run.tidy()
         for line in notes:
             EventLog(run.path, "", ignore_progress).warn(line)

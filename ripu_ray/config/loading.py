@@ -25,9 +25,9 @@ from ripu_ray.config.plugins import (
     resolve_plugins,
     run_plugins,
 )
-from ripu_ray.config.reading import one_line, read_yaml_file
+from ripu_ray.config.reading import one_line, put, read_yaml_file
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.config.safe_yaml import Plain, find_credentials, walk
+from ripu_ray.config.safe_yaml import find_credentials, walk
 from ripu_ray.config.sections import (
     ClusterConfig,
     OracleConfig,
@@ -168,19 +168,7 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
-    tree: dict[str, Any] = read_yaml_file(file) if file else {}
-    typed = []
-    for setting in settings:
-        key, sign, text = setting.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
-        _put(tree, key.strip(), Typed(text.strip(), f"--set {setting}"), origin=f"--set {setting}")
-        typed.append(key.strip())
-    for key, value in (flags or {}).items():
-        if value is not None:
-            _put(tree, key, value, origin=key)
-            typed.append(key)
-    tree = _settle(tree)
+    tree, typed = _merge(file, settings, flags or {})
     if place := find_credentials(tree):
         raise ConfigError(
             f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
@@ -189,6 +177,7 @@ def load_config(
 
     # What comes through a pipe has no folder of its own.
     own_folder = None if not file or file.is_relative_to("/dev") else file.parent
+    folders = [*([own_folder] if own_folder else []), Path.cwd()]
 
     def folder_of(place: str) -> Path:
         is_typed = any(f"{place}.".startswith(f"{key}.") for key in typed)
@@ -198,13 +187,28 @@ def load_config(
         for plugin in _validate({"plugins": tree.get("plugins", ())}, file).plugins:
             declare_plugin(plugin)
     elif "plugins" in tree:
-        folders = [*([own_folder] if own_folder else []), Path.cwd()]
         tree["plugins"] = resolve_plugins(tree["plugins"], folders, is_piped=file is not None and not own_folder)
     config: Config = anchor(_validate(tree, file), folder_of)
     if runs_plugins:
-        folders = [*([own_folder] if own_folder else []), Path.cwd()]
         config = _with_program(_with_factories(config, folders))
     return _anchor_varied(config, folder_of("sweep.vary"))
+
+
+def _merge(file: Path | None, settings: Sequence[str], flags: Overrides) -> tuple[dict[str, Any], list[str]]:
+    """The tree of plain values that the sources of a configuration give, and the keys that were typed."""
+    tree: dict[str, Any] = read_yaml_file(file) if file else {}
+    typed = []
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
+        put(tree, key.strip(), Typed(text.strip(), f"--set {setting}"), origin=f"--set {setting}")
+        typed.append(key.strip())
+    for key, value in flags.items():
+        if value is not None:
+            put(tree, key, value, origin=key)
+            typed.append(key)
+    return _settle(tree), typed
 
 
 def _with_program(config: Config) -> Config:
@@ -269,7 +273,7 @@ def override(config: Config, values: Overrides) -> Config:
     """The configuration with other values at some dotted keys, checked again. Raises ConfigError: one line."""
     tree = to_tree(config)
     for key, value in values.items():
-        _put(tree, key, value, origin=key)
+        put(tree, key, value, origin=key)
     return _validate(tree, None)
 
 
@@ -280,20 +284,6 @@ def vary(config: Config, values: Overrides) -> Config:
     except ConfigError as error:
         named = ", ".join(f"{key}={value}" for key, value in values.items())
         raise ConfigError(f"sweep.vary {named}: {error}") from None
-
-
-def _put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
-    *path, last = dotted.split(".")
-    for key in path:
-        child = tree.get(key)
-        child = child.parse() if isinstance(child, Typed) else child
-        if child is None or (isinstance(child, Plain) and child.value is None):
-            child = {}
-        tree[key] = child
-        if not isinstance(child, dict):
-            raise ConfigError(f"{origin}: {key!r} is a value, not a section")
-        tree = child
-    tree[last] = value
 
 
 def _validate(tree: dict[str, Any], file: Path | None) -> Config:

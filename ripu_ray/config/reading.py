@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ripu_ray.config.safe_yaml import Plain, read_yaml
+from ripu_ray.config.texts import Typed
 from ripu_ray.errors import ConfigError
 
 _EXPECTED = {
@@ -34,6 +35,21 @@ def read_yaml_file(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
     return tree
+
+
+def put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
+    """Set a value of a tree at a dotted key. Raises ConfigError, with `origin`: a part of the key is a value."""
+    *path, last = dotted.split(".")
+    for key in path:
+        child = tree.get(key)
+        child = child.parse() if isinstance(child, Typed) else child
+        if child is None or (isinstance(child, Plain) and child.value is None):
+            child = {}
+        tree[key] = child
+        if not isinstance(child, dict):
+            raise ConfigError(f"{origin}: {key!r} is a value, not a section")
+        tree = child
+    tree[last] = value
 
 
 def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:

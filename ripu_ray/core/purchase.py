@@ -120,6 +120,25 @@ def _buy_by_class(
     return centres, scores
 
 
+def _open_regions(
+    strategy: StrategyConfig,
+    round_index: int,
+    regions: Regions,
+    centres: NDArray[np.int32],
+    num_before: int,
+    prefix_pixels: int | None,
+    size: tuple[int, int],
+) -> tuple[NDArray[np.bool_], int]:
+    """(H, W) pixels that cannot be centres any more, and how many regions to select. See `buy`."""
+    if prefix_pixels is None:
+        left = allowance(strategy, [size], round_index, regions.pixels(centres))
+        excluded, largest = regions.still_open(centres, left.pixels)
+        return excluded, left.num_regions(largest)
+    excluded, largest = regions.still_open(centres, None)
+    missing = max(prefix_pixels - regions.pixels(centres[num_before:]), 0)
+    return excluded, -(-missing // max(largest, 1))
+
+
 def buy(
     score_HW: Tensor,
     predicted_HW: Tensor,
@@ -158,14 +177,7 @@ def buy(
         left = allowance(strategy, [size], round_index, regions.pixels(centres))
         centres, scores = _buy_by_class(by_class, left.pixels or 0, regions, centres)
     while True:
-        if prefix_pixels is None:
-            left = allowance(strategy, [size], round_index, regions.pixels(centres))
-            excluded, largest = regions.still_open(centres, left.pixels)
-            count = left.num_regions(largest)
-        else:
-            excluded, largest = regions.still_open(centres, None)
-            missing = max(prefix_pixels - regions.pixels(centres[num_before:]), 0)
-            count = -(-missing // max(largest, 1))
+        excluded, count = _open_regions(strategy, round_index, regions, centres, num_before, prefix_pixels, size)
         if strategy.spread.balanced:
             chosen = predicted_HW.cpu().numpy()[tuple(centres[num_before:].T)]
             served_C = np.bincount(chosen, minlength=num_classes)

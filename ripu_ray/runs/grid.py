@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.config import REFERENCES, Config, StrategyConfig, SweepConfig, Windows, to_tree, vary
+from ripu_ray.config import REFERENCES, Budget, Config, Mode, StrategyConfig, SweepConfig, Windows, to_tree, vary
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.effects import is_ignored
 from ripu_ray.runs.references import as_reference
@@ -75,15 +75,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
     for key in sweep.vary:
         _check_repetition(config, key)
     for *values, budget, mode, window, acquisition, seed in itertools.product(*lists):
-        keeps = window is None or acquisition in REFERENCES
-        windows = strategy.windows if keeps else Windows(region=window, pixel=window)
-        chosen = strategy.model_copy(
-            update={"budget": budget, "mode": mode, "windows": windows, "acquisition": acquisition}
-        )
-        try:
-            chosen.check()
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
+        chosen = _choose(strategy, budget, mode, window, acquisition)
         single = config.model_copy(update={"seed": seed, "strategy": chosen, "sweep": SweepConfig()})
         varied = dict(zip(sweep.vary, values, strict=True))
         single = vary(single, varied) if varied else single
@@ -104,6 +96,21 @@ def expand(config: Config) -> tuple[Trial, ...]:
         if len(trial.trial_id) > _LONGEST_ID:
             raise ConfigError(f"sweep.vary: {trial.trial_id}: a trial's name of more than {_LONGEST_ID} characters")
     return tuple(trials.values())
+
+
+def _choose(
+    strategy: StrategyConfig, budget: Budget, mode: Mode, window: int | None, acquisition: str
+) -> StrategyConfig:
+    """The strategy with the values of one combination; `window` None: its own. Raises ConfigError: they do not fit."""
+    keeps = window is None or acquisition in REFERENCES
+    windows = strategy.windows if keeps else Windows(region=window, pixel=window)
+    update = {"budget": budget, "mode": mode, "windows": windows, "acquisition": acquisition}
+    chosen = strategy.model_copy(update=update)
+    try:
+        chosen.check()
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return chosen
 
 
 def _check_repetition(config: Config, key: str) -> None:

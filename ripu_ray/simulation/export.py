@@ -7,7 +7,9 @@ from ripu_ray.errors import ConfigError, RunFolderError
 from ripu_ray.models.checkpoints import SAFETENSORS, save_checkpoint, save_safetensors
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
+from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.stages import StageFolder
 from ripu_ray.simulation.loop import WARMUP_ROUND
 from ripu_ray.training.checkpoint import network_state
 
@@ -35,19 +37,7 @@ def export_weights(
     """
     if output and output.suffix not in _ENDINGS:
         raise ConfigError(f"--output {output}: expected a name that ends in {', '.join(_ENDINGS)}")
-    names = list(run.trials)
-    if trial_id is None and len(names) > 1:
-        raise ConfigError(f"{run.path}: has {len(names)} trials: expected --trial, such as {names[0]}")
-    if trial_id and trial_id not in run.trials:
-        raise ConfigError(f"--trial {trial_id}: expected one of {', '.join(names)}")
-    trial = run.trials[trial_id or names[0]]
-    folder = run.trial(trial.trial_id)
-    last = folder.num_committed() - 1
-    number = last if round_index is None else round_index
-    stage = run.warmup(run.warmup_key(trial.config)) if number == WARMUP_ROUND else folder.stage(number)
-    if not WARMUP_ROUND <= number <= last or not stage.is_committed():
-        there = f"rounds up to {last}" if last >= 0 else "the warm-up at most (-1)"
-        raise RunFolderError(f"{folder.path}: round {number} is not committed; found {there}")
+    trial, number, stage = _find(run, trial_id, round_index)
     record = stage.read()
     network = build_network(trial.config.model, len(record.iou), seed=0)
     weights = network_state(stage.weights)
@@ -69,3 +59,21 @@ def export_weights(
     }
     save_safetensors(path, state, notes)
     return path
+
+
+def _find(run: RunFolder, trial_id: str | None, round_index: int | None) -> tuple[Trial, int, StageFolder]:
+    """The trial, the round and its committed folder. Arguments and errors as above."""
+    names = list(run.trials)
+    if trial_id is None and len(names) > 1:
+        raise ConfigError(f"{run.path}: has {len(names)} trials: expected --trial, such as {names[0]}")
+    if trial_id and trial_id not in run.trials:
+        raise ConfigError(f"--trial {trial_id}: expected one of {', '.join(names)}")
+    trial = run.trials[trial_id or names[0]]
+    folder = run.trial(trial.trial_id)
+    last = folder.num_committed() - 1
+    number = last if round_index is None else round_index
+    stage = run.warmup(run.warmup_key(trial.config)) if number == WARMUP_ROUND else folder.stage(number)
+    if not WARMUP_ROUND <= number <= last or not stage.is_committed():
+        there = f"rounds up to {last}" if last >= 0 else "the warm-up at most (-1)"
+        raise RunFolderError(f"{folder.path}: round {number} is not committed; found {there}")
+    return trial, number, stage

@@ -4,10 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
-from ripu_cli.main import app
-from typer.testing import CliRunner, Result
 
 from ripu_ray.annotation.asking import AskedTrial, ask
 from ripu_ray.config import load_config
@@ -15,19 +12,10 @@ from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 from tests.data.folders import HEIGHT, WIDTH, write_data_set
-from tests.running import execute_warmup, ignore
+from tests.running import execute_warmup, ignore, ripu_here
 
 TRAINING = ("model.width=8", "training.warmup_steps=2", "training.round_steps=2", "tracking.wandb=disabled")
 BUYING = ("strategy.rounds=2", "strategy.budget=20", "cluster.scorers=0", "oracle.kind=human")
-
-
-def ripu(cwd: Path, *arguments: str) -> Result:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        done = CliRunner(env={"COLUMNS": "200", "HOME": str(cwd)}).invoke(app, arguments)
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done
 
 
 def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> None:
@@ -36,12 +24,12 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "set/dusk/val")
     data = ("data.dataset=folder", f"data.root={tmp_path / 'set'}", "data.source=day", "data.target=dusk")
     flags = [flag for setting in (*data, *TRAINING, *BUYING) for flag in ("--set", setting)]
-    simulated = ripu(tmp_path, "run", *flags, "--set", "oracle.kind=simulated")
+    simulated = ripu_here(tmp_path, "run", *flags, "--set", "oracle.kind=simulated")
     assert simulated.exit_code == 2 and "dusk/train/labels: cannot be read" in simulated.stderr
-    assert ripu(tmp_path, "query", "run", "--export", "word").exit_code == 2
-    assert "not a run folder" in ripu(tmp_path, "query", "run").stderr
+    assert ripu_here(tmp_path, "query", "run", "--export", "word").exit_code == 2
+    assert "not a run folder" in ripu_here(tmp_path, "query", "run").stderr
     for form in ("labelstudio", "cvat", "coco", "png"):
-        asked = ripu(tmp_path, "query", "run", *flags, "--export", form, "--output", form)
+        asked = ripu_here(tmp_path, "query", "run", *flags, "--export", form, "--output", form)
         assert asked.exit_code == 0, asked.stderr
         assert "questions  9 in 3 images" in asked.stdout
         for name in ("images/dusk/train/a.png", "thumbnails/dusk/train/a.jpg", "sheet.html", "questions.csv"):
@@ -49,18 +37,18 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert {(tmp_path / form / "questions.csv").read_bytes() for form in ("coco", "png")} == {
         (tmp_path / "cvat/questions.csv").read_bytes()
     }
-    refused = ripu(tmp_path, "train", "run")
+    refused = ripu_here(tmp_path, "train", "run")
     assert refused.exit_code == 2 and "none of the 9 questions of round 0 is answered" in refused.stderr
     # What the network predicts, taken as answers: each export is read as it was written.
     for files in (["png/predictions"], ["cvat/predictions.xml"], ["coco/predictions.json"], ["coco/questions.json"]):
-        answered = ripu(tmp_path, "answer", "run", *files)
+        answered = ripu_here(tmp_path, "answer", "run", *files)
         assert answered.exit_code == 0, answered.stderr
     assert "next       round 0: train on its 9 answers" in answered.stdout
     Image.fromarray(np.zeros((HEIGHT, WIDTH + 1), np.uint8)).save(tmp_path / "a.png")
-    wrong = ripu(tmp_path, "answer", "run", "a.png")
+    wrong = ripu_here(tmp_path, "answer", "run", "a.png")
     assert wrong.exit_code == 2 and "a.png: image a.png: is 12x21" in wrong.stderr
-    assert ripu(tmp_path, "train", "run").exit_code == 0
-    state = ripu(tmp_path, "status", "run")
+    assert ripu_here(tmp_path, "train", "run").exit_code == 0
+    state = ripu_here(tmp_path, "status", "run")
     assert "next       ask round 1" in state.stdout and "nan" not in state.stdout
     record = RunFolder(tmp_path / "run").trial("region-w3-ripu-b20-s0").stage(0).read()
     assert record.clicks == 9 and record.miou != record.miou

@@ -17,12 +17,12 @@ import torch
 import yaml
 from PIL import Image
 from ripu_cli.main import app
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.running import committed, run_all
+from tests.running import committed, ripu_here, run_all
 
 RIPU = str(Path(sys.executable).with_name("ripu"))
 TINY_FLAGS = [flag for setting in TINY for flag in ("--set", setting)]
@@ -34,16 +34,6 @@ def _ripu(cwd: Path, *arguments: str, timeout_s: float = 200) -> subprocess.Comp
     return subprocess.run(
         [RIPU, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
     )
-
-
-def _here(cwd: Path, *arguments: str) -> Result:
-    """The same in this process, on the tests' Ray if there is one. An error that is not expected is raised."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        done = CliRunner(env={"COLUMNS": "200", "HOME": str(cwd)}).invoke(app, arguments)
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +78,7 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "Traceback" not in done.stdout
 
-    again = _here(tmp_path, "sweep", *TINY_FLAGS, *flags)
+    again = ripu_here(tmp_path, "sweep", *TINY_FLAGS, *flags)
     assert again.exit_code == 0
     pd.testing.assert_frame_equal(pd.read_csv(run / "results.csv"), results)
 
@@ -117,7 +107,7 @@ def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path
     before = pd.read_csv(run / "results.csv")
     (run / "results.csv").unlink()
     (run / "trials/region-w3-ripu-b4-s0/round_01/record.json").unlink()
-    done = _here(tmp_path, "sweep", "--resume", "runs/one")
+    done = ripu_here(tmp_path, "sweep", "--resume", "runs/one")
     assert (done.exit_code, done.stderr) == (0, "")
     after = pd.read_csv(run / "results.csv")
     times = before.filter(like="seconds_").columns
@@ -127,7 +117,7 @@ def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path
         (["runs/one", "--budgets", "4", "--name", "one"], "its config.yaml; leave out --budgets, --name"),
         (["runs/two"], "runs/two: not a run folder"),
     ):
-        refused = _here(tmp_path, "sweep", "--resume", *arguments)
+        refused = ripu_here(tmp_path, "sweep", "--resume", *arguments)
         assert refused.exit_code == 2
         assert says in refused.stderr
         assert refused.stderr.count("\n") == 1
@@ -135,11 +125,11 @@ def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path
 
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
     flags = ("sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
-    done = _here(tmp_path, *flags, "--show-config")
+    done = ripu_here(tmp_path, *flags, "--show-config")
     assert done.exit_code == 0
     document, _, rest = done.stdout.partition("\n\n")
-    assert _here(tmp_path, *flags).stdout.strip() == rest.strip()
-    refused = _here(tmp_path, *(flag for flag in flags if flag != "--dry-run"), "--show-config")
+    assert ripu_here(tmp_path, *flags).stdout.strip() == rest.strip()
+    refused = ripu_here(tmp_path, *(flag for flag in flags if flag != "--dry-run"), "--show-config")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert "--show-config: expected --dry-run" in refused.stderr
     assert yaml.safe_load(document)["sweep"] == {
@@ -166,7 +156,7 @@ def test_gpus_are_asked_for_before_anybody_knows_how_many_there_are() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
-    refused = _here(tmp_path, "run", *TINY_FLAGS, "--set=cluster.gpu=true", "--set=cluster.scorers=0")
+    refused = ripu_here(tmp_path, "run", *TINY_FLAGS, "--set=cluster.gpu=true", "--set=cluster.scorers=0")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert re.match(r"ripu: cluster\.gpu: torch .* finds no GPU on this machine", refused.stderr)
 
@@ -290,7 +280,7 @@ def test_a_mistyped_flag_is_a_usage_error(arguments: list[str], tmp_path: Path) 
 def test_an_output_folder_of_another_sweep_is_refused(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished / "runs/one", tmp_path / "runs/one")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = _here(tmp_path, "run", *TINY_FLAGS, *ONE, "--set", "strategy.rounds=1")
+    done = ripu_here(tmp_path, "run", *TINY_FLAGS, *ONE, "--set", "strategy.rounds=1")
     assert done.exit_code == 2
     assert done.stderr == "ripu: runs/one: holds another sweep; choose another --name or --output\n"
     assert {path: path.read_bytes() for path in before} == before
@@ -313,7 +303,7 @@ def test_where_one_warmup_meets_a_nan_the_other_trials_go_on(tmp_path: Path) -> 
 
 def test_a_trial_that_fails_is_a_table_and_exit_code_1(tmp_path: Path) -> None:
     flags = [*TINY_FLAGS, "--set", "cluster.scorers=0", "--set", "training.learning_rate=1e30"]
-    done = _here(tmp_path, "run", *flags)
+    done = ripu_here(tmp_path, "run", *flags)
     assert done.exit_code == 1
     assert "warm-up, step" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
