@@ -32,4 +32,4 @@ def test_a_node_that_does_not_see_the_run_folder_or_the_data_is_named(tmp_path: 
         code, output = _run(network, "--output", str(tmp_path), "--name", "run", *arguments)
         assert (code, len(re.findall(node + f"{data.root}: data.root is not a folder", output))) == (2, 1), output
         left = sorted(path.name for path in (tmp_path / "run").iterdir())
-        assert left == ["config.yaml", "environment.json", "tracking.json"]
+        assert left == ["config.yaml", "data.json", "environment.json", "tracking.json"]
