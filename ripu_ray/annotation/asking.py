@@ -67,8 +67,8 @@ class AskedTrial:
         domains = open_domains(self.trial.config.data, with_source=False)
         self.pool, self.classes = domains.pool, domains.classes
         self._regions = RegionMaps(self.strategy, self.pool)
-        self.asked = open_ledger(self.folder.questions, self.strategy, self.pool)
-        self.bought = open_ledger(self.folder.path, self.strategy, self.pool)
+        self.asked = open_ledger(self.folder.questions, self.trial.config, self.pool)
+        self.bought = open_ledger(self.folder.path, self.trial.config, self.pool)
         self.answers = Answers(self.folder.answers)
 
     @property

@@ -5,6 +5,7 @@ from ripu_ray.config.fields import Budget, BudgetField, Power, Size, Window
 from ripu_ray.config.loading import Config, Overrides, load_config, override, vary
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.sections import (
+    Answer,
     ClusterConfig,
     CostConfig,
     NoiseConfig,
@@ -31,6 +32,7 @@ __all__ = [
     "REFERENCES",
     "AcquisitionName",
     "Allocation",
+    "Answer",
     "Budget",
     "BudgetField",
     "ClusterConfig",

@@ -29,6 +29,7 @@ from ripu_ray.config.reading import one_line, put, read_yaml_file
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, walk
 from ripu_ray.config.sections import (
+    Answer,
     ClusterConfig,
     OracleConfig,
     SweepConfig,
@@ -105,6 +106,12 @@ class Config(Section):
         if self.strategy.parity:
             raise ValueError("oracle.kind human: strategy.parity counts regions by round, so it allows no late answers")
         return self
+
+    @property
+    def answer(self) -> Answer:
+        """What training knows of a bought region. About a single pixel all answers are equal; `full` has masks."""
+        is_mask = self.strategy.mode == "pixel" or self.strategy.is_reference
+        return "mask" if is_mask else self.oracle.answer
 
     @property
     def opens_source(self) -> bool:

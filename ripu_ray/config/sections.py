@@ -24,6 +24,7 @@ from ripu_ray.config.strategy import AcquisitionName, Mode
 
 _MOST_SEEDS = 10_000
 WandbMode = Literal["auto", "offline", "online", "disabled"]
+Answer = Literal["mask", "dominant", "multi_hot"]
 
 
 def _ranges(seeds: object) -> object:
@@ -78,11 +79,16 @@ class OracleConfig(Section):
     kind: Literal["simulated", "human"] = "simulated"
     """simulated: the labels of the target answer. human: people do (docs/annotators.md); the target's labels are not
     read, and its training labels and validation images may be missing."""
+    answer: Answer = "mask"
+    """What is said of a region. mask: the class of each pixel. dominant: its most frequent class. multi_hot: the set of
+    its classes."""
     noise: NoiseConfig = NoiseConfig()
     cost: CostConfig = CostConfig()
 
     @model_validator(mode="after")
     def _people_have_no_settings(self) -> Self:
+        if self.kind == "human" and self.answer != "mask":
+            raise ValueError(f"oracle.answer {self.answer}: people draw masks, expected mask with oracle.kind human")
         if self.kind == "human" and self.noise != NoiseConfig():
             raise ValueError("oracle.noise: errors of the simulated annotator, expected none with oracle.kind human")
         return self

@@ -52,6 +52,29 @@ def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> LossTerm:
     return LossTerm(total, (labels_BHW != IGNORE_LABEL).sum())
 
 
+def partial_label(logits_BCHW: Tensor, set_BHW: Tensor, sets_SC: Tensor) -> LossTerm:
+    """Loss of pixels of which a set of classes is known: -log of the sum of p over the set.
+
+    For a set of one class it is the cross-entropy.
+
+    Args:
+        logits_BCHW: (B, C, H, W) float32 or float64.
+        set_BHW: (B, H, W) int32 or int64, the set of each pixel.
+        sets_SC: (S, C) bool, the classes of each set; pixels of an empty set are not labelled.
+
+    Returns:
+        Sum in nats, and number of labelled pixels.
+
+    Source: the merged positive loss of arXiv 2309.09319, over all pixels of a region.
+    """
+    is_known_BHW = sets_SC.any(dim=1)[set_BHW.long()]
+    pixels_D = is_known_BHW.view(-1).nonzero()[:, 0]
+    rows_DC: Tensor = _PixelRows.apply(logits_BCHW, pixels_D)  # type: ignore[no-untyped-call]
+    inside_DC = sets_SC[set_BHW.view(-1)[pixels_D].long()]
+    likely_D = rows_DC.masked_fill(~inside_DC, -torch.inf).logsumexp(dim=1)
+    return LossTerm((rows_DC.logsumexp(dim=1) - likely_D).sum(), is_known_BHW.sum())
+
+
 def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl"] = "l1") -> LossTerm:
     """Distance of the prediction at label boundaries from the mean of its 3x3 neighbourhood.
 

@@ -4,12 +4,15 @@ Shapes: H x W label pixels, n centres, C classes.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.config import NoiseConfig
+from ripu_ray.config import Answer, NoiseConfig
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.core.randomness import generator
+from ripu_ray.core.regions import Regions
 
 
 def flip_chances(flips: float | tuple[tuple[float, ...], ...], num_classes: int) -> NDArray[np.float64]:
@@ -79,3 +82,48 @@ def noisy_annotation(
         is_void = (truth == IGNORE_LABEL) | (drawn == IGNORE_LABEL)
         answer_HW[rows, cols] = answer_of[np.where(is_void, truth, drawn)]
     return answer_HW
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """Answers about the regions of images, the same for each region in every process and round.
+
+    Attributes:
+        noise: errors.
+        seed: of the trial.
+        num_classes: C.
+    """
+
+    noise: NoiseConfig
+    seed: int
+    num_classes: int
+
+    def mask(
+        self, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: Regions
+    ) -> NDArray[np.uint8]:
+        """(H, W) uint8, the class of each pixel of these regions, IGNORE_LABEL elsewhere."""
+        if self.noise == NoiseConfig():
+            return regions.annotate(label_HW, centres)
+        return noisy_annotation(
+            label_HW,
+            centres,
+            regions.members,
+            self.noise,
+            flip_chances(self.noise.flips, self.num_classes),
+            lambda row, col: generator(self.seed, "oracle", image_id, row, col),
+        )
+
+    def named(
+        self, answer: Answer, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: Regions
+    ) -> NDArray[np.bool_]:
+        """(n, C) bool, the classes named in each region by an answer that is no mask.
+
+        They are those of the mask that the annotator would draw: the most frequent class, of equally frequent ones the
+        smallest id, or all classes. None is named where the mask has no label.
+        """
+        mask_HW = self.mask(image_id, label_HW, centres, regions)
+        counts_NC = regions.class_pixels(mask_HW, centres, self.num_classes)
+        if answer == "multi_hot":
+            return counts_NC > 0
+        is_most_NC: NDArray[np.bool_] = np.arange(self.num_classes) == counts_NC.argmax(axis=1)[:, None]
+        return is_most_NC & (counts_NC > 0)

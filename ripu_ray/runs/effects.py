@@ -26,6 +26,7 @@ def is_ignored(key: str, config: Config) -> bool:
     return {
         # Any power of independent random numbers gives the same draw.
         "strategy.power": strategy.acquisition == "random",
+        "oracle.answer": strategy.mode == "pixel" or strategy.is_reference,
         "stopping.min_gain": config.stopping.rule is None,
         "training.momentum": config.training.optimiser != "sgd",
     }.get(key, False)

@@ -82,6 +82,8 @@ def expand(config: Config) -> tuple[Trial, ...]:
         # Trials that differ only in settings without an effect are one trial, the first of them.
         ignored = {key for key in varied if is_ignored(key, single)}
         kept = {key: value for key, value in varied.items() if key not in ignored}
+        if "oracle.answer" in ignored:
+            single = vary(single, {"oracle.answer": "mask"})
         if single.strategy.is_reference:
             single = as_reference(single, schedule_steps(single))
             parts = [str(acquisition), *_name(kept, sweep)]

@@ -1,7 +1,8 @@
 """The ledger: an append-only record of purchases, one Parquet file per round.
 
-Annotations are not stored; they are rebuilt from the centres. `classes.json` contains the labelled pixels of each
-class. A purchase is committed when its `purchase.json`, with the digest of `purchase.parquet`, exists.
+Masks are not stored; they are rebuilt from the centres. Other answers (`oracle.answer`) are in the file.
+`classes.json` contains the labelled pixels of each class. A purchase is committed when its `purchase.json`, with the
+digest of `purchase.parquet`, exists.
 """
 
 import itertools
@@ -15,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ripu_ray.config import Answer
 from ripu_ray.core.budget import Spent
 from ripu_ray.errors import RunFolderError
-from ripu_ray.runs.purchases import SCHEMA, read_purchase
+from ripu_ray.runs.purchases import NAMED_SCHEMA, SCHEMA, classes_column, named_classes, read_purchase
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import PackedSelections, Selection
@@ -39,6 +41,7 @@ class Ledger:
         purchase_pixels: nominal pixels of one purchase, (2 * radius + 1) ** 2 for a window and 1 for a pixel;
             None: regions differ in size, and the image border cuts none of them.
         check: validates the purchases that are read; None: no validation.
+        answer: what the annotator says of a region; None: what the files contain.
 
     Raises:
         RunFolderError: a file is missing, truncated or altered, or contains images outside the pool or impossible
@@ -51,10 +54,11 @@ class Ledger:
         image_ids: Sequence[str],
         purchase_pixels: int | None,
         check: PurchaseCheck | None = None,
+        answer: Answer | None = None,
     ) -> None:
         self._folder = folder
         self._position = {image_id: position for position, image_id in enumerate(image_ids)}
-        self._purchase_pixels = purchase_pixels
+        self._purchase_pixels, self._answer = purchase_pixels, answer
         self._rounds: list[_Round] = []
         self.spent = Spent()
         self._class_pixels: list[NDArray[np.int64]] = []
@@ -63,7 +67,7 @@ class Ledger:
             if check and (fault := check.find_fault(_rows(positions, table))):
                 raise RunFolderError(f"{commit.with_suffix('.parquet')}: image {image_ids[fault[0]]}: {fault[1]}")
             self._class_pixels.append(self._read_classes(commit, table))
-            self._append(positions, table)
+            self._append(positions, table, commit.with_suffix(".parquet"))
 
     @classmethod
     def open(cls, run: str | Path, trial: str) -> "Ledger":
@@ -116,6 +120,15 @@ class Ledger:
         """The centres of every image of the pool."""
         return {image_id: self.centres(image_id) for image_id in self._position}
 
+    def named(self) -> Mapping[str, NDArray[np.bool_]] | None:
+        """The classes named in each bought region, (n, C) bool by image; None: the answers are masks."""
+        if self._answer in (None, "mask"):
+            return None
+        return {
+            image_id: np.concatenate([bought.named(position) for bought in self._rounds])
+            for image_id, position in self._position.items()
+        }
+
     def class_pixels(self, num_classes: int) -> NDArray[np.int64]:
         """(C,) labelled pixels of each class bought so far, by the true labels.
 
@@ -143,8 +156,8 @@ class Ledger:
         write_json(path.with_name(CLASSES), {"class_pixels": class_pixels_C.tolist()})
         replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
         write_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
-        self._append(positions, table)
         self._class_pixels.append(class_pixels_C)
+        self._append(positions, table, path)
 
     def digest(self, round_index: int) -> str:
         """SHA-256 of a committed round's purchase, in hex."""
@@ -167,20 +180,28 @@ class Ledger:
             later = self._commit_path(round_index + 1)
             raise RunFolderError(f"{later}: bought, but round {round_index} before it is not committed")
 
-    def _append(self, positions: NDArray[np.int32], table: pa.Table) -> None:
+    def _append(self, positions: NDArray[np.int32], table: pa.Table, path: Path) -> None:
+        """Add a round, whose class pixels are added already. Raises RunFolderError: answers that cannot be."""
         names = ("row", "col", "pixels", "void_pixels", "boundary_pixels")
         row, col, pixels, void_pixels, boundary_pixels = (table[name].to_numpy() for name in names)
-        counts = np.bincount(positions, minlength=len(self._position))
+        counts, named_NC = np.bincount(positions, minlength=len(self._position)), self._named(table, path)
         bought = int(pixels.sum(dtype=np.int64))
         self.spent += Spent(
             pixels=bought,
             void_pixels=int(void_pixels.sum(dtype=np.int64)),
             clipped_pixels=table.num_rows * self._purchase_pixels - bought if self._purchase_pixels else 0,
-            clicks=table.num_rows,
+            clicks=int(table["clicks"].to_numpy().sum(dtype=np.int64)) if named_NC.size else table.num_rows,
             boundary_pixels=int(boundary_pixels.sum(dtype=np.int64)),
         )
         starts = np.concatenate([[0], counts.cumsum()])
-        self._rounds.append(_Round(starts, np.stack([row, col], axis=1), self.spent))
+        self._rounds.append(_Round(starts, np.stack([row, col], axis=1), self.spent, named_NC))
+
+    def _named(self, table: pa.Table, path: Path) -> NDArray[np.bool_]:
+        """(n, C) bool classes named in the last round; (0, 0) for masks. Raises RunFolderError."""
+        try:
+            return named_classes(table, self._answer, len(self._class_pixels[-1]))
+        except ValueError as error:
+            raise RunFolderError(f"{path}: {error}") from None
 
     def _read(self, commit: Path) -> tuple[NDArray[np.int32], pa.Table]:
         path, table = commit.with_suffix(".parquet"), read_purchase(commit)
@@ -232,7 +253,10 @@ class Ledger:
             *(joined(name)[order] for name in ("scores_N", "pixels_N", "void_pixels_N", "boundary_pixels_N")),
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-        return place[order], pa.Table.from_arrays(arrays, schema=SCHEMA), class_pixels
+        if self._answer in (None, "mask"):
+            return place[order], pa.Table.from_arrays(arrays, schema=SCHEMA), class_pixels
+        arrays += [pa.array(joined("clicks_N")[order], pa.uint32()), classes_column(joined("named_NC")[order])]
+        return place[order], pa.Table.from_arrays(arrays, schema=NAMED_SCHEMA), class_pixels
 
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"
@@ -257,12 +281,16 @@ def _rows(positions: NDArray[np.int32], table: pa.Table) -> Rows:
 class _Round:
     """Centres of one round, (n, 2) in the order of the pool; those of image i are starts[i] to starts[i + 1].
 
-    `spent` is the total of this round and all before it.
+    `spent` is the total of this round and all before it. `named_NC` has the named classes of each; (0, 0) for masks.
     """
 
     starts: NDArray[np.int64]
     all_centres: NDArray[np.uint16]
     spent: Spent
+    named_NC: NDArray[np.bool_]
 
     def centres(self, position: int) -> NDArray[np.uint16]:
         return self.all_centres[self.starts[position] : self.starts[position + 1]]
+
+    def named(self, position: int) -> NDArray[np.bool_]:
+        return self.named_NC[self.starts[position] : self.starts[position + 1]]

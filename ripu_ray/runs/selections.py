@@ -1,7 +1,7 @@
 """The selected regions of each image, and their compact form for transfer and for the ledger."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ class Selection:
         boundary_pixels_N: (n,) uint32, the length of the class boundaries inside each region.
         class_pixels_MC: (m, C) labelled pixels of each class. With a budget for the whole pool, m = n: one row for each
             region, since only the first regions may be bought. Otherwise m = 1: one row for all regions.
+        clicks_N: (n,) uint32, the price of each answer in clicks; empty for masks, which have one each.
+        named_NC: (n, C) bool, the classes that the annotator names in each region; empty for masks.
     """
 
     image_id: str
@@ -30,6 +32,8 @@ class Selection:
     void_pixels_N: NDArray[np.uint32]
     boundary_pixels_N: NDArray[np.uint32]
     class_pixels_MC: NDArray[np.integer[Any]]
+    clicks_N: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    named_NC: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 0), np.bool_))
 
     def first(self, count: int) -> "Selection":
         """The best `count` regions; `class_pixels_MC` must have a row for each region."""
@@ -49,6 +53,8 @@ class PackedSelections:
     boundary_pixels_N: NDArray[np.unsignedinteger[Any]]
     class_rows_B: NDArray[np.int32]
     class_pixels_MC: NDArray[np.unsignedinteger[Any]]
+    clicks_N: NDArray[np.unsignedinteger[Any]]
+    named_NC: NDArray[np.bool_]
 
     @classmethod
     def pack(cls, selections: Sequence[Selection]) -> "PackedSelections":
@@ -67,6 +73,8 @@ class PackedSelections:
             narrow([selection.boundary_pixels_N for selection in selections]),
             np.array([len(selection.class_pixels_MC) for selection in selections], np.int32),
             narrow([selection.class_pixels_MC for selection in selections]),
+            narrow([selection.clicks_N for selection in selections]),
+            np.concatenate([selection.named_NC for selection in selections]),
         )
 
     def unpack(self, image_ids: Sequence[str]) -> Iterator[Selection]:
@@ -83,4 +91,6 @@ class PackedSelections:
                 self.void_pixels_N[part].astype(np.uint32),
                 self.boundary_pixels_N[part].astype(np.uint32),
                 class_pixels_MC,
+                self.clicks_N[part].astype(np.uint32),
+                self.named_NC[part],
             )

@@ -52,7 +52,8 @@ class Workbench:
 class _Bought:
     """The annotations to train on (None: none), their cost and classes, and the digest of the last purchase.
 
-    With people as the oracle, also the answers to train on, and their part of the cost."""
+    With people as the oracle, also the answers to train on, and their part of the cost. `named` are the answers of an
+    annotator who draws no masks."""
 
     annotated: Mapping[str, NDArray[np.int32]] | None
     spent: Spent
@@ -60,6 +61,7 @@ class _Bought:
     sha256: str = ""
     answers: AnswersPin | None = None
     used: UsedAnswers = field(default_factory=UsedAnswers)
+    named: Mapping[str, NDArray[np.bool_]] | None = None
 
 
 def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) -> RoundRecord:
@@ -108,7 +110,7 @@ def run_trial(
         RipuError: a round failed; one line with the round and the cause. Committed rounds are kept.
     """
     strategy, is_waiting = trial.config.strategy, False
-    ledger = open_ledger(folder.path, strategy, bench.domains.pool)
+    ledger = open_ledger(folder.path, trial.config, bench.domains.pool)
     records = [warmup.read()]
     # Trackers receive rounds that were committed before, too: a crash may have happened between commit and log.
     tracker.log_round(records[-1], warmup.seconds())
@@ -180,6 +182,7 @@ def _run_round(
         purchase_sha256=bought.sha256,
         answers=bought.answers,
         stop=bench.stop,
+        named=bought.named,
     )
     losses, confusion = _train(job, bench, seconds, report)
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
@@ -197,7 +200,8 @@ def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains, 
         everything = WholePool(domains.pool, config.strategy.radius)
         return _Bought(everything, *everything.count(domains.pool, domains.classes.num_classes))
     class_pixels_C = ledger.class_pixels(domains.classes.num_classes)
-    bought = _Bought(ledger.annotated(), ledger.spent, class_pixels_C, ledger.digest(round_index))
+    sha256 = ledger.digest(round_index)
+    bought = _Bought(ledger.annotated(), ledger.spent, class_pixels_C, sha256, named=ledger.named())
     if config.oracle.kind == "simulated":
         return bought
     used = UsedAnswers.read(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ripu_ray.config import Config, StrategyConfig
+from ripu_ray.config import Config
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.randomness import generator
@@ -23,11 +23,12 @@ from ripu_ray.simulation.protocols import Knowledge, Scorer, ScoreRequest
 from ripu_ray.simulation.stopping import signals
 
 
-def open_ledger(folder: Path, strategy: StrategyConfig, pool: ImageSet) -> Ledger:
+def open_ledger(folder: Path, config: Config, pool: ImageSet) -> Ledger:
     """The ledger in the folder of a trial, or of its questions. Raises RunFolderError: it is damaged."""
+    strategy = config.strategy
     check = PurchaseCheck([pool.label_size(image_id) for image_id in pool.image_ids], strategy)
     area = purchase_area(strategy.mode, strategy.radius) if strategy.shape == "sliding" else None
-    return Ledger(folder, pool.image_ids, area, check)
+    return Ledger(folder, pool.image_ids, area, check, config.answer)
 
 
 def until_stopped(selections: Iterable[Selection], stop: StopRequest) -> Iterator[Selection]:

@@ -74,10 +74,27 @@ def _check_strategy(config: Config, domains: Domains) -> None:
         flip_chances(config.oracle.noise.flips, domains.classes.num_classes)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    _check_answer(config)
     if config.strategy.shape == "superpixels" and find_spec("skimage") is None:
         raise ConfigError("strategy.shape superpixels needs scikit-image: pip install 'ripu-ray[superpixels]'")
     if not config.strategy.is_reference:
         _check_purchases(config.strategy, domains)
+
+
+def _check_answer(config: Config) -> None:
+    """Check that the strategy needs no more than the answer says. Raises ConfigError."""
+    strategy = config.strategy
+    if config.answer != "mask" and (what := _counts_labels(strategy)):
+        raise ConfigError(
+            f"strategy.{what}: counts the pixels of each class, which oracle.answer {config.answer} does not say"
+        )
+
+
+def _counts_labels(strategy: StrategyConfig) -> str:
+    """The setting that counts labels of bought regions, or ""."""
+    if "bought" in strategy.needs:
+        return f"acquisition {strategy.acquisition}"
+    return "avoid_void learned" if strategy.avoid_void == "learned" else ""
 
 
 def describe_weights(trials: Iterable[Trial]) -> list[str]:
@@ -109,9 +126,7 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
         raise ConfigError(
             f"oracle.kind human: {len(trials)} trials: expected one, since people answer each question once"
         )
-    strategy = trials[0].config.strategy
-    if "bought" in strategy.needs or strategy.avoid_void == "learned":
-        what = f"acquisition {strategy.acquisition}" if "bought" in strategy.needs else "avoid_void learned"
+    if what := _counts_labels(trials[0].config.strategy):
         raise ConfigError(f"strategy.{what}: counts labels when they are bought, which oracle.kind human cannot do")
     if trials[0].config.stopping.rule and not domains.validation.image_ids:
         raise ConfigError(

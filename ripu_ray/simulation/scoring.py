@@ -14,6 +14,7 @@ from ripu_ray.config import Config
 from ripu_ray.core.acquisition import Query
 from ripu_ray.core.metrics import confusion_counts
 from ripu_ray.core.modifiers import stochastic
+from ripu_ray.core.oracle import Annotator
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
@@ -117,10 +118,27 @@ class ImageScorer:
         except (NonFiniteError, ScoreError) as error:
             raise type(error)(f"round {round_index}, image {image_id}: {error}") from None
         class_pixels = regions.class_pixels(label, centres, self._domains.classes.num_classes)
+        pixels, void_pixels, boundary_pixels = regions.costs(label, centres)
+        named = self._ask(image_id, label, centres, class_pixels)
+        if self._config.answer != "mask":
+            boundary_pixels = np.zeros_like(boundary_pixels)  # nothing is drawn
         if request.prefix_pixels is None:
             class_pixels = class_pixels.sum(axis=0, keepdims=True)
-        costs = regions.costs(label, centres)
-        return Selection(image_id, centres.astype(np.uint16), scores, *costs, class_pixels)
+        costs = pixels, void_pixels, boundary_pixels
+        return Selection(image_id, centres.astype(np.uint16), scores, *costs, class_pixels, *named)
+
+    def _ask(
+        self, image_id: str, label: NDArray[np.uint8], centres: NDArray[np.int32], class_pixels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]] | tuple[()]:
+        """Price in clicks, by the true labels, and named classes of each region; nothing for masks."""
+        config, num_classes = self._config, self._domains.classes.num_classes
+        if config.answer == "mask":
+            return ()
+        regions = self._regions.of(image_id, label.shape)
+        annotator = Annotator(config.oracle.noise, config.seed, num_classes)
+        clicks = (class_pixels > 0).sum(axis=1) if config.answer == "multi_hot" else np.ones(len(centres))
+        named = annotator.named(config.answer, image_id, label, centres, regions)
+        return clicks.clip(min=1).astype(np.uint32), named
 
     def score_map(self, round_index: int, image_id: str) -> tuple[Tensor, Tensor]:
         """(H, W) float32 scores of a round, larger is better, and (H, W) uint8 predicted classes.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,31 +10,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ripu_ray.config import Config, NoiseConfig
-from ripu_ray.core.oracle import flip_chances, noisy_annotation
-from ripu_ray.core.randomness import generator
+from ripu_ray.core.oracle import Annotator
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.runs.answers import Answers
+from ripu_ray.training.named_labels import Labels, NamedLabels
 from ripu_ray.training.sampling import RaritySampler, draw_ids
 from ripu_ray.training.workers import num_workers, worker_rank
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, h, w, 3) uint8, RGB, labels (B, H, W) uint8, and image ids."""
+    """Images (B, h, w, 3) uint8, RGB, labels (B, H, W) uint8, and image ids.
+
+    With `sets_SC`, (S, C) bool sets of classes, the labels are int32 and say which set each pixel has.
+    """
 
     images_BHW3: Tensor
     labels_BHW: Tensor
     image_ids: tuple[str, ...]
+    sets_SC: Tensor | None = None
 
     def to(self, device: str) -> "Batch":
         """Copy the tensors to a device; from pinned memory, asynchronously."""
         images_BHW3, labels_BHW = (
             tensor.to(device, non_blocking=True) for tensor in (self.images_BHW3, self.labels_BHW)
         )
-        return Batch(images_BHW3, labels_BHW, self.image_ids)
+        sets_SC = None if self.sets_SC is None else self.sets_SC.to(device, non_blocking=True)
+        return Batch(images_BHW3, labels_BHW, self.image_ids, sets_SC)
 
 
 Batches = tuple[Batch | None, Batch | None]
@@ -50,6 +55,7 @@ class Draw:
         device: of the training; for "cuda..." the batches are in pinned memory.
         annotated: image id -> (n, 2) bought centres; None: no target.
         answers: of people, in place of the pool's labels; None: the labels.
+        named: image id -> (n, C) bool, classes named in each region, in place of the pool's labels; None: the labels.
     """
 
     def __init__(
@@ -59,8 +65,11 @@ class Draw:
         device: str,
         annotated: Mapping[str, NDArray[np.int32]] | None,
         answers: Answers | None = None,
+        named: Mapping[str, NDArray[np.bool_]] | None = None,
     ) -> None:
         self._config, self._domains, self._annotated, self._answers = config, domains, annotated, answers
+        self._annotator = Annotator(config.oracle.noise, config.seed, domains.classes.num_classes)
+        self._named = NamedLabels(config.answer, named) if named is not None else None
         self._pinned = device.startswith("cuda")
         self._loaders = ThreadPoolExecutor(config.cluster.loader_threads, "loader")
         self._regions = RegionMaps(config.strategy, domains.pool)
@@ -89,33 +98,26 @@ class Draw:
         # Round steps are counted from the end of the warm-up, so that each epoch contains every image of the pool once.
         step -= self._config.training.warmup_steps
         size = self._config.training.target_batch
-        return self._batch(
+        batch = self._batch(
             images,
             draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
             lambda image_id: self._annotation(image_id, annotated[image_id]),
         )
+        return replace(batch, sets_SC=self._named.sets_SC) if self._named else batch
 
-    def _annotation(self, image_id: str, centres: NDArray[np.int32]) -> NDArray[np.uint8]:
+    def _annotation(self, image_id: str, centres: NDArray[np.int32]) -> Labels:
+        size = self._domains.pool.label_size(image_id)
+        regions = self._regions.of(image_id, size)
         if self._answers:
-            size = self._domains.pool.label_size(image_id)
-            return self._answers.label(image_id, self._regions.of(image_id, size), size)
-        label_HW, noise = self._domains.pool.label(image_id), self._config.oracle.noise
-        height, width = label_HW.shape
-        regions = self._regions.of(image_id, (height, width))
-        if noise == NoiseConfig():
-            if self._config.strategy.acquisition == "full":
-                return label_HW
-            return regions.annotate(label_HW, centres)
-        return noisy_annotation(
-            label_HW,
-            centres,
-            regions.members,
-            noise,
-            flip_chances(noise.flips, self._domains.classes.num_classes),
-            lambda row, col: generator(self._config.seed, "oracle", image_id, row, col),
-        )
+            return self._answers.label(image_id, regions, size)
+        if self._named:
+            return self._named.label(image_id, centres, regions, size)
+        label_HW = self._domains.pool.label(image_id)
+        if self._config.strategy.acquisition == "full" and self._config.oracle.noise == NoiseConfig():
+            return label_HW
+        return self._annotator.mask(image_id, label_HW, centres, regions)
 
-    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
+    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], Labels]) -> Batch:
         mine = chosen[worker_rank() :: num_workers()]
         images_BHW3, labels_BHW = map(list, (self._loaders.map(images.image, mine), self._loaders.map(label, mine)))
         if self._config.training.label_resolution == "input":

@@ -30,6 +30,7 @@ class TrainingJob:
         purchase_sha256: digest of the round's purchase; with `start`, it identifies all annotations.
         answers: with people as the oracle, the answers to train on; they replace the labels of the pool.
         stop: checked after each step; None: never stop.
+        named: image id -> (n, C) bool, classes named in each bought region; None: the answers are masks.
     """
 
     config: Config
@@ -42,6 +43,7 @@ class TrainingJob:
     purchase_sha256: str = ""
     answers: AnswersPin | None = None
     stop: StopRequest | None = None
+    named: Mapping[str, NDArray[np.bool_]] | None = field(default=None, repr=False)
 
     @property
     def partial(self) -> Path:

@@ -1,6 +1,7 @@
 """One phase of training, in one process or in each process of a torch.distributed group.
 
-L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target). The warm-up has the source
+L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target). With `oracle.answer:
+multi_hot`, the partial-label loss takes the place of the third term. The warm-up has the source
 terms only, source-free training the target terms only. Each mean is over the global batch: every worker contributes its
 sum over the global count. The batches depend on (seed, step) alone, so a phase can be resumed after any step.
 """
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ripu_ray.config import Config, TrainingConfig
-from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning
+from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning, partial_label
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, StoppedError
@@ -70,7 +71,10 @@ class TrainingStep(nn.Module):
             terms["consistency"] = (training.consistency_weight, consistency(logits, source.labels_BHW))
         if target is not None:
             logits = self._logits(target)
-            terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
+            if target.sets_SC is None:
+                terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
+            else:
+                terms["target_partial_label"] = (1.0, partial_label(logits, target.labels_BHW, target.sets_SC))
             terms["negative_learning"] = (
                 training.negative_weight,
                 negative_learning(logits, training.negative_threshold),
@@ -123,7 +127,7 @@ def train(
     first, sums = _restore(job, identity, learner, device)
     step_module = wrap(TrainingStep(learner.network, config.training))
     enter_training(learner.network, config.training)
-    draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None)
+    draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
     place = f"{job.phase}, before step {first}"
     for step, batches in drawn_ahead(draw, range(first, last)):

@@ -40,7 +40,18 @@ def _job(config: Config, output: Path) -> TrainingJob:
         image_id: np.array([[4 + index, 7], [20, 30]][: index % 3], np.int32).reshape(-1, 2)
         for index, image_id in enumerate(open_domains(config.data).pool.image_ids)
     }
-    return TrainingJob(config, 3, 1, start=None, output=output, phase="round 0", annotated=annotated)
+    named = {image_id: np.eye(10, dtype=np.bool_)[[3, 3]][: len(found)] for image_id, found in annotated.items()}
+    told = {image_id: named_NC | (np.arange(10) == 5) for image_id, named_NC in named.items()}
+    return TrainingJob(
+        config,
+        3,
+        1,
+        start=None,
+        output=output,
+        phase="round 0",
+        annotated=annotated,
+        named=None if config.answer == "mask" else told,
+    )
 
 
 def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]:
@@ -56,6 +67,7 @@ def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]
         (2, ()),
         pytest.param(1, (), marks=pytest.mark.slow),
         pytest.param(2, ("training.channels_last=true",), marks=pytest.mark.slow),
+        pytest.param(2, ("oracle.answer=multi_hot",), marks=pytest.mark.slow),
         pytest.param(2, ("training.ema=0.5", "training.clip_norm=0.1", "training.freeze=norm"), marks=pytest.mark.slow),
     ],
 )
