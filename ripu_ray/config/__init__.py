@@ -25,7 +25,7 @@ from ripu_ray.config.strategy import (
     StrategyConfig,
     Windows,
 )
-from ripu_ray.config.training import TrainingConfig
+from ripu_ray.config.training import AugmentationConfig, TrainingConfig
 from ripu_ray.config.writing import dump_config, to_tree
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "AcquisitionName",
     "Allocation",
     "Answer",
+    "AugmentationConfig",
     "Budget",
     "BudgetField",
     "ClusterConfig",

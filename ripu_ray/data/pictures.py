@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ripu_ray.errors import DataError
 
-_Id = TypeVar("_Id", bound=np.integer[Any])
+Id = TypeVar("Id", bound=np.integer[Any])
 PNG_GREY, PNG_COLOUR, PNG_PALETTE, PNG_COLOUR_ALPHA = 0, 2, 3, 6
 """Colour types of a PNG header."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -184,7 +184,7 @@ def shown_size(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> tuple[int, i
         return picture.size if _orientation(picture) in _TURNED else picture.size[::-1]
 
 
-def resize_label(label_HW: NDArray[_Id], size: tuple[int, int] | None) -> NDArray[_Id]:
+def resize_label(label_HW: NDArray[Id], size: tuple[int, int] | None) -> NDArray[Id]:
     """The label map at (height, width) `size`, each pixel its nearest; None, or the same size, returns it."""
     if size is None or size == label_HW.shape:
         return label_HW
