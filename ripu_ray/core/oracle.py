@@ -5,6 +5,7 @@ Shapes: H x W label pixels, n centres, C classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from ripu_ray.config import Answer, NoiseConfig
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.randomness import generator
-from ripu_ray.core.regions import Regions
+
+if TYPE_CHECKING:
+    from ripu_ray.core.regions import Regions
 
 
 def flip_chances(flips: float | tuple[tuple[float, ...], ...], num_classes: int) -> NDArray[np.float64]:
@@ -99,7 +102,7 @@ class Annotator:
     num_classes: int
 
     def mask(
-        self, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: Regions
+        self, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: "Regions"
     ) -> NDArray[np.uint8]:
         """(H, W) uint8, the class of each pixel of these regions, IGNORE_LABEL elsewhere."""
         if self.noise == NoiseConfig():
@@ -114,7 +117,7 @@ class Annotator:
         )
 
     def named(
-        self, answer: Answer, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: Regions
+        self, answer: Answer, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: "Regions"
     ) -> NDArray[np.bool_]:
         """(n, C) bool, the classes named in each region by an answer that is no mask.
 
