@@ -5,7 +5,7 @@ import pytest
 from ripu_ray.config import Config, Power, load_config
 from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import ConfigError
-from ripu_ray.runs.grid import expand, shared_warmups, warmup_key
+from ripu_ray.runs.grid import expand, schedule_steps, shared_warmups, warmup_key
 
 
 def test_every_list_is_a_dimension() -> None:
