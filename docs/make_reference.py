@@ -37,8 +37,8 @@ _HUGE = 10**9
 _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 _INTRODUCTION = """# Configuration
 
-Every key, with its type, default and meaning. A YAML file overrides the defaults, `--set key=value` overrides the file, and
-flags override both. [demo.yaml](../../configs/demo.yaml) has all keys of the embedded task with their defaults.
+Every key, with its type, default and meaning. A YAML file overrides the defaults, `--set key=value` overrides the file,
+and flags override both. [demo.yaml](../../configs/demo.yaml) has all keys of the embedded task with their defaults.
 
 `python docs/make_reference.py` writes this page and `configs/demo.yaml` from the models of the configuration.
 """
@@ -92,7 +92,7 @@ def kind_of(annotation: Any, limits: tuple[Any, ...] = ()) -> str:
     if isinstance(annotation, type) and issubclass(annotation, Section) and annotation not in _KINDS:
         return annotation.__name__
     bounds = [
-        f"{sign} {getattr(limit, kind.__name__.lower()):,}"
+        f"{sign}\N{NO-BREAK SPACE}{getattr(limit, kind.__name__.lower()):,}"
         for kind, sign in _SIGNS.items()
         for limit in limits
         if isinstance(limit, kind) and getattr(limit, kind.__name__.lower()) < _HUGE
@@ -114,7 +114,7 @@ def demo() -> str:
     """The text of configs/demo.yaml."""
     lines = [
         "# All settings with their default values: `ripu sweep` without --config runs this configuration.",
-        "# The images are drawn from data.seed; nothing is downloaded. `python docs/make_reference.py` writes this file.",
+        "# The images are drawn from data.seed; nothing is downloaded. Written by `python docs/make_reference.py`.",
         *_yaml(Config, ""),
     ]
     return "\n".join(lines) + "\n"

@@ -76,8 +76,8 @@ class StrategyConfig(Section):
     """Factor m of diverse selection: among the m * n best candidates, select the n whose features differ most. The
     method is greedy k-centre. None: select by score only."""
     avoid_void: Literal["learned", "none"] = "none"
-    """Avoid regions without label. learned: lower the score of regions that are like earlier purchases without label. Regions are alike if their
-    predicted class and their distance to an outline are the same."""
+    """Avoid regions without label. learned: lower the score of regions that are like earlier purchases without label.
+    Regions are alike if their predicted class and their distance to an outline are the same."""
     rounds: Annotated[int, Number] = Field(5, ge=1, le=1000)
     """Number of rounds. Each spends an equal part of the budget."""
     parity: bool = False
