@@ -21,6 +21,7 @@ from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.inference import MIN_SEEDS
 from ripu_ray.reporting.merging import merge, sweep_names
 from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.questions import read_questions
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import (
     compare,
@@ -108,6 +109,7 @@ def render(runs: Sequence[RunFolder]) -> str:
         "title": " and ".join(names),
         "notes": notes,
         "sweeps": [_sweep(run, name) for run, name in zip(runs, names, strict=True)],
+        "questions": read_questions(dict(zip(names, runs, strict=True))),
         "series": range(NUM_SERIES),
         "min_seeds": MIN_SEEDS,
     }
