@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 from bokeh.embed import json_item
-from bokeh.models import BasicTicker, FixedTicker, HoverTool, Label, NumeralTickFormatter, Range1d, Span
+from bokeh.models import BasicTicker, FixedTicker, HoverTool, NumeralTickFormatter, Range1d
+from bokeh.models.annotations import Label, Span
 from bokeh.plotting import figure
 from markupsafe import Markup
 
@@ -55,8 +56,8 @@ def curve_json(
     """
     plot = figure(
         height=300, sizing_mode="stretch_width", toolbar_location=None, tools="",
-        x_range=Range1d(-0.02 * axes.right, axes.right),
-        y_range=Range1d(100 * axes.bottom, 100 * axes.top), x_axis_label=axes.cost, y_axis_label="mIoU (%)",
+        x_range=Range1d(start=-0.02 * axes.right, end=axes.right),
+        y_range=Range1d(start=100 * axes.bottom, end=100 * axes.top), x_axis_label=axes.cost, y_axis_label="mIoU (%)",
         background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None, min_border_right=14,
     )  # fmt: skip
     _style(plot, axes)
