@@ -145,7 +145,7 @@ def _resolve(folder: Path, config: Path | None, settings: list[str] | None, addr
     if config or settings or not (folder / "config.yaml").exists():
         if not (config or settings):
             raise RunFolderError(f"{folder}: not a run folder: create it with --config or --set")
-        resolved = load_config(config, settings or (), {"cluster.address": address})
+        resolved = load_config(config, settings or (), {"cluster.address": address}, demo=True)
     else:
         resolved = read_run(folder, address)
     if is_job_server(resolved.cluster.address):

@@ -222,7 +222,7 @@ def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
     wandb = shared.wandb.value if shared.wandb else None
     flags |= {"cluster.address": shared.address, "tracking.wandb": wandb, "plugins": shared.plugins}
     folder = name_folder(context.info_name or "", shared.name, shared.output)
-    _start(load_config(shared.config, shared.settings or (), flags), folder, shared)
+    _start(load_config(shared.config, shared.settings or (), flags, demo=True), folder, shared)
 
 
 _BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash", "show_config", "each")

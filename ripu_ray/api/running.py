@@ -39,7 +39,7 @@ def sweep(
     """Run a grid of trials: every list is one of its dimensions. See `ripu sweep`.
 
     Args:
-        config: a configuration, the path of its YAML file, or None for the defaults, the embedded task.
+        config: a configuration, the path of its YAML file, or None for configs/demo.yaml.
         budgets: per cent of each target image's pixels, in (0, 100], or pixels per image such as "40px".
         mode: "region", "pixel", or both.
         windows: side of the window in pixels, odd.
@@ -110,7 +110,8 @@ def resolve(config: Config | str | Path | None, flags: Mapping[str, Any], plugin
         if plugins:
             raise ConfigError("plugins: expected with a file or without a configuration; load_config takes them, too")
         return override(config, {key: value for key, value in flags.items() if value is not None})
-    return load_config(None if config is None else Path(config), (), {**flags, "plugins": list(plugins) or None})
+    file = None if config is None else Path(config)
+    return load_config(file, (), {**flags, "plugins": list(plugins) or None}, demo=True)
 
 
 def trial_flags(
