@@ -39,7 +39,8 @@ NAMES = [
     "sweep",
 ]
 SETTINGS = {
-    key: json.loads(value) if value[0] in "[0123456789" else value for key, value in (s.split("=") for s in TINY)
+    key: json.loads(value) if value[0] in "[0123456789" or value == "null" else value
+    for key, value in (s.split("=") for s in TINY)
 }
 
 
