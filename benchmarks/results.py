@@ -1,7 +1,7 @@
 """Runs the studies of docs/results.md and writes their tables and figures into it; the words between them are ours.
 
     python -m benchmarks.results --photographs FOLDER        everything: several hours on 2 cores
-    python -m benchmarks.results --only shift                one study, and its part NAME-spread if it has one
+    python -m benchmarks.results --only shift                one study with its parts: NAME-spread, NAME-pixel
     python -m benchmarks.results --only pretrained --photographs FOLDER --also=--seeds=0 --also=--budgets=2.2
                                                              more arguments for `ripu sweep`, to reduce a study
     python -m benchmarks.results --only shift --no-run       its tables alone, from runs/results-shift
@@ -77,6 +77,10 @@ REDUCED_PHOTOGRAPHS = [
     "--set=training.round_steps=16",
 ]
 POWER_1 = "--vary=strategy.power=1"
+PARTS = ("-spread", "-pixel")
+"""Ends of names of sweeps that belong to a study."""
+MERGED = ("photographs", "pretrained", "pretrained-embedded", "pretrained-photographs")
+"""Studies with one table for all their sweeps."""
 STUDIES = {
     "embedded": [
         *SMALL,
@@ -146,7 +150,7 @@ STUDIES = {
 
 def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool, also: Sequence[str] = ()) -> None:
     """Run and write."""
-    for name in [name for name in STUDIES if name.removesuffix("-spread") in names or name in names]:
+    for name in [name for name in STUDIES if {name, *map(name.removesuffix, PARTS)} & {*names}]:
         arguments = ["sweep", *COMMON, *STUDIES[name], *also, f"--output={output}", f"--name=results-{name}"]
         if FOLDER in arguments:
             if photographs is None:
@@ -162,10 +166,10 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
     if "embedded-spread" in results:
         results["embedded-spread"] = _as_acquisitions(results["embedded-spread"])
-    for name in ("photographs", "pretrained"):
-        if name in results and f"{name}-spread" in results:
-            both = [results[name], _as_acquisitions(results.pop(f"{name}-spread"))]
-            results[name] = pd.concat(both, ignore_index=True)
+    for name in MERGED:
+        parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
+        if parts:
+            results[name] = pd.concat([results[name], *map(_as_acquisitions, parts)], ignore_index=True)
     page = PAGE.read_text()
     for name, table in results.items():
         page = _put(page, name, "\n\n".join([_means(table), _differences(table)]))
@@ -275,8 +279,7 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "photographs": _forest,
     "photographs-spread": _forest,
     "photographs-deeplab": draw_curves,
-    "pretrained": _forest,
-    "pretrained-spread": _forest,
+    **dict.fromkeys([name for name in STUDIES if name.startswith("pretrained")], _forest),
     "shift": _shift,
 }
 
