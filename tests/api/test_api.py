@@ -133,6 +133,17 @@ def test_a_run_returns_its_results_and_resuming_repeats_nothing(tmp_path: Path) 
         ripu.run(config, acquisition="absent", name="b", output=tmp_path)
     assert not (tmp_path / "b").exists()
 
+    (arm,) = results.arms.to_dict("records")
+    assert (arm["seeds"], arm["planned"], arm["miou_mean"]) == (1, 1, results.frame["miou"].iloc[-1])
+    assert set(results.files) == {"results.csv", "curves.png", "report.html"}
+    assert ripu.compare(results.folder, results.folder).answer == "equal in every purchase and every mIoU"
+    weights = ripu.export_weights(results.folder, tmp_path / "w.safetensors")
+    assert ripu.evaluate(weights, config).miou == pytest.approx(results.frame["miou"].iloc[-1])
+    plan = ripu.plan(ripu.sweep_config(config, budgets=[2, 5], acquisitions="ripu,random"), tmp_path / "c")
+    assert (len(plan.trials), plan.num_warmups, (tmp_path / "c").exists()) == (4, 1, False)
+    checked = ripu.check_data(config)
+    assert ([split.name for split in checked.splits], checked.faults) == (["source", "pool", "validation"], ())
+
 
 def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
     logits_CHW = torch.randn(5, 12, 18, generator=torch.Generator().manual_seed(1))
