@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripu_ray.api.arguments import Settings, as_texts
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.results import Results
-from ripu_ray.api.running import Settings, resolve
+from ripu_ray.api.running import resolve
 from ripu_ray.api.starting import SILENT, Observer, execute, open_run, read_run
 from ripu_ray.config import Config
 from ripu_ray.errors import ConfigError, RunFolderError
@@ -69,7 +70,7 @@ def query(
     """
     if export not in FORMATS:
         raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
-    place = locate(str(folder))
+    place = locate(folder)
     resolved = _resolve(place, config, settings, address)
     if resolved.oracle.kind != "human":
         raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
@@ -84,7 +85,7 @@ def query(
         questions, asked = _ask(run, round_index, observer)
         if not questions:
             return Asked((), place, results)
-        files = place / f"questions_{questions[0].round:02d}_{export}" if output is None else locate(str(output))
+        files = place / f"questions_{questions[0].round:02d}_{export}" if output is None else locate(output)
         write(asked, questions, export, files)
     return Asked(tuple(questions), files, results)
 
@@ -119,7 +120,7 @@ def answer(
 
     run = _open(folder)
     with lock_run(run.path, observer.notify), observer.guard(run.path):
-        return take(AskedTrial(run), [locate(str(file)) for file in files], skip_bad, accept_extra)
+        return take(AskedTrial(run), [locate(file) for file in as_texts("files", files)], skip_bad, accept_extra)
 
 
 def train(folder: str | Path, *, address: str | None = None, observer: Observer = SILENT) -> Results:
@@ -136,7 +137,7 @@ def train(folder: str | Path, *, address: str | None = None, observer: Observer 
     """
     from ripu_ray.annotation.asking import AskedTrial, buy_answered
 
-    place = locate(str(folder))
+    place = locate(folder)
     with open_run(_resolve(place, None, (), address), place, observer) as (run, on_death):
         buy_answered(AskedTrial(run))
         return execute(run, observer, on_death)
@@ -174,7 +175,7 @@ def _resolve(folder: Path, config: Config | str | Path | None, settings: Setting
 def _open(folder: str | Path) -> "RunFolder":
     from ripu_ray.runs.run_folder import RunFolder
 
-    place = locate(str(folder))
+    place = locate(folder)
     check_readable(place)
     return RunFolder(place)
 

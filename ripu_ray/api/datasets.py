@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ripu_ray.api.running import Settings, resolve
+from ripu_ray.api.arguments import Settings
+from ripu_ray.api.running import resolve
 from ripu_ray.config import Config
 from ripu_ray.errors import ConfigError, DataError
 from ripu_ray.storage.remote import locate
@@ -71,7 +72,7 @@ def check_data(
     from ripu_ray.data.loading import open_domains
 
     resolved = resolve(config, settings, plugins=plugins)
-    picture = None if overlays is None else locate(str(overlays))
+    picture = None if overlays is None else locate(overlays)
     try:
         domains = open_domains(resolved.data, resolved.opens_source)
     except DataError as error:
@@ -108,8 +109,8 @@ def init_data(
     """
     from ripu_ray.data.starting import initialise
 
-    place = locate(str(folder))
-    file = place / "ripu.yaml" if config is None else locate(str(config))
+    place = locate(folder)
+    file = place / "ripu.yaml" if config is None else locate(config)
     return file, tuple(initialise(place, file, watch))
 
 
@@ -139,7 +140,7 @@ def convert_data(
     """
     from ripu_ray.data.converting import CONFIG, convert
 
-    place = locate(str(output))
+    place = locate(output)
     counts = convert(resolve(config, settings, plugins=plugins), place, watch)
     return place / CONFIG, counts
 

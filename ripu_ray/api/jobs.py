@@ -41,7 +41,7 @@ def submit(
     """
     from ripu_ray.distributed.jobs import entrypoint
 
-    path, address = locate(str(folder)), config.cluster.address or ""
+    path, address = locate(folder), str(config.cluster.address)
     expand(config)
     target, mode = find_target(config.tracking, path), wanted_mode(config.tracking)
     own = {"tracking.wandb": mode, "tracking.project": target.project, "tracking.entity": target.entity}
@@ -58,7 +58,7 @@ def submit_resume(address: str, folder: str | Path, flags: Sequence[str] = ()) -
     """Resume a run folder as a job. `folder`: as the cluster's machines name it. Else as `submit`."""
     from ripu_ray.distributed.jobs import resuming_entrypoint
 
-    path = locate(str(folder))
+    path = locate(folder)
     return _submit(address, path, resuming_entrypoint(path, flags), {})
 
 

@@ -62,7 +62,7 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
     Raises:
         InputError: what `start` would refuse, in one line.
     """
-    path, is_remote = locate(str(folder)), is_job_server(config.cluster.address)
+    path, is_remote = locate(folder), is_job_server(config.cluster.address)
     if not is_remote:
         path = check(config, path, observer.notify, data).folder
     from ripu_ray.simulation.estimate import weights_bytes

@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripu_ray.api.arguments import as_texts
+from ripu_ray.errors import ConfigError
 from ripu_ray.storage.remote import check_readable, locate
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Results:
     def __init__(self, folder: str | Path, failures: Mapping[str, str] | None = None) -> None:
         from ripu_ray.runs.run_folder import RunFolder
 
-        path = locate(str(folder))
+        path = locate(folder)
         check_readable(path)
         self.run = RunFolder(path)
         self.folder = self.run.path
@@ -90,18 +92,21 @@ class Results:
         return f"Results({str(self.folder)!r})"
 
 
-def report(folders: Sequence[str | Path], output: str | Path | None = None) -> Path:
+def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> Path:
     """Write the report of one or several run folders, finished or not. Returns its path.
 
     Raises:
+        ConfigError: there is no folder.
         RunFolderError: a folder is not a run folder.
         StorageError: `output` cannot be written.
     """
     from ripu_ray.reporting.report import write_report
     from ripu_ray.reporting.results import REPORT
 
-    runs = [Results(folder).run for folder in folders]
-    path = runs[0].path / REPORT if output is None else locate(str(output))
+    runs = [Results(folder).run for folder in as_texts("folders", folders)]
+    if not runs:
+        raise ConfigError("folders: expected at least one run folder")
+    path = runs[0].path / REPORT if output is None else locate(output)
     write_report(runs, path)
     return path
 

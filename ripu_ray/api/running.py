@@ -3,13 +3,14 @@
 Torch, Ray and pandas are imported when a function needs them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ripu_ray.api.arguments import Settings, Values, as_list, as_settings, as_texts
 from ripu_ray.api.results import Results
 from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, execute, open_run, read_run
 from ripu_ray.config import Config, load_config, override
@@ -17,11 +18,6 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.runs.claims import check_name
 from ripu_ray.runs.event_log import OnProgress
 from ripu_ray.storage.remote import locate
-
-Values = str | float | Sequence[str | float]
-"""One value, a list of values, or a text of values with commas between them."""
-Settings = Mapping[str, Any] | Sequence[str]
-"""Dotted key -> value, or texts `key=value`."""
 
 
 def sweep(
@@ -122,12 +118,14 @@ def start(config: Config, folder: str | Path, observer: Observer = SILENT, data:
     Returns, raises:
         See `sweep`.
     """
-    with open_run(config, locate(str(folder)), observer, data) as (opened, on_death):
+    with open_run(config, locate(folder), observer, data) as (opened, on_death):
         return execute(opened, observer, on_death)
 
 
 def shown(on_progress: OnProgress | None) -> Observer:
-    """An observer that calls a function with each report."""
+    """An observer that calls a function with each report. Raises ConfigError: it is no function."""
+    if on_progress is not None and not callable(on_progress):
+        raise ConfigError(f"on_progress: expected a function, found {on_progress!r}")
     return SILENT if on_progress is None else Observer(show=lambda run: nullcontext(on_progress))
 
 
@@ -150,7 +148,7 @@ def sweep_config(
         "sweep.windows": as_list(windows),
         "sweep.acquisitions": as_list(acquisitions),
         "sweep.seeds": as_list(seeds),
-        "sweep.vary": vary if vary is None or isinstance(vary, Mapping) else list(vary),
+        "sweep.vary": vary if vary is None or isinstance(vary, Mapping) else as_texts("vary", vary),
     }
     return resolve(config, settings, flags, plugins)
 
@@ -186,30 +184,21 @@ def resolve(
     plugins: Sequence[str] = (),
 ) -> Config:
     """A checked configuration: of a file or of an object, with settings and then flags replaced. Raises ConfigError."""
-    values = {**settings, **flags} if isinstance(settings, Mapping) else dict(flags)
-    texts = () if settings is None or isinstance(settings, Mapping) else settings
+    texts, values = as_settings(settings)
+    values |= flags
+    names = as_texts("plugins", plugins)
     if not isinstance(config, Config):
-        return load_config(
-            None if config is None else Path(config), texts, {**values, "plugins": list(plugins) or None}
-        )
-    if plugins or texts:
+        file = None if config is None else locate(config)
+        return load_config(file, texts, {**values, "plugins": names or None})
+    if names or texts:
         raise ConfigError(
-            f"{'plugins' if plugins else 'settings as texts'}: expected with a file or without a configuration; "
+            f"{'plugins' if names else 'settings as texts'}: expected with a file or without a configuration; "
             "load_config takes them, too"
         )
     return override(config, {key: value for key, value in values.items() if value is not None})
 
 
-def as_list(values: Values | None) -> list[str | float] | None:
-    """A list from one value, from a list, or from a text of values with commas; None stays None."""
-    if isinstance(values, str):
-        return [part.strip() for part in values.split(",")]
-    if values is None:
-        return None
-    return [*values] if isinstance(values, Iterable) else [values]
-
-
 def name_folder(kind: str, name: str | None, output: str | Path) -> Path:
     """The run folder of this name in `output`; without a name, of `kind` and the date. Raises RunFolderError."""
     now = f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
-    return locate(str(output)) / (now if name is None else check_name(name))
+    return locate(output) / (now if name is None else check_name(name))

@@ -66,7 +66,7 @@ def read_run(folder: str | Path, address: str | None = None) -> Config:
     """
     from ripu_ray.runs.run_folder import RunFolder
 
-    path = locate(str(folder))
+    path = locate(folder)
     check_readable(path)
     run = RunFolder(path)
     run.run_plugins()

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripu_ray.api.arguments import Settings
 from ripu_ray.api.results import Results
-from ripu_ray.api.running import Settings, resolve
+from ripu_ray.api.running import resolve
 from ripu_ray.config import Config
 from ripu_ray.storage.remote import locate
 
@@ -34,7 +35,7 @@ def export_weights(
     """
     from ripu_ray.simulation.export import export_weights as export
 
-    return export(Results(folder).run, None if output is None else locate(str(output)), trial, round_index)
+    return export(Results(folder).run, None if output is None else locate(output), trial, round_index)
 
 
 def evaluate(
@@ -66,6 +67,6 @@ def evaluate(
     """
     from ripu_ray.simulation.evaluation import evaluate_checkpoint
 
-    folder = None if predictions is None else locate(str(predictions))
+    folder = None if predictions is None else locate(predictions)
     resolved = resolve(config, settings, plugins=plugins)
-    return evaluate_checkpoint(resolved, locate(str(checkpoint)), flip, folder, watch)
+    return evaluate_checkpoint(resolved, locate(checkpoint), flip, folder, watch)

@@ -39,6 +39,7 @@ from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.config.writing import to_tree
 from ripu_ray.errors import ConfigError
+from ripu_ray.storage.remote import locate
 
 
 def _default_data() -> Any:
@@ -146,7 +147,7 @@ def _restore(tree: dict[str, Any], sources: dict[str, str], parts: list[tuple[st
 
 
 def load_config(
-    file: Path | None = None,
+    file: str | Path | None = None,
     settings: Sequence[str] = (),
     flags: Overrides | None = None,
     runs_plugins: bool = True,
@@ -168,6 +169,7 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
+    file = locate(file) if isinstance(file, str) else file
     tree, typed = _merge(file, settings, flags or {})
     if place := find_credentials(tree):
         raise ConfigError(

@@ -13,7 +13,7 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 import ripu_ray as ripu
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, InputError
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -174,10 +174,36 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.sweep(budgets="0"), "budget '0'"),
         (lambda: ripu.sweep("absent.yaml"), "absent.yaml: cannot be read"),
         (lambda: ripu.sweep(ripu.load_config(), plugins=["x"]), "plugins"),
+        (lambda: ripu.score_image("x"), "logits: expected .C, h, w. floats"),
+        (lambda: ripu.score_image([[1.0, 2.0], [1.0]]), "logits: expected .C, h, w. floats"),
+        (lambda: ripu.score_image(np.zeros((1, 4, 5), np.float32)), "C of 2 to 255, found .1, 4, 5."),
+        (lambda: ripu.score_image(np.zeros((2, 0, 5), np.float32)), "C of 2 to 255, found .2, 0, 5."),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (4,)), "size: expected .H, W. in pixels"),  # type: ignore[arg-type]
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (0, 4)), "size: expected .H, W. in pixels"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), seed=-1), "seed: expected a whole number"),
+        (
+            lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="bald"),
+            "bald: needs dropout of a network",
+        ),
+        (lambda: ripu.select(np.zeros((0, 5), np.float32)), "score: expected .H, W., found .0, 5."),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[1, 2, 3]]), "before: expected .N, 2. whole rows"),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[4, 0]]), "before: .* within 4x5"),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[0.5, 0]]), "before: expected .N, 2. whole rows"),
+        (lambda: ripu.sweep(budgets=float("nan")), "budget 'nan'"),
+        (lambda: ripu.sweep(settings=3), "settings: expected texts, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.sweep(settings={3: 4}), "settings: expected dotted keys, found 3"),  # type: ignore[dict-item]
+        (lambda: ripu.sweep(vary=3), "vary: expected texts, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.sweep(plugins="absent"), "plug-in absent: no file absent.py"),
+        (lambda: ripu.sweep({"seed": 1}), "expected a path or a URL, found {'seed': 1}"),  # type: ignore[arg-type]
+        (lambda: ripu.run(name=3), "name 3: expected a name"),  # type: ignore[arg-type]
+        (lambda: ripu.run(on_progress=3), "on_progress: expected a function"),  # type: ignore[arg-type]
+        (lambda: ripu.resume("absent"), "absent: not a run folder"),
+        (lambda: ripu.report([]), "folders: expected at least one"),
+        (lambda: ripu.submit(ripu.load_config(), "x"), "cluster.address None: expected the cluster's job server"),
     ],
 )
 def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as error:
+    with pytest.raises(InputError, match=says) as error:
         call()  # type: ignore[operator]
     assert "\n" not in str(error.value)
 
