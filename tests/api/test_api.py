@@ -80,7 +80,8 @@ SETTINGS = {
 
 
 def test_the_list_of_names_is_exported_and_documented() -> None:
-    assert ripu.__all__ == NAMES == sorted(NAMES)
+    assert ripu.__all__ == NAMES
+    assert set(NAMES) == {*ripu._MODULES, "__version__"}
     page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
     for name in NAMES:
         part = getattr(ripu, name)
