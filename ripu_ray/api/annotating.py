@@ -177,7 +177,9 @@ def _open(folder: str | Path) -> "RunFolder":
 
     place = locate(folder)
     check_readable(place)
-    return RunFolder(place)
+    run = RunFolder(place)
+    run.run_plugins()  # its data set may be that of a plug-in
+    return run
 
 
 def _ask(run: "RunFolder", round_index: int | None, observer: Observer) -> "tuple[list[Question], AskedTrial]":

@@ -14,8 +14,9 @@ import itertools
 from functools import cached_property
 from pathlib import Path
 
-from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.config import Config, ModelConfig, dump_config, load_config
 from ripu_ray.config.plugins import PROGRAM, Plugin, has_changed, program_parts, read_sources, run_plugins
+from ripu_ray.config.registry import NETWORKS
 from ripu_ray.errors import RunFolderError, first_line
 from ripu_ray.runs.claims import PLUGINS, check_new
 from ripu_ray.runs.data_seal import DataSeal, read_seal
@@ -122,6 +123,12 @@ class RunFolder:
                 sources[plugin.name] = self._source(plugin)
         run_plugins(self.config.plugins, sources)
         del self.config  # it was read with stand-ins for what the plug-ins register
+
+    def run_plugins_of(self, model: ModelConfig) -> None:
+        """Run the plug-ins if one of them makes this network, to use its weights. Errors: see `run_plugins`."""
+        own = {name for plugin in self.config.plugins for name in plugin.provides.get(NETWORKS.key, ())}
+        if model.name in own or (model.factory and self.config.plugins):
+            self.run_plugins()
 
     def _source(self, plugin: Plugin) -> str:
         file = self.path / PLUGINS / f"{plugin.name}.py"
