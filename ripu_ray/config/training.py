@@ -1,10 +1,32 @@
 """The section `training`: the recipe."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ripu_ray.config.fields import Count, Number, Section, Steps, Weight
+from ripu_ray.config.fields import Chance, Count, Number, Section, Steps, Weight
+
+_Factor = Annotated[float, Number, Field(ge=0.1, le=10)]
+
+
+class AugmentationConfig(Section):
+    """Random views of the images in training, source and target alike; the defaults change nothing."""
+
+    flip: Chance = 0.0
+    """Chance that an image is mirrored, left to right."""
+    scale: tuple[_Factor, _Factor] = (1.0, 1.0)
+    """Smallest and largest factor by which an image is enlarged; a random part of its size is cut, and below 1 the
+    border is reflected. Uniform in the logarithm."""
+    jitter: Annotated[float, Number, Field(ge=0, lt=1)] = 0.0
+    """Largest relative change of brightness, contrast and saturation; the hue turns by up to half of it."""
+    blur: Chance = 0.0
+    """Chance of a Gaussian blur of 0.1 to 2 pixels."""
+
+    @model_validator(mode="after")
+    def _smaller_first(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale {list(self.scale)}: expected the smaller factor first, such as [0.5, 2.0]")
+        return self
 
 
 class TrainingConfig(Section):
@@ -64,11 +86,12 @@ class TrainingConfig(Section):
     ema: Annotated[float, Number, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is what scores and is evaluated. After n steps the
     decay is (1 + n) / (10 + n) at most."""
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later settings that have their defaults: they would change the keys of older warm-ups."""
         fields = type(self).model_fields
-        later = ("schedule", "ramp_steps", "rates", "freeze", "decay_norms", "clip_norm", "ema")
+        later = ("schedule", "ramp_steps", "rates", "freeze", "decay_norms", "clip_norm", "ema", "augmentation")
         absent = {key for key in later if getattr(self, key) == fields[key].default}
         return {key: value for key, value in serialize(self).items() if key not in absent}
