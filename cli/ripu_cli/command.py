@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 _AS_SEALED = DataOptions()
 
 
-def describe(config: Config, folder: Path, data: DataOptions, show_config: bool) -> None:
+def describe(config: Config, folder: Path, data: DataOptions, show_config: bool, each: bool) -> None:
     """Print the configuration if it is asked for, the grid and its cost. Whatever a run refuses is refused."""
     if not is_job_server(config.cluster.address):
         folder = check(config, folder, say, data).folder
-    from ripu_cli.tables import print_cost
+    from ripu_cli.cost import print_cost
 
     if show_config:
         typer.echo(dump_config(config))
-    print_cost(config, folder)
+    print_cost(config, folder, each)
     is_remote = is_job_server(config.cluster.address)
     typer.echo("W&B: as the cluster has it" if is_remote else printable(describe_plan(config.tracking, folder)))
     typer.echo(describe_need(config.cluster))

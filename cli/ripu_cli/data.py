@@ -8,6 +8,8 @@ import typer
 from PIL import Image
 
 from ripu_cli.display import new_table, text_console, track_images
+from ripu_ray.annotation.asking import AskedTrial
+from ripu_ray.annotation.status import read_status
 from ripu_ray.config import Config
 from ripu_ray.data import converting
 from ripu_ray.data.checking import Size, SplitReport, inspect_domains
@@ -17,6 +19,8 @@ from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.overlays import draw_overlays
 from ripu_ray.data.starting import initialise
 from ripu_ray.errors import ConfigError, DataError, printable
+from ripu_ray.runs.environment import ENVIRONMENT
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.files import replace_file
 
 _MOST_SIZES = 6
@@ -38,6 +42,16 @@ def check(config: Config, overlays: Path) -> list[str]:
     faults = [fault for report in reports for fault in report.faults]
     typer.echo(f"faults    {len(faults)}")
     return faults
+
+
+def print_questions(config: Path) -> None:
+    """Print the questions of the run to which a configuration with people as the oracle belongs, if it is a run's."""
+    if config.name != "config.yaml" or not (config.parent / ENVIRONMENT).exists():
+        typer.echo("questions people answer: `ripu query RUN` asks; `--config RUN/config.yaml` counts them")
+        return
+    status = read_status(AskedTrial(RunFolder(config.parent)))
+    typer.echo(f"questions {printable(status.summary)}")
+    typer.echo(f"next      {printable(status.next_step)}")
 
 
 def init(folder: Path, config: Path) -> None:

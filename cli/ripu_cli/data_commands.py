@@ -52,9 +52,11 @@ def check(
     from ripu_ray.config import load_config
 
     resolved = load_config(config, settings or (), {"plugins": plugins})
-    from ripu_cli.data import check
+    from ripu_cli.data import check, print_questions
 
     faults = check(resolved, overlays)
+    if config is not None and resolved.oracle.kind == "human":
+        print_questions(config)
     for fault in faults:
         typer.echo(f"ripu: {printable(fault)}", err=True)
     if faults:

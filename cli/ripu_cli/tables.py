@@ -1,48 +1,20 @@
-"""Tables on the console: the cost of a sweep, and its outcome."""
+"""Tables on the console: the outcome of a sweep."""
 
 from collections import Counter
-from pathlib import Path
 
 import pandas as pd
 from rich.table import Table
 
 from ripu_cli.display import new_table, wide_console
-from ripu_ray.config import REFERENCES, Config
-from ripu_ray.errors import counted, printable
+from ripu_ray.config import REFERENCES
+from ripu_ray.errors import printable
 from ripu_ray.reporting.answer import against_random
 from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.reporting.statistics import compare, outcomes
-from ripu_ray.reporting.words import size, span, spread
-from ripu_ray.runs.grid import expand, warmup_key
+from ripu_ray.reporting.words import span, spread
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.estimate import weights_bytes
 from ripu_ray.tracking.target import files_of
-
-
-def print_cost(config: Config, folder: Path) -> None:
-    """Print the grid, and its cost in trials, rounds, steps and disk."""
-    trials = expand(config)
-    table = new_table("trial", "mode", "window", "acquisition", "budget", "seed", "rounds", "steps")
-    for trial in trials:
-        strategy = trial.config.strategy
-        steps = trial.config.num_round_steps()
-        bought = ("-",) * 3 if strategy.is_reference else (strategy.mode, strategy.window, strategy.budget)
-        mode, window, budget = map(str, bought)
-        values = (mode, window, strategy.acquisition, budget, trial.config.seed, strategy.rounds, steps)
-        table.add_row(trial.trial_id, *map(str, values))
-    warmups = {warmup_key(trial.config): trial.config for trial in trials}
-    rounds = sum(trial.config.strategy.rounds for trial in trials)
-    warmup_steps = sum(shared.training.warmup_steps for shared in warmups.values())
-    round_steps = sum(trial.config.num_round_steps() for trial in trials)
-    console = wide_console()
-    console.print(table)
-    console.print(
-        f"{counted(len(trials), 'trial')}, {counted(rounds, 'round')}, {counted(warmup_steps + round_steps, 'step')} "
-        f"({counted(len(warmups), 'shared warm-up')}: {warmup_steps}; rounds: {round_steps}), "
-        f"into {printable(str(folder))}"
-    )
-    console.print(f"about {size(weights_bytes(trials))} of weights on disk; purchases, logs and pictures come on top")
 
 
 def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[str, str], each: bool) -> None:
