@@ -101,7 +101,7 @@ def status(folder: RunArgument) -> None:
     for each in state.rounds:
         cells = (
             "warm-up" if each.round < 0 else str(each.round),
-            *map(str, (each.asked, each.answered, each.asked - each.answered)),
+            *map(str, (each.asked, each.answered, each.open)),
             "-" if each.clicks is None else str(each.clicks),
             "-" if each.seconds is None else f"{each.seconds:.1f}",
             "-" if each.miou is None else f"{100 * each.miou:.2f}",

@@ -18,14 +18,14 @@ def observer() -> "ripu.Observer":
     return ripu.Observer(say, _show, stop_on_signals)
 
 
-def describe(config: "ripu.Config", folder: Path, data: "ripu.DataOptions", show_config: bool) -> None:
+def describe(config: "ripu.Config", folder: Path, data: "ripu.DataOptions", show_config: bool, each: bool) -> None:
     """Print the configuration if it is asked for, the grid and its cost. Whatever a run refuses is refused."""
     plan = ripu.plan(config, folder, observer(), data)
-    from ripu_cli.tables import print_plan
+    from ripu_cli.cost import print_cost
 
     if show_config:
         typer.echo(ripu.dump_config(config))
-    print_plan(plan)
+    print_cost(plan, each)
 
 
 def check_alone(folder: Path, contradicting: list[str]) -> None:

@@ -27,6 +27,16 @@ def check(config: ripu.Config, overlays: Path) -> tuple[str, ...]:
     return report.faults
 
 
+def print_questions(config: Path) -> None:
+    """Print the questions of the run to which a configuration with people as the oracle belongs, if it is a run's."""
+    if config.name != "config.yaml" or not (config.parent / "environment.json").exists():
+        typer.echo("questions people answer: `ripu query RUN` asks; `--config RUN/config.yaml` counts them")
+        return
+    status = ripu.status(config.parent)
+    typer.echo(f"questions {printable(status.summary)}")
+    typer.echo(f"next      {printable(status.next_step)}")
+
+
 def init(folder: Path, config: Path | None) -> None:
     """Write `classes.json` and a configuration for a folder, and print what was assumed."""
     file, lines = ripu.init_data(folder, config, track_images)

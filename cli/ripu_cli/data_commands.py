@@ -51,9 +51,11 @@ def check(
 ) -> None:
     """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
     resolved = ripu.load_config(config, settings or (), {"plugins": plugins})
-    from ripu_cli.data import check
+    from ripu_cli.data import check, print_questions
 
     faults = check(resolved, overlays)
+    if config is not None and resolved.oracle.kind == "human":
+        print_questions(config)
     for fault in faults:
         typer.echo(f"ripu: {printable(fault)}", err=True)
     if faults:

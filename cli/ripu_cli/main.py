@@ -238,7 +238,7 @@ def _start(config: "ripu.Config", folder: Path, shared: Shared) -> None:
         raise ConfigError("--show-config: expected --dry-run beside it; a run writes its config.yaml")
     data = ripu.DataOptions(shared.accept_changed_data, shared.rehash)
     if shared.dry_run:
-        command.describe(config, folder, data, shared.show_config)
+        command.describe(config, folder, data, shared.show_config, shared.each)
     elif ripu.is_job_server(config.cluster.address):
         raise typer.Exit(jobs.submit(config, folder, shared.job_flags))
     else:

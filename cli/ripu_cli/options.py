@@ -128,7 +128,7 @@ class Shared:
     show_config: Annotated[
         bool, typer.Option("--show-config", help="With --dry-run: print the resolved configuration first.")
     ] = False
-    each: Annotated[bool, typer.Option("--each", help="End with a row for each trial instead of each arm.")] = False
+    each: Annotated[bool, typer.Option("--each", help="A row for each trial, also with --dry-run.")] = False
     accept_changed_data: Annotated[
         bool,
         typer.Option("--accept-changed-data", help="If the data changed since the start: run them in a new folder."),

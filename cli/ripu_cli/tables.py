@@ -1,4 +1,4 @@
-"""Tables on the console: the plan of a sweep, and its outcome."""
+"""Tables on the console: the outcome of a sweep."""
 
 from math import isnan
 
@@ -8,22 +8,6 @@ from rich.table import Table
 import ripu_ray as ripu
 from ripu_cli.display import new_table, wide_console
 from ripu_ray.errors import printable
-
-
-def print_plan(plan: "ripu.Plan") -> None:
-    """Print the grid, and its cost in trials, rounds, steps and disk."""
-    table = new_table("trial", "mode", "window", "acquisition", "budget", "seed", "rounds", "steps")
-    for trial in plan.trials:
-        strategy = trial.config.strategy
-        steps = trial.config.num_round_steps()
-        bought = ("-",) * 3 if strategy.is_reference else (strategy.mode, strategy.window, strategy.budget)
-        mode, window, budget = map(str, bought)
-        values = (mode, window, strategy.acquisition, budget, trial.config.seed, strategy.rounds, steps)
-        table.add_row(trial.trial_id, *map(str, values))
-    console = wide_console()
-    console.print(table)
-    for line in plan.lines:
-        console.print(printable(line))
 
 
 def print_outcome(results: "ripu.Results", each: bool = False) -> None:

@@ -8,7 +8,7 @@ from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, chec
 from ripu_ray.config import Config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import counted
-from ripu_ray.runs.grid import Trial, expand, warmup_key
+from ripu_ray.runs.grid import Trial, expand, shared_warmups
 from ripu_ray.storage.remote import locate
 from ripu_ray.tracking.mode import describe_plan
 
@@ -68,13 +68,13 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
     from ripu_ray.simulation.estimate import weights_bytes
 
     trials = expand(config)
-    warmups = {warmup_key(trial.config): trial.config for trial in trials}
+    warmups = shared_warmups(trials)
     return Plan(
         path,
         trials,
         len(warmups),
         sum(trial.config.strategy.rounds for trial in trials),
-        sum(shared.training.warmup_steps for shared in warmups.values()),
+        sum(shared.training.warmup_steps for shared in warmups),
         sum(trial.config.num_round_steps() for trial in trials),
         weights_bytes(trials),
         "W&B: as the cluster has it" if is_remote else describe_plan(config.tracking, path),

@@ -63,8 +63,9 @@ class Config(Section):
     """Everything that a run, or a sweep of runs, depends on."""
 
     seed: Seed = 0
+    """Seed of the weights, the batches and the choices of a trial. `sweep.seeds` replaces it."""
     plugins: tuple[Plugin, ...] = ()
-    """Modules that register parts: names, which become their descriptions when the configuration is loaded."""
+    """Modules or files that register parts, as `--plugin` does."""
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
         default_factory=_default_data
     )

@@ -19,7 +19,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus
 
 from ripu_ray.config import Config, dump_config, vary
-from ripu_ray.distributed.ray_internals import TimedJobClient
+from ripu_ray.distributed.job_client import TimedJobClient
 from ripu_ray.errors import ClusterError, ConfigError, first_line
 
 CONNECT_TIMEOUT_S = 5.0

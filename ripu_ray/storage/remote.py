@@ -188,7 +188,7 @@ def locate(text: str | Path) -> Path:
         try:
             return Path(text).expanduser()
         except RuntimeError:
-            raise InputError(f"{text}: {text.partition('/')[0]} is no user of this machine") from None
+            raise InputError(f"{text}: there is no user {text.partition('/')[0]} on this machine") from None
     parts = urlsplit(text)
     if parts.username is not None or parts.password is not None:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

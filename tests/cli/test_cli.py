@@ -123,6 +123,14 @@ def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path
         assert refused.stderr.count("\n") == 1
 
 
+def test_dry_run_prints_the_first_trials_of_many_or_each(tmp_path: Path) -> None:
+    flags = ("sweep", *TINY_FLAGS, "--budgets", "4", "--seeds", "0-119", "--dry-run", "--name", "x")
+    done, full = ripu_here(tmp_path, *flags), ripu_here(tmp_path, *flags, "--each")
+    assert "-s99 " in done.stdout and "-s100 " not in done.stdout and "and 20 more trials" in done.stdout
+    assert "-s119 " in full.stdout and "more trials" not in full.stdout
+    assert done.stdout.splitlines()[-4:] == full.stdout.splitlines()[-4:]
+
+
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
     flags = ("sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
     done = ripu_here(tmp_path, *flags, "--show-config")
