@@ -27,8 +27,9 @@ from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
-# A study is greedy where it does not vary the power, which the demo and configs/folder.yaml set.
-COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0", "--set=strategy.power=null"]
+# A study is greedy where it does not vary the power, and has no flips, whatever the demo and configs/folder.yaml set.
+RECIPE = ["--set=strategy.power=null", "--set=training.augmentation.flip=0"]
+COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0", *RECIPE]
 SMALL = ["--set=data.size=[64,96]", "--set=training.round_steps=30"]
 SIZE = "[90,120]"
 FOLDER = "--config=configs/folder.yaml"

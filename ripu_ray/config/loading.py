@@ -40,6 +40,7 @@ from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.config.writing import to_tree
 from ripu_ray.errors import ConfigError
+from ripu_ray.storage.remote import locate
 
 
 def _default_data() -> Any:
@@ -148,7 +149,7 @@ def _restore(tree: dict[str, Any], sources: dict[str, str], parts: list[tuple[st
 
 
 def load_config(
-    file: Path | None = None,
+    file: str | Path | None = None,
     settings: Sequence[str] = (),
     flags: Overrides | None = None,
     runs_plugins: bool = True,
@@ -172,6 +173,7 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
+    file = locate(file) if isinstance(file, str) else file
     tree, typed = _merge(file, settings, flags or {}, demo and not file)
     if place := find_credentials(tree):
         raise ConfigError(
@@ -198,9 +200,7 @@ def load_config(
     return _anchor_varied(config, folder_of("sweep.vary"))
 
 
-def _merge(
-    file: Path | None, settings: Sequence[str], flags: Overrides, demo: bool
-) -> tuple[dict[str, Any], list[str]]:
+def _merge(file: Path | None, settings: Sequence[str], flags: Overrides, demo: bool) -> tuple[Any, list[str]]:
     """The tree of plain values that the sources of a configuration give, and the keys that were typed."""
     tree: dict[str, Any] = read_yaml_file(file) if file else demo_tree() if demo else {}
     typed = []
