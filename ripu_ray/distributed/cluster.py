@@ -95,7 +95,7 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
 
 def _end_own_ray(session: Path) -> None:
     """End the Ray of our own before Python ends, and remove its files. After a kill they remain for an analysis."""
-    ray.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
     shutil.rmtree(session, ignore_errors=True)
 
 
