@@ -238,7 +238,8 @@ def test_a_run_in_a_thread_that_has_ended_does_not_stop_the_next_one(tmp_path: P
         "import threading, time, ripu_ray as ripu\n"
         f"def run(name): print(ripu.run(name=name, output={str(tmp_path)!r}, settings={list(TINY)!r}).failures)\n"
         "if __name__ == '__main__':\n"
-        "    thread = threading.Thread(target=run, args=('a',)); thread.start(); thread.join(); time.sleep(2); run('b')\n"
+        "    thread = threading.Thread(target=run, args=('a',))\n"
+        "    thread.start(); thread.join(); time.sleep(2); run('b')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=False)
     assert (done.stdout, done.returncode) == ("{}\n{}\n", 0), done.stderr
