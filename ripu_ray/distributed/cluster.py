@@ -29,7 +29,14 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
-from ripu_ray.distributed.ray_internals import DriverJob, ask_gcs, bound_to_loopback, own_session, running_address
+from ripu_ray.distributed.ray_internals import (
+    DriverJob,
+    ask_gcs,
+    bound_to_loopback,
+    own_processes,
+    own_session,
+    running_address,
+)
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 
@@ -49,6 +56,8 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         ClusterError: there is no Ray at the address, or it does not start.
         StoppedError: SIGTERM was received meanwhile.
     """
+    if ray.is_initialized() and any(process.poll() is not None for _, process in own_processes()):
+        ray.shutdown()  # a Ray of our own ends with the thread that started it
     if not ray.is_initialized():
         _check_answers(cluster.address)
         num_cpus = None if cluster.address else local_cpus(cluster)
