@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two processes; one of them gets all tests that share a Ray, and the tests of a file stay together: tests/conftest.py.
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-slow test-all test-cluster fuzz lint clean
+.PHONY: demo test test-slow test-all test-cluster fuzz lint docs docs-links clean
 
 demo: .venv/installed
 	$(BIN)/ripu sweep --budgets 2.2,5 --mode region
@@ -24,6 +24,14 @@ test-cluster: .venv/installed-dev
 fuzz: .venv/installed-dev
 	RIPU_FUZZ_CASES=150 $(BIN)/pytest tests/fuzz
 
+# The site, in build/docs/index.html. A warning, such as a broken link inside the site, is an error.
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -j auto docs build/docs
+
+# Links to other sites. Slow, and needs the internet.
+docs-links: .venv/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b linkcheck docs build/links
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +47,10 @@ lint: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 clean:

@@ -120,7 +120,7 @@ def test_a_manifest_has_no_typo(kind: str) -> None:
 
 
 def _made_strict(schema: Any) -> Any:
-    """Kubernetes drops keys that it does not know without a word; we want to hear of them."""
+    """Kubernetes drops keys that it does not know without a message, so unknown keys are errors here."""
     if isinstance(schema, list):
         return [_made_strict(one) for one in schema]
     if not isinstance(schema, dict):

@@ -25,6 +25,11 @@ class RoundStatus:
     seconds: float | None = None
     miou: float | None = None
 
+    @property
+    def open(self) -> int:
+        """Questions without an answer."""
+        return self.asked - self.answered
+
 
 @dataclass(frozen=True)
 class Status:
@@ -32,6 +37,12 @@ class Status:
 
     rounds: tuple[RoundStatus, ...]
     next_step: str
+
+    @property
+    def summary(self) -> str:
+        """The questions of all rounds in a few words."""
+        asked, answered = (sum(counts) for counts in zip(*((r.asked, r.answered) for r in self.rounds), strict=True))
+        return f"{asked} questions asked, {answered} answered, {asked - answered} open"
 
 
 def read_status(asked: AskedTrial) -> Status:
@@ -58,13 +69,13 @@ def _status(round_index: int, asked: int, answered: int, record: RoundRecord | N
 def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:
     path, due = asked.run.path, asked.next_round
     if due >= asked.strategy.rounds:
-        left = sum(each.asked - each.answered for each in rounds)
+        left = sum(each.open for each in rounds)
         return f"all {due} rounds are trained" + (f"; {left} questions were not answered" if left else "")
     if asked.bought.num_rounds > due:
         return f"round {due} is bought: continue its training with `ripu train {path}`"
     if due >= len(rounds):
         return f"ask round {due}: `ripu query {path}`"
-    left = rounds[due].asked - rounds[due].answered
+    left = rounds[due].open
     if not rounds[due].answered and rounds[due].asked:
         return f"round {due}: answer its {left} questions, then `ripu answer {path} FILE...`"
     more = f" (or answer its {left} open questions first)" if left else ""

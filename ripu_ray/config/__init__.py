@@ -24,13 +24,14 @@ from ripu_ray.config.strategy import (
     StrategyConfig,
     Windows,
 )
-from ripu_ray.config.training import TrainingConfig
+from ripu_ray.config.training import AugmentationConfig, TrainingConfig
 from ripu_ray.config.writing import dump_config, to_tree
 
 __all__ = [
     "REFERENCES",
     "AcquisitionName",
     "Allocation",
+    "AugmentationConfig",
     "Budget",
     "BudgetField",
     "ClusterConfig",

@@ -9,7 +9,7 @@ from ripu_ray.errors import DataError
 
 
 class DatasetSection(Section):
-    """The section of one data set, which opens itself.
+    """The data set.
 
     A data set is a subclass with a field `dataset: Literal[name] = name`, registered by
     `@DATASETS.register(name)` of `ripu_ray.config.registry`.
@@ -21,6 +21,7 @@ class DatasetSection(Section):
     """The settings of the source's sizes, without `input_size` and `label_size`."""
 
     dataset: str
+    """Name of the data set."""
     _asks_people: bool = PrivateAttr(False)
 
     @property

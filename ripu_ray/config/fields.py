@@ -35,7 +35,7 @@ _POWER_LIMIT = 1000
 class Section(BaseModel):
     """What every part of the configuration is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Budget(Section):

@@ -33,32 +33,33 @@ def _arguments(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 class ModelConfig(Section):
-    """The network."""
+    """The network and its initial weights."""
 
     name: Annotated[str, AfterValidator(NETWORKS.check)] = "compact"
+    """Name of a registered network; docs/networks.md lists them."""
     width: Annotated[int, Number] = Field(32, ge=8, le=1024, multiple_of=8)
-    """Channels of `compact`; the others' are given."""
+    """Channels of `compact`. The other networks have fixed widths."""
     backbone_weights: Url | FilePath | None = Field(None, union_mode="left_to_right")
-    """ImageNet weights of ResNet-101 with torchvision's names, for a fresh `deeplabv2` or `deeplabv3plus`: a file, or
-    where to fetch it."""
+    """File or URL with ImageNet weights of ResNet-101, for `deeplabv2` and `deeplabv3plus`. Parameters have
+    torchvision's names."""
     init_from: FilePath | None = None
-    """Weights that a fresh network takes: a checkpoint of ours or of the reference, a state dict, or safetensors."""
+    """Initial weights: a checkpoint, a state dict or a .safetensors file. Checkpoints are those of ripu-ray or of the
+    reference implementation."""
     pretrained: Literal["auto", "imagenet", "none"] = "auto"
-    """ImageNet weights of an installed package, for a fresh `efficientnet_lite0`, 1 or 2. auto: where the package is
-    installed and there is no `init_from`; it becomes one of the others when the configuration is read, so that a run
-    folder says which."""
+    """ImageNet weights of an installed package, for `efficientnet_lite0`, 1 and 2. auto: `imagenet` if the package is
+    installed and there is no `init_from`, else `none`. The run folder stores the resolved value."""
     output_stride: Literal[8, 16] = 16
-    """Input pixels for each row of the deepest features of `efficientnet_lite0`, 1 or 2; 8 is finer and slower."""
+    """Input pixels per row of the deepest features of `efficientnet_lite0`, 1 and 2. 8 is finer and slower."""
     factory: Annotated[str, AfterValidator(_reference)] | None = None
-    """Of `factory`, which is the name where a factory and no name is given: `package.module:function`, called as
-    function(num_classes=C, **options). It returns a torch module."""
+    """Of `factory`: package.module:function, called as function(num_classes=C, **options), which returns a torch
+    module. A factory without a name selects the network `factory`."""
     options: Annotated[dict[str, JsonValue], AfterValidator(_arguments)] = Field({})
-    """Further arguments of the factory."""
+    """Of `factory`: further arguments of the function."""
     checkpoint: Checkpoint | None = None
-    """Of `transformers` and `backbone`: a folder with config.json and model.safetensors, or the id of a model of the
-    Hugging Face Hub. A text that could be both is a folder if the folder exists when the configuration is read."""
+    """Of `transformers` and `backbone`: a folder, or an id of the Hugging Face Hub. The folder has config.json and
+    model.safetensors. A text that could be both is a folder if the folder exists when the configuration is read."""
     head: Literal["linear", "aspp"] = "linear"
-    """Of `backbone`: one convolution of all features, or spatial pyramid pooling of the deepest ones."""
+    """Of `backbone`: one convolution of all features, or spatial pyramid pooling (aspp) of the deepest features."""
 
     def __hash__(self) -> int:
         # A dict, such as `options`, has no hash.

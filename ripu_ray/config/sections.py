@@ -45,14 +45,15 @@ Values = Annotated[tuple[JsonValue, ...], Field(min_length=1)]
 
 
 class NoiseConfig(Section):
-    """How an annotator errs, drawn anew for each region; evaluation is by the true labels."""
+    """Errors of the simulated annotator, drawn for each region. Evaluation uses the true labels."""
 
     flips: Chance | tuple[tuple[Chance, ...], ...] = 0.0
-    """Chance that a class is taken for another one in a region; or a confusion matrix, rows are true classes."""
+    """Probability that a class in a region is replaced by another class. Or a confusion matrix whose rows are true
+    classes."""
     jitter_pixels: Annotated[int, Number] = Field(0, ge=0, lt=2**16)
-    """How far outlines may lie beside the true ones, in each direction."""
+    """Maximum displacement of outlines in each direction, in pixels."""
     missed_rate: Chance = 0.0
-    """Chance that a region is paid for and gives no label."""
+    """Probability that a region costs budget and gets no label."""
 
     @model_validator(mode="after")
     def _rows_are_chances(self) -> Self:
@@ -64,19 +65,19 @@ class NoiseConfig(Section):
 
 
 class CostConfig(Section):
-    """How long an annotator takes; nothing but the record's `annotation_s` depends on it (docs/oracle.md: sources)."""
+    """Model of the annotation time. Only `annotation_s` depends on it (docs/oracle.md)."""
 
     seconds_per_click: float = Field(2.4, ge=0)
-    """To find a region and name its first class."""
+    """Seconds to find a region and to name its first class."""
     seconds_per_boundary_pixel: float = Field(0.2, ge=0)
-    """To draw outlines between classes inside it."""
+    """Seconds per pixel of the outlines between classes inside a region."""
 
 
 class OracleConfig(Section):
-    """Who answers: the simulated annotator, or people."""
+    """Who answers questions: the simulated annotator, or people."""
 
     kind: Literal["simulated", "human"] = "simulated"
-    """simulated: the labels of the target answer. human: people do (docs/annotators.md); the target's labels are not
+    """Who answers. simulated: the labels of the target. human: people (docs/annotators.md); the target's labels are not
     read, and its training labels and validation images may be missing."""
     noise: NoiseConfig = NoiseConfig()
     cost: CostConfig = CostConfig()
@@ -89,16 +90,21 @@ class OracleConfig(Section):
 
 
 class SweepConfig(Section):
-    """The grid: each non-empty list replaces the strategy's value, or the seed, by a dimension."""
+    """The grid. Every non-empty list is a dimension, and replaces the value of the strategy, or the seed."""
 
     budgets: tuple[BudgetField, ...] = ()
+    """Values of `strategy.budget`."""
     modes: tuple[Mode, ...] = ()
+    """Values of `strategy.mode`."""
     windows: tuple[Window, ...] = ()
+    """Sides of the window of the trial's mode, in pixels."""
     acquisitions: tuple[AcquisitionName, ...] = ()
+    """Values of `strategy.acquisition`."""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_ranges)] = ()
-    """0-4 and 0..4 stand for 0, 1, 2, 3, 4."""
+    """Values of `seed`. 0-4 and 0..4 stand for 0, 1, 2, 3, 4."""
     vary: dict[str, Values] = Field({})
-    """Any other setting of data, model, training, strategy or oracle by its dotted key: its values."""
+    """Values of other settings: dotted key -> list of values. Settings of data, model, training, strategy and oracle
+    can vary."""
 
     @model_validator(mode="after")
     def _no_repetition(self) -> Self:
@@ -113,45 +119,47 @@ class SweepConfig(Section):
 
 
 class ClusterConfig(Section):
-    """Where the work runs. 0 scorers or 0 train workers: in the trial's own process."""
+    """Processes, cores and GPUs."""
 
     address: str | None = None
-    """A running Ray cluster: auto, HOST:PORT or ray://HOST:PORT to join it, http://HEAD:8265 to submit a job to it;
-    None: a Ray of its own on this machine."""
+    """A running Ray cluster. auto, HOST:PORT or ray://HOST:PORT: join it. http://HEAD:8265: submit a job to it. None:
+    start Ray on this machine."""
     cpus: Count | None = None
-    """Cores that a Ray of its own is told of; None: those that this process may use."""
+    """Cores of a Ray that is started on this machine. None: those that this process may use."""
     scorers: NumScorers = 1
-    """auto: as many as there are free GPUs, or else cores, in a trial's share of the cluster; at least 1."""
+    """Scoring actors per trial. auto: one for each free GPU, or else core, in a trial's share of the cluster, at least
+    1. 0: score in the trial's process."""
     train_workers: Annotated[int, Number] = Field(0, ge=0, le=10**6)
+    """Ray Train workers per trial. 0: train in the trial's process."""
     concurrent_trials: Count | None = None
-    """Trials at the same time, at most; None: as many as the cores allow."""
+    """Maximum number of trials at the same time. None: as many as the cores allow."""
     gpu: bool = False
-    """Each scorer and each train worker takes a GPU; with 0 of both, the trial's own process does."""
+    """Give each scorer and each train worker a GPU. With 0 of both, the trial's process gets it."""
     processes_per_gpu: Annotated[int, Number] = Field(1, ge=1, le=100)
-    """How many of them share one: a network that is small for its GPU leaves most of it idle."""
+    """Scorers, workers or trials that share a GPU."""
     grows: bool = False
-    """The cluster adds nodes when they are asked for: one that cannot hold a trial yet is not refused, and
-    `concurrent_trials` (1, or as many as it holds at the start) run at the same time."""
+    """The cluster adds nodes on request. A trial that does not fit yet is not refused, and `concurrent_trials`
+    (default: 1, or as many as fit at the start) run at the same time."""
     threads: Annotated[int, Number] = Field(1, ge=1, le=1024)
-    """Torch threads per process. Results may differ in the last bit between values, so it is part of the recipe."""
+    """Torch threads per process. Another value may change results in the last bit, so it is part of the recipe."""
     loader_threads: Annotated[int, Number] = Field(1, ge=1, le=1024)
-    """Threads of each training process that read and resize images, beside the one that computes."""
+    """Threads of each training process that read and resize images."""
     max_failures: Annotated[int, Number] = Field(3, ge=0, le=10**6)
-    """How often the same image, or the same place of training, may kill a process before it is given up."""
+    """How often the same image, or the same step of training, may end a process before it is given up."""
     start_timeout_s: Annotated[float, Number] = Field(300.0, gt=0, le=10**6)
-    """How long a phase waits for cores and GPUs; after 30 s it says so."""
+    """Maximum time that a phase waits for cores and GPUs, in seconds. After 30 s, a message is printed."""
     interface: str | None = Field(None, min_length=1)
-    """Network interface, the same on every node, over which train workers speak; None: gloo and NCCL choose."""
+    """Network interface of train workers, such as eth1, the same on every node. None: Gloo and NCCL choose."""
 
 
 class TrackingConfig(Section):
-    """Where results are sent, beside the run folder."""
+    """Where results are logged, besides the run folder."""
 
     wandb: WandbMode = "auto"
-    """auto: what WANDB_MODE says; without it online if a key is set and the server takes it, else offline."""
+    """Mode of W&B. auto: WANDB_MODE; without it, online if a key is set and the server accepts it, else offline."""
     project: WandbName | None = None
-    """None: WANDB_PROJECT, else ripu-ray."""
+    """Project in W&B. None: WANDB_PROJECT, or ripu-ray."""
     entity: WandbName | None = None
-    """None: WANDB_ENTITY, else W&B's default."""
+    """Entity in W&B. None: WANDB_ENTITY, or W&B's default."""
     images: int = Field(4, ge=0, le=64)
-    """Pictures in W&B after each round, always of the same images, half of them of the pool; 0: none."""
+    """Number of images that are logged to W&B after each round, half of them from the pool. 0: none."""

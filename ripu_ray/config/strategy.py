@@ -29,15 +29,13 @@ Allocation = Literal["per_image", "pool"]
 
 
 class Windows(Section):
-    """Side of the window, in pixels, by mode.
-
-    Attributes:
-        region: what one purchase labels.
-        pixel: the neighbourhood whose impurity counts, and that a bought pixel excludes.
-    """
+    """Side of the window by mode, in pixels."""
 
     region: Window = 3
+    """Side of the region that one purchase labels in mode region, in pixels, odd."""
     pixel: Window = 9
+    """Side of the window of the impurity in mode pixel, in pixels, odd. A bought pixel excludes the others in its
+    window."""
 
 
 @dataclass(frozen=True)
@@ -50,35 +48,41 @@ class Spread:
 
 
 class StrategyConfig(Section):
-    """What is bought, and how it is chosen."""
+    """The purchases of one trial. The lists under `sweep` replace these values."""
 
     budget: BudgetField = Budget(value=Decimal("2.2"), unit="percent")
+    """Budget per target image over all rounds: per cent of its pixels (2.2), or a number of pixels (40px)."""
     mode: Mode = "region"
+    """What is bought: whole regions, or single pixels."""
     windows: Windows = Windows()
     shape: Shape = "sliding"
-    """sliding: windows anywhere. grid: windows side by side, from the top left corner. superpixels: regions that follow
-    the picture's edges, about as large as a window; they need scikit-image, the extra `superpixels`."""
+    """Shape of regions. sliding: windows at any position. grid: non-overlapping windows from the top left corner.
+    superpixels: segments along image edges, about as large as a window; they need the extra `superpixels`."""
     acquisition: AcquisitionName = "ripu"
+    """Name of an acquisition function, or of a reference: source_only or full. docs/strategies.md lists them."""
     allocation: Allocation = "per_image"
-    """per_image: each image has its own budget. pool: the same total goes to the best scores of the whole pool."""
+    """Scope of the budget. per_image: each image has its own budget. pool: the same total is spent on the best scores
+    of the whole pool."""
     power: PowerField | None = None
-    """Choose at random, with chances that grow as score ** power, instead of the best; None: the best. `1 -> 100` rises
-    from 1 in the first round to 100 in the last, geometrically."""
+    """Exponent p of random selection with probabilities proportional to score ** p. `1 -> 100`: p increases
+    geometrically from the first to the last round. None: select the best scores."""
     balanced: bool = False
-    """Serve the classes predicted in an image in turn, each with its best."""
+    """Alternate between the classes predicted in an image, and select the best region of each."""
     class_share: Annotated[float, Number, Field(ge=0, le=1)] | None = None
-    """Share of a round's budget that is split equally over all classes, each with its best by p of the class times the
-    score; the rest is bought by the score alone. None: 0, or the share of the acquisition's preset."""
+    """Share of a round's budget that is split equally over all classes. For each class, regions with the largest
+    product of its probability and the score are selected. The rest is selected by score. None: the preset of the
+    acquisition function, or 0."""
     diversity: Annotated[int, Number, Field(ge=2, le=1000)] | None = None
-    """Take this many times the regions of a round as candidates, the best by the score, and of these the regions whose
-    features differ most, by greedy k-centre. None: the best by the score."""
+    """Factor m of diverse selection: among the m * n best candidates, select the n whose features differ most. The
+    method is greedy k-centre. None: select by score only."""
     avoid_void: Literal["learned", "none"] = "none"
-    """learned: lower the score where purchases of earlier rounds, of the same predicted class and distance to an
-    outline, had no label."""
+    """Avoid regions without label. learned: lower the score of regions that are like earlier purchases without label.
+    Regions are alike if their predicted class and their distance to an outline are the same."""
     rounds: Annotated[int, Number] = Field(5, ge=1, le=1000)
+    """Number of rounds. Each spends an equal part of the budget."""
     parity: bool = False
-    """Follow the reference implementation where it departs from the paper: `ceil` counts, rescaled `px`, the
-    order among pure windows."""
+    """Follow the reference implementation where it differs from the paper: rounding of counts, scaled `px` budgets, the
+    order of regions without impurity."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -147,18 +151,20 @@ class StoppingConfig(Section):
     """When a trial ends before its last round."""
 
     rule: Annotated[str, AfterValidator(STOPPING_RULES.check)] | None = None
-    """Name of a stopping rule, looked at after each round; None: all rounds are run."""
+    """Name of a stopping rule, such as small_gain, which is checked after each round. docs/strategies.md lists them.
+    None: all rounds are run."""
     min_gain: Annotated[float, Number] = Field(0.005, ge=0, le=1)
-    """Of `small_gain`: mIoU, in [0, 1], that a round has to add."""
+    """Of `small_gain`: minimum increase of the mIoU per round, in [0, 1]."""
     min_kappa: Annotated[float, Number] = Field(0.99, ge=-1, le=1)
-    """Of `kappa_average`: mean agreement with the round before, over the last `window` rounds, that ends a trial."""
+    """Of `kappa_average`: mean agreement with the previous round, over the last `window` rounds, at which a trial
+    ends."""
     window: Count = 3
     """Of `kappa_average`: number of rounds."""
     max_uncertainty: Annotated[float, Number] = Field(0.05, ge=0, le=1)
-    """Of `overall_uncertainty`: mean entropy over log C below which a trial ends."""
+    """Of `overall_uncertainty`: normalised mean entropy, in [0, 1], below which a trial ends."""
     max_change: Annotated[float, Number] = Field(0.01, ge=0, le=1)
-    """Of `classification_change`: share of pixels that a round may change at most to end a trial."""
+    """Of `classification_change`: share of pixels with a changed prediction at which a trial ends."""
     monitor: bool = False
-    """Record what the rules without labels look at, whatever `rule` says."""
+    """Record kappa, change and uncertainty of the predictions with any rule, and without one."""
     images: Count = 32
-    """Images of the pool, evenly spaced, in which the rules without labels look at a fixed sample of pixels."""
+    """Images of the pool, evenly spaced, on which these are measured, at a fixed sample of pixels."""

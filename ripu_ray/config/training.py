@@ -1,74 +1,112 @@
 """The section `training`: the recipe."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ripu_ray.config.fields import Count, Number, Section, Steps, Weight
+from ripu_ray.config.fields import Chance, Count, Number, Section, Steps, Weight
+
+_Factor = Annotated[float, Number, Field(ge=0.1, le=10)]
+
+
+class AugmentationConfig(Section):
+    """Random views of the images in training, source and target alike; the defaults change nothing."""
+
+    flip: Chance = 0.0
+    """Chance that an image is mirrored, left to right."""
+    scale: tuple[_Factor, _Factor] = (1.0, 1.0)
+    """Smallest and largest factor by which an image is enlarged; a random part of its size is cut, and below 1 the
+    border is reflected. Uniform in the logarithm."""
+    jitter: Annotated[float, Number, Field(ge=0, lt=1)] = 0.0
+    """Largest relative change of brightness, contrast and saturation; the hue turns by up to half of it."""
+    blur: Chance = 0.0
+    """Chance of a Gaussian blur of 0.1 to 2 pixels."""
+
+    @model_validator(mode="after")
+    def _smaller_first(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale {list(self.scale)}: expected the smaller factor first, such as [0.5, 2.0]")
+        return self
 
 
 class TrainingConfig(Section):
-    """The recipe. Steps are optimiser updates. The default schedule is (1 - step / schedule_steps) ** power."""
+    """The training recipe. Steps are optimiser updates."""
 
     warmup_steps: Annotated[int, Number] = Field(300, ge=0, le=10**9)
+    """Steps on the source before the first round."""
     round_steps: Steps = 60
+    """Steps on source and target after each purchase."""
     last_round_steps: Steps | None = None
-    """Of the last round, after which training goes on; None: as many as of the others."""
+    """Steps after the last purchase. None: `round_steps`."""
     schedule_steps: Steps | None = None
-    """Horizon of the polynomial schedule; None: the warm-up, all rounds, and round_steps more."""
+    """Horizon of the learning rate's schedule. None: the warm-up, all rounds, and `round_steps` more."""
     source_free: bool = False
-    """Adapt on bought target pixels alone, without the source's losses. Starts from `model.init_from`, and then the
-    source's images are never opened, or from a warm-up on the source, which is the only one to open them."""
+    """Train on bought target pixels only, without the losses of the source. Training starts from `model.init_from`, in
+    which case no image of the source is opened, or from a warm-up on the source."""
     source_sampling: Literal["uniform", "rarity"] = "uniform"
-    """rarity: the rarer a class among the source images drawn so far, the more often an image that has it."""
+    """How images of the source are sampled. rarity: images with classes that were rare in the images sampled so far are
+    sampled more often."""
     label_resolution: Literal["label", "input"] = "label"
-    """Where the losses are taken. label: logits are brought to the labels' size, and every bought pixel counts.
-    input: labels are resized to nearest to the images' size, as the reference does, and most bought pixels are lost."""
+    """Resolution of the losses. label: logits are resized to the size of the labels, and every bought pixel counts.
+    input: labels are resized to nearest to the size of the input, as in the reference implementation; most bought
+    pixels are lost."""
     source_batch: Count = 4
+    """Images of the source per step."""
     target_batch: Count = 4
+    """Images of the target per step."""
     optimiser: Literal["sgd", "adamw"] = "adamw"
-    """sgd is the paper's; adamw learns the embedded task from scratch, where sgd is unsteady (docs/log.md)."""
+    """Optimiser: adamw, or sgd as in the paper. From random weights, sgd is unstable on the embedded task
+    (docs/log.md)."""
     learning_rate: Annotated[float, Number] = Field(0.003, gt=0, le=1e30)
+    """Initial learning rate."""
     head_rate_factor: Annotated[float, Number] = Field(1.0, gt=0, le=10**6)
+    """Factor of the classifier's learning rate, relative to the other layers."""
     power: Annotated[float, Number] = Field(0.9, ge=0, le=1000)
+    """Exponent of the polynomial schedule."""
     momentum: Annotated[float, Number] = Field(0.9, ge=0, lt=1)
-    """Of sgd."""
+    """Momentum of sgd."""
     weight_decay: Weight = 0.01
+    """Weight decay."""
     consistency_weight: Weight = 0.1
+    """Weight of the consistency loss: alpha1 of the paper."""
     negative_weight: Weight = 1.0
+    """Weight of the negative learning loss: alpha2 of the paper."""
     negative_threshold: Annotated[float, Number] = Field(0.05, gt=0, lt=1)
+    """Probability below which a class is a negative label: tau of the paper."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: the network's pass runs under autocast; weights, optimiser and losses stay in float32."""
+    """Number format of the network's forward and backward pass. bfloat16: under autocast; weights, optimiser and losses
+    stay in float32."""
     channels_last: bool = False
-    """Weights and images with the channels innermost in memory, which GPUs' convolutions like."""
+    """Store weights and images in torch's channels_last format, which is faster for convolutions on GPUs."""
     checkpoint_every: Steps = 25
-    """Steps after which a phase writes down where it stands: what a crash in mid-phase repeats, at most. Results do not
-    depend on it."""
+    """Steps between mid-phase checkpoints. A crash repeats at most this many steps. Results do not depend on it."""
     compile: bool = False
-    """Run the network through torch.compile; on the CPU it needs a C++ compiler."""
+    """Run the network through torch.compile. On the CPU, it needs a C++ compiler."""
     schedule: Literal["polynomial", "cosine", "constant"] = "polynomial"
-    """How the learning rate falls until schedule_steps: (1 - share) ** power, (1 + cos(pi * share)) / 2, or not."""
+    """Decay of the learning rate until `schedule_steps`. polynomial: (1 - share) ** power. cosine: (1 + cos(pi *
+    share)) / 2. constant: no decay."""
     ramp_steps: Annotated[int, Number] = Field(0, ge=0, le=10**9)
-    """First steps of the warm-up, over which the learning rate also grows from 0, linearly. Source: Goyal et al.,
+    """First steps of the warm-up, in which the learning rate also increases linearly from 0. Source: Goyal et al.,
     arXiv 1706.02677."""
     rates: dict[str, Weight] = Field({})
-    """Shell patterns of parameter names, such as "*.norm*": factors of the learning rate. Where several match, all
-    count. 0: not trained."""
+    """Factors of the learning rate by shell pattern of parameter names, such as {"*.norm*": 0.1}. The factors of all
+    patterns that match are multiplied. 0: not trained."""
     freeze: Literal["none", "norm", "backbone"] = "none"
-    """norm: scales, offsets and statistics of normalisation layers do not change. backbone: nothing outside the
-    head does, and it works as in evaluation, without dropout."""
+    """Layers that are not trained. norm: normalisation layers, with their statistics. backbone: all layers except the
+    head; they run in evaluation mode, without dropout."""
     decay_norms: bool = True
-    """Whether weight_decay counts for normalisation layers, too."""
+    """Apply weight decay to normalisation layers, too."""
     clip_norm: Annotated[float, Number, Field(gt=0, le=10**6)] | None = None
-    """Largest norm of the gradient of a step; a longer one is scaled to it."""
+    """Maximum norm of the gradient of a step. A larger gradient is scaled to it. None: no limit."""
     ema: Annotated[float, Number, Field(gt=0, lt=1)] | None = None
-    """Decay of an exponential moving average of the weights, which is what scores and is evaluated. After n steps the
-    decay is (1 + n) / (10 + n) at most."""
+    """Decay of an exponential moving average of the weights, such as 0.999. The average scores images and is evaluated.
+    After n steps, the decay is at most (1 + n) / (10 + n). None: no average."""
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later settings that have their defaults: they would change the keys of older warm-ups."""
         fields = type(self).model_fields
-        later = ("schedule", "ramp_steps", "rates", "freeze", "decay_norms", "clip_norm", "ema")
+        later = ("schedule", "ramp_steps", "rates", "freeze", "decay_norms", "clip_norm", "ema", "augmentation")
         absent = {key for key in later if getattr(self, key) == fields[key].default}
         return {key: value for key, value in serialize(self).items() if key not in absent}

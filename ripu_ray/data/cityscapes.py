@@ -31,22 +31,32 @@ class CityscapesData(DatasetSection):
     source_prefix: ClassVar[str] = "data.source_"
 
     dataset: Literal["cityscapes"] = "cityscapes"
+    """Name of the data set."""
     source: Literal["gtav", "synthia"]
+    """Name of the source."""
     source_root: FilePath | None = None
-    """Holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder RAND_CITYSCAPES).
-    May be left out where the source is not opened."""
+    """Folder of the source: with `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder
+    RAND_CITYSCAPES). It may be left out if the source is not opened."""
     target_root: FilePath
-    """Holds `leftImg8bit` and `gtFine`."""
+    """Folder of Cityscapes, with `leftImg8bit` and `gtFine`."""
     source_list: FilePath | None = None
-    """Text or Parquet file of names of the images to use. None: all."""
+    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
     train_list: FilePath | None = None
+    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
     validation_list: FilePath | None = None
+    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
     source_input_size: Size | None = None
+    """Height and width of the source's images at the network's input. None: as stored."""
     source_label_size: Size | None = None
+    """Height and width of the source's labels in training. None: as stored."""
     input_size: Size | None = None
+    """Height and width of the target's images at the network's input; images are resized bilinearly. None: as
+    stored."""
     label_size: Size | None = None
+    """Height and width at which the target's labels are bought and evaluated; labels are resized to nearest. None: as
+    stored."""
     cache: LocalPath | None = None
-    """See `FolderData`."""
+    """Local folder for decoded and resized images and labels, which processes share. None: decode at every use."""
 
     def open(self, with_source: bool = True) -> Domains:
         """See `DatasetSection`."""

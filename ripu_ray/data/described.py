@@ -35,26 +35,39 @@ class PatternsData(DatasetSection):
     source_prefix: ClassVar[str] = "data.source_"
 
     dataset: Literal["patterns"] = "patterns"
+    """Name of the data set."""
     source: Reference | None = None
     """Name of a data set of this package, such as gtav, a YAML file, or a description. None: the source is not
     opened."""
     source_root: FilePath | None = None
     """Folder of the source, in which the patterns begin."""
     source_choice: Choice = Field(default_factory=dict)
-    """Such as `{domain: Rural}`: values of the description's placeholders. Those left out: all values."""
+    """Values of the placeholders of the source's description, such as {domain: Rural}. All values of a placeholder that
+    is left out are used."""
     target: Reference
+    """Name, YAML file or description of the target."""
     target_root: FilePath
+    """Folder of the target, in which the patterns begin."""
     target_choice: Choice = Field(default_factory=dict)
+    """Values of the placeholders of the target's description."""
     source_list: FilePath | None = None
-    """Text or Parquet file of names of the images to use. None: all. The others likewise."""
+    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
     target_list: FilePath | None = None
+    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
     validation_list: FilePath | None = None
+    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
     source_input_size: Size | None = None
+    """Height and width of the source's images at the network's input. None: as stored."""
     source_label_size: Size | None = None
+    """Height and width of the source's labels in training. None: as stored."""
     input_size: Size | None = None
+    """Height and width of the target's images at the network's input; images are resized bilinearly. None: as
+    stored."""
     label_size: Size | None = None
+    """Height and width at which the target's labels are bought and evaluated; labels are resized to nearest. None: as
+    stored."""
     cache: LocalPath | None = None
-    """See `FolderData`."""
+    """Local folder for decoded and resized images and labels, which processes share. None: decode at every use."""
 
     def open(self, with_source: bool = True) -> Domains:
         """See `DatasetSection`. Raises ConfigError, besides: a description is missing or wrong."""

@@ -50,12 +50,14 @@ class LabelFormat(Section):
     """How labels are stored, and what they mean. Classes, `id_map` and `void_colors` are those of `classes.json`."""
 
     encoding: Literal["ids", "colours", "palette", "uint16_channel0"]
-    """PNG of one 8-bit channel of ids; PNG of 8-bit colours, or with a palette whose colours count; PNG with a palette
-    whose indices are the ids; PNG of 16 bits a channel whose first channel holds the ids."""
+    """How a label is stored. ids: PNG with one 8-bit channel. colours: PNG with 8-bit colours or a palette of colours.
+    palette: PNG whose palette indices are ids. uint16_channel0: PNG with 16-bit channels, of which the first holds
+    ids."""
     classes: list[Any]
-    """Names, or `{name: road, color: [128, 64, 128]}`; a class's id is its position."""
+    """Names, or {name: road, color: [128, 64, 128]}. The id of a class is its position."""
     id_map: Annotated[dict[str, str | int], BeforeValidator(_text_keys)] | None = None
-    """Id in the files -> name or id of a class, or 255; "*": every id that is not listed. None: they are class ids."""
+    """Id in the files -> name or id of a class, or 255. "*": all ids that are not listed. None: files hold class
+    ids."""
     void_colors: list[Any] = Field(default_factory=list)
     """Colours of pixels without class."""
 

@@ -41,33 +41,41 @@ class FolderData(DatasetSection):
     """Images and labels in `<root>/<domain>/<split>/{images,labels}/` with `<root>/classes.json`."""
 
     dataset: Literal["folder"] = "folder"
+    """Name of the data set."""
     root: FilePath
+    """Folder with classes.json and the images and labels."""
     images: Pattern = IMAGES
+    """Pattern of the images' paths below `root` (docs/data.md)."""
     labels: Pattern = LABELS
+    """Pattern of the labels' paths below `root`."""
     source: str = "source"
+    """Folder of the source."""
     target: str = "target"
+    """Folder of the target."""
     train_split: str = "train"
+    """Folder of the source's images and of the pool."""
     validation_split: str = "val"
+    """Folder of the target's validation images."""
     source_share: Share | None = None
-    """The share of the target's images that are the source, whose labels are known from the start. None: the folder
-    `source`."""
+    """Share of the target's images that are the source, with labels from the start. None: the folder `source`."""
     validation_share: Share | None = None
-    """The share of the target's images that are for validation. None: the folder `validation_split`."""
+    """Share of the target's images that are used for validation. None: the folder `validation_split`."""
     split_seed: Seed = 0
-    """Of the two shares: which images they are depends on this seed and the images' names alone."""
+    """Seed of the two shares. The choice depends only on this seed and the names of the images."""
     input_size: Size | None = None
-    """(height, width) the network sees; images are resized bilinearly. None: as stored."""
+    """Height and width of the images at the network's input; images are resized bilinearly. None: as stored."""
     label_size: Size | None = None
-    """(height, width) at which labels are bought and evaluated; resized to nearest. None: as stored."""
+    """Height and width at which labels are bought and evaluated; labels are resized to nearest. None: as stored."""
     max_megapixels: Count = MAX_MEGAPIXELS
-    """Of one picture; a larger one is refused before it fills the memory, with 3 MB for each megapixel."""
+    """Maximum size of one picture. A larger picture is refused before it is decoded, which takes 3 MB per megapixel."""
     source_list: FilePath | None = None
-    """Text file, one image name a line: the images of the source to use. None: all. The others likewise."""
+    """Text file with the names of the images to use, one a line. None: all images."""
     target_list: FilePath | None = None
+    """Text file with the names of the images to use, one a line. None: all images."""
     validation_list: FilePath | None = None
+    """Text file with the names of the images to use, one a line. None: all images."""
     cache: LocalPath | None = None
-    """Folder for decoded and resized images and labels, on a local disk; many processes may share it. None: decode
-    at every use."""
+    """Local folder for decoded and resized images and labels, which processes share. None: decode at every use."""
 
     @model_validator(mode="after")
     def _splits_are_told_once(self) -> Self:

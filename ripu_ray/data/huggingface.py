@@ -54,21 +54,35 @@ class HuggingFaceData(DatasetSection):
     source_prefix: ClassVar[str] = "data.source_"
 
     dataset: Literal["huggingface"] = "huggingface"
+    """Name of the data set."""
     source: Origin | None = None
-    """None: the source is not opened."""
+    """Id of the source in the Hugging Face Hub, or a folder. None: the source is not opened."""
     source_split: str = "train"
+    """Split of the source."""
     source_labels: LabelFormat | None = None
-    """None: as `labels`."""
+    """Format of the source's labels. None: `labels`."""
     target: Origin
+    """Id of the target in the Hugging Face Hub, or a folder that begins with `/`, `./`, `../`, `~` or `$`."""
     train_split: str = "train"
+    """Split of the pool."""
     validation_split: str = "validation"
+    """Split for validation."""
     labels: LabelFormat
+    """Format of the labels."""
     image_column: str = "image"
+    """Column of the images."""
     label_column: str = "label"
+    """Column of the labels."""
     source_input_size: Size | None = None
+    """Height and width of the source's images at the network's input. None: as stored."""
     source_label_size: Size | None = None
+    """Height and width of the source's labels in training. None: as stored."""
     input_size: Size | None = None
+    """Height and width of the target's images at the network's input; images are resized bilinearly. None: as
+    stored."""
     label_size: Size | None = None
+    """Height and width at which the target's labels are bought and evaluated; labels are resized to nearest. None: as
+    stored."""
 
     def open(self, with_source: bool = True) -> Domains:
         """See `DatasetSection`. Raises ConfigError, besides: the library is not installed."""

@@ -5,7 +5,7 @@ from functools import partial
 from ripu_ray.config import Config
 from ripu_ray.distributed.cluster import this_node
 from ripu_ray.distributed.prometheus import CountedScorer, RoundMetrics
-from ripu_ray.distributed.scoring import RayScorer
+from ripu_ray.distributed.scoring import RayScorer, end_spares
 from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.runs.event_log import Warn
 from ripu_ray.runs.run_folder import RunFolder
@@ -25,8 +25,9 @@ def _scorer(share: int, config: Config, heartbeat: Heartbeat, run: RunFolder, na
     scorer: Scorer
     if config.cluster.scorers:
         # A LocalScorer is not built here: it takes a GPU, which the process of such a trial does not have.
-        scorer = RayScorer(config, keep=not config.cluster.train_workers, share=share, warn=warn)
+        scorer = RayScorer(config, not config.cluster.train_workers, share, warn, hand_over=True)
     else:
+        end_spares()
         scorer = LocalScorer(config, heartbeat)
     return CountedScorer(scorer, run.name, name)
 

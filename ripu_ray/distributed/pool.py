@@ -39,7 +39,7 @@ class ScorerPool:
         self._nodes: dict[Any, str] = {}
         self._starting: dict[ray.ObjectRef[Any], Any] = {}
         self._wait_limit = self._wait_for(0)
-        self._failed_starts = 0
+        self._failed_starts, self._has_lost = 0, False
 
     def acquire(self, number: int) -> None:
         """Start `number` actors unless some run. Raises ClusterError if they do not start in time."""
@@ -54,6 +54,17 @@ class ScorerPool:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def size(self) -> int:
+        """Number of running actors."""
+        return len(self._nodes)
+
+    def leave(self) -> list[Any]:
+        """Return the running actors and forget them; none if one died, since others may be about to."""
+        actors = [] if self._has_lost else list(self._nodes)
+        self._nodes = {} if actors else self._nodes
+        return actors
 
     def close(self) -> None:
         """Kill the actors."""
@@ -136,7 +147,7 @@ class ScorerPool:
         return answers
 
     def _replace(self, actor: Any, num_lost: int) -> None:
-        node = self._nodes.pop(actor)
+        node, self._has_lost = self._nodes.pop(actor), True
         left = f", {len(self._nodes)} continue" if self._nodes else ""
         self._warn(
             f"a scorer on node {node} died: {counted(num_lost, 'image')} to score again; another one is started{left}",

@@ -1,4 +1,5 @@
-"""All private interfaces of Ray that this package uses, because Ray has no public ones for these purposes.
+"""All private interfaces of Ray that this package uses, but those of its job client, because Ray has no public ones
+for these purposes.
 
 tests/distributed/test_ray_internals.py fails when they change.
 """
@@ -13,7 +14,6 @@ from typing import Any
 
 import ray
 from ray.job_config import JobConfig
-from ray.job_submission import JobSubmissionClient
 from ray.util.placement_group import PlacementGroup
 
 from ripu_ray.errors import ClusterError
@@ -33,7 +33,7 @@ except ImportError as error:
 
 
 @contextmanager
-def _as_read() -> Iterator[None]:
+def as_read() -> Iterator[None]:
     """Convert what a changed interface raises to a ClusterError that names the version."""
     try:
         yield
@@ -43,14 +43,14 @@ def _as_read() -> Iterator[None]:
 
 def running_address() -> str | None:
     """HOST:PORT of the Ray that `auto` joins, or None. Raises ConnectionError if there is none."""
-    with _as_read():
+    with as_read():
         address: str | None = canonicalize_bootstrap_address("auto")
     return address
 
 
 def ask_gcs(address: str) -> None:
     """Connect to the control store at HOST:PORT. Raises RayError, AuthenticationError for a wrong token."""
-    with _as_read():
+    with as_read():
         GcsClient(address=address)
 
 
@@ -60,7 +60,7 @@ def orphaned_groups() -> Iterator[PlacementGroup]:
     The public `placement_group_table` reads the same table but omits the creator.
     """
     job = ray.get_runtime_context().get_job_id()
-    with _as_read():
+    with as_read():
         rows = state._connect_and_get_accessor().get_placement_group_table()
     for row in rows:
         group = PlacementGroupTableData.FromString(row)
@@ -76,6 +76,13 @@ def own_processes() -> list[tuple[str, Popen[bytes]]]:
     node = ray._private.worker._global_node
     processes: dict[str, list[Any]] = node.all_processes if node else {}
     return [(kind, info.process) for kind, infos in processes.items() for info in infos]
+
+
+def own_session() -> Path | None:
+    """The folder with logs, sockets and spilled objects of a Ray that this process started; None if it joined one."""
+    with as_read():
+        node = ray._private.worker._global_node
+        return Path(node.get_session_dir_path()) if node and node.head else None
 
 
 @contextmanager
@@ -107,27 +114,3 @@ class DriverJob(JobConfig):
     def _runtime_env_has_working_dir(self) -> bool:
         """Ray adds the folders by itself unless this is so."""
         return True
-
-
-class TimedJobClient(JobSubmissionClient):
-    """Ray's job client with a timeout for each request; Ray's own client has no timeout.
-
-    Args:
-        address: URL of the job server.
-        connect_timeout_s: timeout of each request until `timeout_s` is set.
-    """
-
-    timeout_s: float
-
-    def __init__(self, address: str, connect_timeout_s: float) -> None:
-        self.timeout_s = connect_timeout_s
-        super().__init__(address)
-
-    def versions(self) -> tuple[str, str]:
-        """Versions of Ray and Python on the cluster."""
-        with _as_read():
-            about = self._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
-            return about["rayVersion"], about["pythonVersion"]
-
-    def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
-        return super()._do_request(method, endpoint, timeout=self.timeout_s, **more)

@@ -31,13 +31,20 @@ SETTLE_S = 3.0
 Weights = tuple[str, list[ray.ObjectRef[Any]]]
 """(version, [reference to the state dict]); the list keeps Ray from fetching it at every call."""
 
+_spares: dict[Any, list[Any]] = {}
+"""Running actors of trials that have ended in this process, by class and resources: starting one takes seconds."""
+
 
 class ScoringActor:
     """An `ImageScorer` that fetches the weights if their version changes."""
 
     def __init__(self, config: Config, device: str) -> None:
-        self._config, self._device = config, device
-        self._version = ""
+        self._device = device
+        self.renew(config)
+
+    def renew(self, config: Config) -> None:
+        """Take the configuration of another trial; `ready` is called next."""
+        self._config, self._version = config, ""
 
     def ready(self) -> str:
         """Build the scorer and return the node. Called first; Ray would hide errors that `__init__` raises."""
@@ -74,6 +81,13 @@ class ScoringActor:
             self._version = version
 
 
+def end_spares(but: Any = None) -> None:
+    """Kill the actors that ended trials have left in this process, except those of the kind `but`."""
+    for kind in set(_spares) - {but}:
+        for actor in _spares.pop(kind):
+            ray.kill(actor)
+
+
 class RayScorer:
     """`Scorer` over a pool of actors, which `acquire` or the first call starts.
 
@@ -82,10 +96,21 @@ class RayScorer:
         keep: whether `release` keeps the actors, because no training worker needs their cores.
         share: upper limit of `cluster.scorers: auto`.
         warn: receives warnings about deaths, retries and long waits.
+        hand_over: whether `close` leaves the actors to the next RayScorer of this process with the same `hand_over`.
+            They end with this process.
     """
 
-    def __init__(self, config: Config, keep: bool, share: int = 1, warn: Warn = ignore_warning) -> None:
+    def __init__(
+        self,
+        config: Config,
+        keep: bool,
+        share: int = 1,
+        warn: Warn = ignore_warning,
+        hand_over: bool = False,
+    ) -> None:
         self._config, self._keep, self._share = config, keep, share
+        self._hand_over = hand_over and keep
+        end_spares(self._kind() if self._hand_over else None)
         self._validation_ids = open_domains(config.data).validation.image_ids
         self._warn, self._reported = warn, 0
         self._pool = ScorerPool(self._start, config.cluster, warn)
@@ -150,12 +175,24 @@ class RayScorer:
             self.close()
 
     def close(self) -> None:
-        """Kill the actors."""
+        """Kill the actors, or leave them to the next scorer."""
+        if self._hand_over and self._pool.size == self._wanted():
+            _spares.setdefault(self._kind(), []).extend(self._pool.leave())
         self._pool.close()
+
+    def _wanted(self) -> int:
+        scorers = self._config.cluster.scorers
+        return self._share if scorers == "auto" else scorers
+
+    def _kind(self) -> Any:
+        cluster = self._config.cluster
+        return ScoringActor, self._wanted(), cluster.threads, cluster.gpu, process_gpus(cluster)
 
     def _free_share(self) -> int:
         """The share, or the free part of it on a cluster with other users."""
         deadline = time.monotonic() + SETTLE_S
+        if self._hand_over and _spares.get(self._kind()):
+            return self._share
         while (free := num_scorers(self._config.cluster, [available_resources()], 1)) < self._share:
             if time.monotonic() > deadline:
                 return free
@@ -171,6 +208,10 @@ class RayScorer:
 
     def _start(self) -> Any:
         cluster = self._config.cluster
+        if self._hand_over and (spares := _spares.get(self._kind())):
+            actor = spares.pop()
+            actor.renew.remote(self._config)
+            return actor
         # SPREAD also frees the actors from the placement group of the trial that starts them.
         actor = ray.remote(ScoringActor).options(
             num_cpus=cluster.threads, num_gpus=process_gpus(cluster), scheduling_strategy="SPREAD"

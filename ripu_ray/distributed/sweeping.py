@@ -93,7 +93,7 @@ def _tune(
     tuner = tune.Tuner(
         tune.with_resources(_trainable(execute, run, share), tune.PlacementGroupFactory([takes])),
         param_space={"name": tune.grid_search(list(names))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent, reuse_actors=True),
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex,
             **ray_storage(run.path / "ray"),

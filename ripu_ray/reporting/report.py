@@ -20,6 +20,7 @@ from ripu_ray.reporting.inference import MIN_SEEDS
 from ripu_ray.reporting.merging import merge, sweep_names
 from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.panels import Panel, curve_panels
+from ripu_ray.reporting.questions import read_questions
 from ripu_ray.reporting.statistics import (
     compare,
     competitors,
@@ -31,6 +32,7 @@ from ripu_ray.reporting.statistics import (
 from ripu_ray.reporting.svg import NUM_SERIES, to_svg
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import class_shares
+from ripu_ray.storage.bounded import read_json_value
 from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
@@ -92,6 +94,7 @@ def render(runs: Sequence[RunFolder]) -> str:
         "sweeps": [_sweep(run, name) for run, name in zip(runs, names, strict=True)],
         "policy": interactive.policy(),
         "scripts": interactive.scripts(),
+        "questions": read_questions(dict(zip(names, runs, strict=True))),
         "min_seeds": MIN_SEEDS,
     }
     if len(results):
@@ -213,13 +216,13 @@ def _failure(log: Path) -> str:
     """Why a trial's last attempt failed; empty if it did not fail or is still running."""
     try:
         last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, RecursionError):
         return ""
     return str(last.get("failure", "")) if isinstance(last, dict) else ""
 
 
 def _revision(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("git_revision") or "")
+        return str(read_json_value(path).get("git_revision") or "")
     except (OSError, ValueError, AttributeError):
         return ""

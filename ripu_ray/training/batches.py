@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ripu_ray.config import Config, NoiseConfig
+from ripu_ray.config import AugmentationConfig, Config, NoiseConfig
 from ripu_ray.core.oracle import flip_chances, noisy_annotation
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.images import ImageSet
@@ -17,6 +17,7 @@ from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.runs.answers import Answers
+from ripu_ray.training.augmentation import augment
 from ripu_ray.training.sampling import RaritySampler, draw_ids
 from ripu_ray.training.workers import num_workers, worker_rank
 
@@ -79,19 +80,23 @@ class Draw:
             return None
         first = step * size
         if self._rarity:
-            return self._batch(images, self._rarity.draw(first, size), images.label)
-        return self._batch(images, draw_ids(images.image_ids, self._config.seed, "source", first, size), images.label)
+            chosen = self._rarity.draw(first, size)
+        else:
+            chosen = draw_ids(images.image_ids, self._config.seed, "source", first, size)
+        return self._batch("source", step, images, chosen, images.label)
 
     def _target(self, step: int) -> Batch | None:
         annotated, images = self._annotated, self._domains.pool
         if annotated is None:
             return None
         # Round steps are counted from the end of the warm-up, so that each epoch contains every image of the pool once.
-        step -= self._config.training.warmup_steps
+        first = step - self._config.training.warmup_steps
         size = self._config.training.target_batch
         return self._batch(
+            "target",
+            step,
             images,
-            draw_ids(images.image_ids, self._config.seed, "target", step * size, size),
+            draw_ids(images.image_ids, self._config.seed, "target", first * size, size),
             lambda image_id: self._annotation(image_id, annotated[image_id]),
         )
 
@@ -115,14 +120,31 @@ class Draw:
             lambda row, col: generator(self._config.seed, "oracle", image_id, row, col),
         )
 
-    def _batch(self, images: ImageSet, chosen: tuple[str, ...], label: Callable[[str], NDArray[np.uint8]]) -> Batch:
-        mine = chosen[worker_rank() :: num_workers()]
+    def _batch(
+        self,
+        domain: str,
+        step: int,
+        images: ImageSet,
+        chosen: tuple[str, ...],
+        label: Callable[[str], NDArray[np.uint8]],
+    ) -> Batch:
+        training = self._config.training
+        places = range(worker_rank(), len(chosen), num_workers())
+        mine = tuple(chosen[place] for place in places)
         images_BHW3, labels_BHW = map(list, (self._loaders.map(images.image, mine), self._loaders.map(label, mine)))
-        if self._config.training.label_resolution == "input":
+        if training.label_resolution == "input":
             labels_BHW = [
                 resize_label(label_HW, image_HW3.shape[:2])
                 for label_HW, image_HW3 in zip(labels_BHW, images_BHW3, strict=True)
             ]
+        if training.augmentation != AugmentationConfig():
+            # By the place in the whole batch, which may hold an image twice, and not by the worker.
+            rngs = [
+                generator(self._config.seed, "augmentation", domain, step, place, chosen[place]) for place in places
+            ]
+            settings = [training.augmentation] * len(mine)
+            views = list(self._loaders.map(augment, images_BHW3, labels_BHW, settings, rngs))
+            images_BHW3, labels_BHW = [image for image, _ in views], [label for _, label in views]
         stacked = (torch.from_numpy(np.stack(arrays)) for arrays in (images_BHW3, labels_BHW))
         pixels, classes = (tensor.pin_memory() if self._pinned else tensor for tensor in stacked)
         return Batch(pixels, classes, mine)

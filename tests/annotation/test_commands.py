@@ -15,7 +15,7 @@ from tests.data.folders import HEIGHT, WIDTH, write_data_set
 from tests.running import execute_warmup, ignore, ripu_here
 
 TRAINING = ("model.width=8", "training.warmup_steps=2", "training.round_steps=2", "tracking.wandb=disabled")
-BUYING = ("strategy.rounds=2", "strategy.budget=20", "cluster.scorers=0", "oracle.kind=human")
+BUYING = ("strategy.rounds=2", "strategy.budget=20", "strategy.power=null", "cluster.scorers=0", "oracle.kind=human")
 
 
 def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> None:
@@ -48,6 +48,11 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     wrong = ripu_here(tmp_path, "answer", "run", "a.png")
     assert wrong.exit_code == 2 and "a.png: image a.png: is 12x21" in wrong.stderr
     assert ripu_here(tmp_path, "train", "run").exit_code == 0
+    checked = ripu_here(tmp_path, "data", "check", "--config", "run/config.yaml")
+    assert checked.exit_code == 0 and "questions 9 questions asked, 9 answered, 0 open" in checked.stdout
+    assert ripu_here(tmp_path, "report", "run").exit_code == 0
+    page = (tmp_path / "run/report.html").read_text()
+    assert "9 questions asked, 9 answered, 0 open. Next: ask round 1" in page and page.count('id="questions"') == 1
     state = ripu_here(tmp_path, "status", "run")
     assert "next       ask round 1" in state.stdout and "nan" not in state.stdout
     record = RunFolder(tmp_path / "run").trial("region-w3-ripu-b20-s0").stage(0).read()

@@ -270,6 +270,24 @@ def test_actors_end_with_their_scorer(weights: Path) -> None:
             ray.get(actor.ready.remote())
 
 
+def test_a_trial_takes_the_actors_that_another_one_left(weights: Path, tmp_path: Path) -> None:
+    config, other = _config(1), _config(1, "strategy.acquisition=entropy", "strategy.budget=9px")
+    pids, bought = [], []
+    for number, part in enumerate((config, other, config)):
+        scorer = RayScorer(part, keep=True, hand_over=True)
+        bought.append(_purchase(scorer, part, weights, tmp_path / str(number)))
+        (actor,) = scorer._pool._nodes
+        pids.append(actor._actor_id)
+        scorer.close()
+    assert len(set(pids)) == 1
+    assert bought[0] == bought[2] == _purchase(LocalScorer(_config(0)), config, weights, tmp_path / "local")
+    assert bought[1] == _purchase(LocalScorer(other), other, weights, tmp_path / "local other") != bought[0]
+    # A trial of another kind ends them, so that their cores are free.
+    RayScorer(_config(2), keep=True, hand_over=True)
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.ready.remote())
+
+
 def test_a_trial_with_scorers_on_gpus_needs_no_gpu_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Ray hides the GPUs from a process that holds none, such as that of a trial whose scorers hold them.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -27,13 +27,19 @@ class SyntheticData(DatasetSection):
     is_drawn: ClassVar[bool] = True
 
     dataset: Literal["synthetic"] = "synthetic"
+    """Name of the data set."""
     num_source: Count = 80
+    """Labelled images of the source."""
     num_pool: Count = 40
+    """Images of the target whose labels can be bought."""
     num_validation: Count = 24
+    """Images of the target for evaluation."""
     size: Size = (96, 128)
+    """Height and width of the images, in pixels."""
     seed: Seed = 0
+    """Seed of the images."""
     shift: Annotated[float, Number] = Field(1.0, ge=0, le=3)
-    """Distance of the target from the source: 0 none, 1 the documented task, 2 barely related; at most 3."""
+    """Distance of the target from the source, in [0, 3]. 0: none. 1: the documented task. 2: very large."""
 
     def open(self, with_source: bool = True) -> Domains:
         """See `DatasetSection`."""
