@@ -83,11 +83,10 @@ def _trials(run: RunFolder, results: pd.DataFrame) -> Table:
     table = new_table(*columns, "start", *map(str, rounds), "spent", "clicks")
     for _, rows in results.groupby("trial", sort=False):
         last = rows.iloc[-1]
-        absent = {"budget", "mode", "window"} if last["acquisition"] in REFERENCES else set()
         measured = rows[rows["miou"].notna()]
         by_round = {i: f"{100 * miou:.1f}" for i, miou in zip(measured["round"], measured["miou"], strict=True)}
         table.add_row(
-            *("-" if name in absent else str(last[name]) for name in columns),
+            *("-" if pd.isna(last[name]) else str(last[name]) for name in columns),
             *(by_round.get(index, "") for index in (-1, *rounds)),
             f"{100 * last['spent_share']:.2f} %",
             str(last["clicks"]),
