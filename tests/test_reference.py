@@ -55,5 +55,5 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert "training.learning_rate" in (tmp_path / "reference/configuration.html").read_text(encoding="utf-8")
-    assert "ripu sweep" in (tmp_path / "reference/cli.html").read_text(encoding="utf-8")
+    assert 'id="ripu-sweep"' in (tmp_path / "reference/cli.html").read_text(encoding="utf-8")
     assert "Run a grid" in (tmp_path / "reference/python-api.html").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from ripu_ray.annotation.asking import Question
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.errors import DataError
+from ripu_ray.storage.bounded import read_limited
 
 MAX_BYTES = 2**29
 """Of an annotation file."""
@@ -179,8 +180,6 @@ def attributes(question: Question) -> dict[str, int | float]:
 def read_bytes(path: Path) -> bytes:
     """The content of an annotation file. Raises DataError: it cannot be read, or is too large."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: {path.stat().st_size} bytes: expected at most {MAX_BYTES}")
-        return path.read_bytes()
+        return read_limited(path, MAX_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ripu_ray.config.safe_yaml import Plain, read_yaml
+from ripu_ray.config.safe_yaml import MAX_CHARACTERS, Plain, read_yaml
 from ripu_ray.config.texts import Typed
 from ripu_ray.errors import ConfigError
+from ripu_ray.storage.bounded import read_limited
 
 _EXPECTED = {
     "extra_forbidden": "unknown key",
@@ -22,7 +23,7 @@ _EXPECTED = {
 def read_yaml_file(file: Path) -> dict[str, Any]:
     """The keys and values of a YAML file; an empty file has none. Raises ConfigError: one line that names the file."""
     try:
-        tree = read_yaml(file.read_text(encoding="utf-8"), keep_texts=True)
+        tree = read_yaml(read_limited(file, 4 * MAX_CHARACTERS).decode(), keep_texts=True)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

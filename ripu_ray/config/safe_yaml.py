@@ -36,7 +36,19 @@ class Plain:
     text: str
 
 
-class _KeepingLoader(yaml.SafeLoader):
+class _CountingLoader(yaml.SafeLoader):
+    """Stops at too many values before it has read them all: each takes 1 KB."""
+
+    num_values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.num_values += 1
+        if self.num_values > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values")
+        return super().compose_node(parent, index)
+
+
+class _KeepingLoader(_CountingLoader):
     """Constructs a `Plain` for each value that is not a text; keys are as in `SafeLoader`."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -67,7 +79,7 @@ def read_yaml(text: str, keep_texts: bool = False) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS} characters")
     try:
-        loader = _KeepingLoader(text) if keep_texts else yaml.SafeLoader(text)
+        loader = _KeepingLoader(text) if keep_texts else _CountingLoader(text)
         try:
             node = loader.get_single_node()
             if node is None:

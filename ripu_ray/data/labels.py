@@ -10,6 +10,7 @@ from typing import Any
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import DataError
+from ripu_ray.storage.bounded import read_limited
 
 Colour = tuple[int, int, int]
 EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
@@ -75,7 +76,7 @@ def read_class_table(path: Path) -> ClassTable:
     try:
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: not a file")
-        tree = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+        tree = json.loads(read_limited(path).decode("utf-8-sig"), object_pairs_hook=_once)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {EXPECTED}") from None
     except _TwiceError as error:

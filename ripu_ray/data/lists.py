@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, first_line
+from ripu_ray.storage.bounded import read_limited, read_parquet
 
 GAP = re.compile(r"[\s,;]+")
 """Between the columns of a line."""
@@ -37,7 +38,7 @@ def read_names(file: Path) -> list[tuple[str, str]]:
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_limited(file).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{file}: not a list of file names in UTF-8") from None
     for number, line in enumerate(lines, 1):
@@ -49,15 +50,17 @@ def _rows(file: Path) -> Iterator[tuple[str, str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    content = pa.BufferReader(file.read_bytes())
+    content = read_limited(file)
     try:
-        names = pq.read_schema(content).names
+        names = pq.read_schema(pa.BufferReader(content)).names
         column = names[0] if len(names) == 1 else COLUMN
         if column not in names:
             raise DataError(f"{file}: has the columns {', '.join(names)}: expected one of them to be {COLUMN!r}")
-        values = pq.read_table(content, columns=[column])[column].to_pylist()
-    except pa.ArrowException as error:
-        raise DataError(f"{file}: not a Parquet file ({str(error).splitlines()[0]})") from None
+        values = read_parquet(content, [column])[column].to_pylist()
+    except DataError:
+        raise
+    except (ValueError, pa.ArrowException) as error:
+        raise DataError(f"{file}: not a Parquet file ({first_line(error)})") from None
     for number, value in enumerate(values, 1):
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"{file}: row {number}: {column} is {value!r}: expected the name of an image")

@@ -146,7 +146,7 @@ def read_image(
         elif orientation != 1:
             _refuse_rotation(path)
         picture.info.pop("transparency", None)
-        colour = picture.convert("RGB")
+        colour = picture if picture.mode == "RGB" else picture.convert("RGB")  # of 100 megapixels, a copy is 400 MB
         if size is not None and size != (colour.height, colour.width):
             colour = colour.resize(size[::-1], Image.Resampling.BILINEAR)
         return np.array(colour)

@@ -4,10 +4,12 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -69,7 +71,7 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
             ) from None
         except SystemExit:
             # SIGTERM: Ray has replaced our handler by its own.
-            signal.signal(signal.SIGTERM, on_sigterm)
+            _handle_sigterm(on_sigterm)
             signal.raise_signal(signal.SIGTERM)
             raise StoppedError("stopped") from None
         except Exception as error:  # noqa: BLE001  # Ray raises plain Exceptions, such as on a machine too busy to start it
@@ -79,12 +81,18 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
                     "such as RAY_TMPDIR=/tmp"
                 ) from None
             raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
-        signal.signal(signal.SIGTERM, on_sigterm)
+        _handle_sigterm(on_sigterm)
         if not cluster.address:
             # Ray generates a token if there is none, in a file that all users can read.
             with suppress(OSError):
                 (Path.home() / ".ray/auth_token").chmod(0o600)
     return alive_nodes()
+
+
+def _handle_sigterm(handler: Any) -> None:
+    # Python's own rule; in other threads Ray leaves the handler alone.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def alive_nodes() -> list[dict[str, float]]:

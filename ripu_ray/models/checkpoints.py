@@ -1,15 +1,17 @@
 """Weights on disk: written atomically, read without running code from the file."""
 
 import hashlib
+import json
 import os
 import pickle
+import re
 import struct
 import sys
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -17,6 +19,10 @@ from torch import Tensor
 from ripu_ray.errors import DataError, first_line
 from ripu_ray.storage.files import replace_file
 
+_HEADER_BYTES = 100_000_000
+"""Limit of the library safetensors."""
+_BYTEARRAY = re.compile(rb"c(builtins|__builtin__)\nbytearray\n")
+"""The only way: torch's unpickler does not know STACK_GLOBAL."""
 SAFETENSORS = ".safetensors"
 """End of the names of files in this format."""
 _DAMAGE = (
@@ -34,6 +40,7 @@ _DAMAGE = (
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
+    RecursionError,
 )
 """What torch and pickle raise for damaged files, found by flipping and truncating: tests/fuzz."""
 
@@ -85,6 +92,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: not a file")  # opening a pipe would block
     try:
+        _check_header(path)
         return load(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
@@ -146,13 +154,44 @@ def _load(file: BinaryIO, path: Path) -> dict[str, Any]:
 
 
 def _check_expansion(file: BinaryIO, path: Path) -> None:
-    """Refuse an archive whose content is larger than the file, such as a compressed one: torch does not compress."""
+    """Refuse a file whose content is larger than it, such as a compressed archive: torch does not compress."""
     start = file.tell()
+    is_larger = False
     if zipfile.is_zipfile(file):
         size = file.seek(0, os.SEEK_END)
-        if sum(entry.file_size for entry in zipfile.ZipFile(file).infolist()) > size:
-            raise DataError(f"{path}: not a checkpoint of torch: its content would be larger than the file")
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            is_larger = sum(entry.file_size for entry in entries) > size or any(
+                _makes_bytes(archive.open(entry)) for entry in entries if entry.filename.endswith(".pkl")
+            )
+        file.seek(start)
+    else:
+        is_larger = _makes_bytes(file)
+    if is_larger:
+        raise DataError(f"{path}: not a checkpoint of torch: its content would be larger than the file")
     file.seek(start)
+
+
+def _makes_bytes(file: IO[bytes]) -> bool:
+    """Whether a pickle calls `bytearray`: torch allows it, and its argument may be a length of many gigabytes."""
+    end = b""
+    while part := file.read(2**20):
+        if _BYTEARRAY.search(end + part):
+            return True
+        end = part[-32:]
+    return False
+
+
+def _check_header(path: Path) -> None:
+    """Compare the size of a safetensors file with its header before it is read. Raises ValueError, OSError."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > _HEADER_BYTES:
+            raise ValueError("header too large")
+        tree = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in tree.items() if name != "__metadata__"]
+        if file.seek(0, os.SEEK_END) != 8 + length + max(ends, default=0):
+            raise ValueError("the size is not that of its header")
 
 
 _SEAL_BYTES = hashlib.sha256().digest_size

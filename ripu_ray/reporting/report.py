@@ -34,6 +34,7 @@ from ripu_ray.reporting.statistics import (
 from ripu_ray.reporting.svg import NUM_SERIES, to_svg
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import class_shares
+from ripu_ray.storage.bounded import read_json_value
 from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
@@ -261,13 +262,13 @@ def _failure(log: Path) -> str:
     """Why a trial's last attempt failed; empty if it did not fail or is still running."""
     try:
         last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, RecursionError):
         return ""
     return str(last.get("failure", "")) if isinstance(last, dict) else ""
 
 
 def _revision(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("git_revision") or "")
+        return str(read_json_value(path).get("git_revision") or "")
     except (OSError, ValueError, AttributeError):
         return ""

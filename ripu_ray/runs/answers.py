@@ -24,6 +24,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Regions
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.validate import read_typed
+from ripu_ray.storage.bounded import read_parquet
 from ripu_ray.storage.checksums import read_json, write_json
 from ripu_ray.storage.files import replace_file
 
@@ -140,8 +141,8 @@ class Answers:
         try:
             content = path.read_bytes()
             sha256 = hashlib.sha256(content).hexdigest()
-            table = pq.read_table(pa.BufferReader(content)) if sha256 == expected.get("answers_sha256") else None
-        except (OSError, pa.ArrowException) as error:
+            table = read_parquet(content) if sha256 == expected.get("answers_sha256") else None
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise RunFolderError(f"{path}: cannot be read ({type(error).__name__})") from None
         if table is None:
             raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")

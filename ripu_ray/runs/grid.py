@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -74,9 +74,9 @@ def expand(config: Config) -> tuple[Trial, ...]:
     trials: dict[str, Trial] = {}
     for key in sweep.vary:
         _check_repetition(config, key)
-    for *values, budget, mode, window, acquisition, seed in itertools.product(*lists):
+    for *values, budget, mode, window, acquisition in itertools.product(*lists[:-1]):
         chosen = _choose(strategy, budget, mode, window, acquisition)
-        single = config.model_copy(update={"seed": seed, "strategy": chosen, "sweep": SweepConfig()})
+        single = config.model_copy(update={"strategy": chosen, "sweep": SweepConfig()})
         varied = dict(zip(sweep.vary, values, strict=True))
         single = vary(single, varied) if varied else single
         # Trials that differ only in settings without an effect are one trial, the first of them.
@@ -90,12 +90,31 @@ def expand(config: Config) -> tuple[Trial, ...]:
                 single = vary(single, {"strategy.power": None})
             bought = f"{mode}-w{chosen.window}-{acquisition}-b{budget}"
             parts = [bought, *_modifiers(single.strategy), *_name(kept, sweep)]
-        trial = Trial("-".join(parts), single)
-        if trials.setdefault(trial.trial_id, trial).config != single and not (ignored or single.strategy.is_reference):
-            raise ConfigError(f"sweep.vary: two trials would share the folder {trial.trial_id}: choose other values")
-        if len(trial.trial_id) > _LONGEST_ID:
-            raise ConfigError(f"sweep.vary: {trial.trial_id}: a trial's name of more than {_LONGEST_ID} characters")
+        can_repeat = bool(ignored) or single.strategy.is_reference
+        for seed in lists[-1]:
+            _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed})), can_repeat)
     return tuple(trials.values())
+
+
+def _add(trials: dict[str, Trial], trial: Trial, can_repeat: bool) -> None:
+    """Add a trial, unless there is one with its id. Raises ConfigError: the other differs, or the id is too long."""
+    first = trials.setdefault(trial.trial_id, trial)
+    if first is not trial and first.config != trial.config and not can_repeat:
+        raise ConfigError(f"sweep.vary: two trials would share the folder {trial.trial_id}: choose other values")
+    if len(trial.trial_id) > _LONGEST_ID:
+        raise ConfigError(f"sweep.vary: {trial.trial_id}: a trial's name of more than {_LONGEST_ID} characters")
+
+
+def arms(trials: Iterable[Trial]) -> dict[str, Config]:
+    """The configuration of the first trial of each arm, by the arm: the others differ from it in the seed alone."""
+    return {trial.arm: trial.config for trial in reversed(tuple(trials))}
+
+
+def shared_warmups(trials: Iterable[Trial]) -> list[Config]:
+    """The configuration of one trial for each shared warm-up. The digest of an arm is computed once."""
+    trials = tuple(trials)
+    keys = {arm: warmup_key(config.model_copy(update={"seed": 0})) for arm, config in arms(trials).items()}
+    return list({(keys[trial.arm], trial.config.seed): trial.config for trial in trials}.values())
 
 
 def _choose(

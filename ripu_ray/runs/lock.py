@@ -105,5 +105,5 @@ def is_lock(text: str) -> bool:
 def _read(text: str) -> Owner | None:
     try:
         return Owner(**json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None

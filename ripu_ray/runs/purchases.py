@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ripu_ray.errors import RunFolderError
+from ripu_ray.storage.bounded import read_parquet
 from ripu_ray.storage.checksums import read_json
 
 SCHEMA = pa.schema(
@@ -43,7 +43,7 @@ def read_purchase(commit: Path) -> pa.Table:
     if hashlib.sha256(content).hexdigest() != expected["purchase_sha256"]:
         raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = read_parquet(content)
         if not table.schema.equals(SCHEMA) or any(column.null_count for column in table.columns):
             raise ValueError("other columns, or values that are missing")
         table["image_id"].unique().to_pylist()  # raises for text that is not UTF-8

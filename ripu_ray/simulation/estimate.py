@@ -8,7 +8,7 @@ import torch
 
 from ripu_ray.config import ModelConfig, TrainingConfig
 from ripu_ray.models.networks import build_network
-from ripu_ray.runs.grid import Trial, warmup_key
+from ripu_ray.runs.grid import Trial, arms, shared_warmups
 
 _NUM_CLASSES = 19
 """Class count of the estimate; others change only the last layer."""
@@ -19,10 +19,10 @@ def weights_bytes(trials: Sequence[Trial]) -> int:
 
     No data is read and no weights are loaded. Purchases, pictures and logs are not counted.
     """
-    warmups = {warmup_key(trial.config): trial.config for trial in trials}
-    stages = Counter((config.model, _num_states(config.training)) for config in warmups.values())
-    for trial in trials:
-        stages[trial.config.model, _num_states(trial.config.training)] += trial.config.strategy.rounds
+    stages = Counter((config.model, _num_states(config.training)) for config in shared_warmups(trials))
+    repetitions = Counter(trial.arm for trial in trials)
+    for arm, config in arms(trials).items():
+        stages[config.model, _num_states(config.training)] += repetitions[arm] * config.strategy.rounds
     return sum(count * _stage_bytes(model, states) for (model, states), count in stages.items())
 
 

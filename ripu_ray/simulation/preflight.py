@@ -15,7 +15,7 @@ from ripu_ray.data.contents import NOTHING
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.data_seal import DataSeal, weight_files
-from ripu_ray.runs.grid import Trial
+from ripu_ray.runs.grid import Trial, arms
 
 
 def check_trials(
@@ -40,7 +40,7 @@ def check_trials(
             scored, `training.rates` names no parameter, people are asked what they cannot answer, or torch.compile
             fails with `training.compile`.
     """
-    configs = [trial.config for trial in trials]
+    configs = list(arms(trials).values())  # nothing that is checked depends on the seed
     with_source = {config.data: False for config in configs}
     for config in configs:
         with_source[config.data] |= config.opens_source

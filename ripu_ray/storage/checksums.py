@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ripu_ray.errors import RunFolderError
+from ripu_ray.storage.bounded import read_limited
 from ripu_ray.storage.files import replace_text
 
 _KEY, _KIND = "seal", "sha256:"
+_BYTES = 2**28
+"""The digests of a million images take about 200 MB."""
 _LINE = re.compile(r"# sha256 of what follows: ([0-9a-f]{64})\n")
 
 
@@ -58,6 +61,6 @@ def _with_checksum(tree: dict[str, Any]) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_limited(path, _BYTES)
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,6 +1,5 @@
 """Where W&B runs go: settings, else what the run folder has stored, else W&B's own variables, else defaults."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from ripu_ray.config import TrackingConfig
 from ripu_ray.config.fields import WandbName
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.storage.bounded import read_json_value
 
 FILE = "tracking.json"
 """Name of the file in the run folder with the target and the mode, which every trial on every node reads."""
@@ -92,7 +92,7 @@ def files_of(run: RunFolder, name: str, folder: Path) -> Path:
 def read_stored(run: Path) -> dict[str, Any]:
     """The content of `tracking.json`; empty if there is none."""
     try:
-        tree = json.loads((run / FILE).read_text(encoding="utf-8"))
+        tree = read_json_value(run / FILE)
     except (OSError, ValueError):
         return {}
     return tree if isinstance(tree, dict) else {}

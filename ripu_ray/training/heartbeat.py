@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import RemoteError
+from ripu_ray.storage.bounded import read_json_value
 from ripu_ray.storage.files import replace_file
 from ripu_ray.storage.remote import RemotePath
 from ripu_ray.training.batches import Batch
@@ -148,7 +149,7 @@ class Heartbeat:
 def read_place(path: Path) -> Place | None:
     """Read the last heartbeat; None if there is none, or if it is being written."""
     try:
-        tree = json.loads(path.read_text())
+        tree = read_json_value(path)
         return Place(tree["node"], tree["done"], tuple(tree["reading"]), tuple(tree["batch"]))
     except (OSError, RemoteError, ValueError, KeyError, TypeError):
         return None

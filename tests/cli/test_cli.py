@@ -88,6 +88,8 @@ def test_the_readme_s_command_learns_the_embedded_task(tmp_path: Path) -> None:
     done = _ripu(tmp_path, "sweep", "--budgets", "2.2,5", "--mode", "region", "--name", "demo", timeout_s=280)
     assert (done.returncode, done.stderr) == (0, "")
     results = pd.read_csv(tmp_path / "runs/demo/results.csv", dtype={"budget": str})
+    assert set(results["acquisition"]) == {"ripu", "random", "source_only", "full"}
+    results = results[results["acquisition"] == "ripu"]
     small, large = (results[results["budget"] == budget] for budget in ("2.2", "5"))
     for trial, most in ((small, 0.022), (large, 0.05)):
         assert trial["round"].tolist() == [-1, 0, 1, 2, 3, 4]
@@ -121,6 +123,14 @@ def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path
         assert refused.exit_code == 2
         assert says in refused.stderr
         assert refused.stderr.count("\n") == 1
+
+
+def test_dry_run_prints_the_first_trials_of_many_or_each(tmp_path: Path) -> None:
+    flags = ("sweep", *TINY_FLAGS, "--budgets", "4", "--seeds", "0-119", "--dry-run", "--name", "x")
+    done, full = ripu_here(tmp_path, *flags), ripu_here(tmp_path, *flags, "--each")
+    assert "-s99 " in done.stdout and "-s100 " not in done.stdout and "and 20 more trials" in done.stdout
+    assert "-s119 " in full.stdout and "more trials" not in full.stdout
+    assert done.stdout.splitlines()[-4:] == full.stdout.splitlines()[-4:]
 
 
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:

@@ -62,6 +62,23 @@ def test_a_command_in_a_pickle_is_not_run(tmp_path: Path, reader: str, form: str
     assert not trace.exists()
 
 
+class _Zeros:
+    def __reduce__(self) -> tuple[type[bytearray], tuple[int]]:
+        return bytearray, (2**32,)
+
+
+def swollen_pickle(path: Path) -> None:
+    """Write a checkpoint of a few hundred bytes that stands for 4 GiB."""
+    plain = path.with_suffix(".plain")
+    torch.save({"network": {}}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
+        for entry in source.infolist():
+            is_pickle = entry.filename.endswith("data.pkl")
+            content = pickle.dumps({"network": _Zeros()}, 2) if is_pickle else source.read(entry)
+            target.writestr(entry.filename, content)
+    plain.unlink()
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_an_archive_that_grows_is_refused_before_it_does(tmp_path: Path, reader: str) -> None:
     plain, path = tmp_path / "plain.pt", tmp_path / "weights.pt"
@@ -71,5 +88,8 @@ def test_an_archive_that_grows_is_refused_before_it_does(tmp_path: Path, reader:
             target.writestr(entry.filename, source.read(entry))
     plain.unlink()
     assert path.stat().st_size < 2**20
+    with pytest.raises(InputError, match=r"weights\.pt: .*larger than the file"):
+        READERS[reader](path)
+    swollen_pickle(path)
     with pytest.raises(InputError, match=r"weights\.pt: .*larger than the file"):
         READERS[reader](path)

@@ -5,7 +5,7 @@ import pytest
 from ripu_ray.config import Config, Power, load_config
 from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.errors import ConfigError
-from ripu_ray.runs.grid import expand, schedule_steps, warmup_key
+from ripu_ray.runs.grid import expand, schedule_steps, shared_warmups, warmup_key
 
 
 def test_every_list_is_a_dimension() -> None:
@@ -144,3 +144,11 @@ def test_arms_that_cannot_differ_are_one(
 def test_a_power_that_does_not_vary_stays_with_a_random_strategy() -> None:
     (trial,) = expand(load_config(None, ["strategy.power=1", "strategy.acquisition=random"]))
     assert (trial.arm, trial.config.strategy.power) == ("region-w3-random-b2.2-power1", Power.parse(1))
+
+
+def test_shared_warmups_are_those_of_the_keys_of_all_trials() -> None:
+    varied = {"sweep.seeds": [0, 1, 2], "sweep.vary": ["data.shift=0,1"], "sweep.acquisitions": ["ripu", "full"]}
+    trials = expand(load_config(None, [], varied))
+    shared = shared_warmups(trials)
+    assert sorted(map(warmup_key, shared)) == sorted({warmup_key(trial.config) for trial in trials})
+    assert len(shared) == 6
