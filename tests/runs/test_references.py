@@ -52,9 +52,9 @@ def test_references_buy_nothing_and_everything(tmp_path: Path) -> None:
     assert all(map(run.is_finished, run.trials))
     write_tables(run, collect(run))
     table = pd.read_csv(run.path / "results.csv", dtype=str).drop_duplicates("acquisition").set_index("acquisition")
-    assert table[["mode", "window"]].loc["ripu"].tolist() == ["region", "3"]
+    assert list(table.loc["ripu", ["mode", "window"]]) == ["region", "3"]
     assert pd.read_parquet(run.path / "results.parquet")["window"].isna().sum() == 4
-    assert table[["mode", "window", "budget"]].loc[["source_only", "full"]].isna().to_numpy().all()
+    assert table.loc[["source_only", "full"], ["mode", "window", "budget"]].isna().to_numpy().all()
     none, everything = (run.trial(f"{name}-s0").stage(0).read() for name in ("source_only", "full"))
     ripu = run.trial("region-w3-ripu-b5-s0").stage(1).read()
     assert none.step == everything.step == ripu.step
