@@ -185,11 +185,11 @@ def resolve(
 ) -> Config:
     """A checked configuration: of a file or of an object, with settings and then flags replaced. Raises ConfigError."""
     texts, values = as_settings(settings)
+    # A flag that is None is not given; a setting that is None is null.
     values |= {key: value for key, value in flags.items() if value is not None}
     names = as_texts("plugins", plugins)
     if not isinstance(config, Config):
         file = None if config is None else locate(config)
-        # A null is a value among settings, such as the power of a greedy choice; `load_config` passes over a None.
         texts += [f"{key}=null" for key, value in values.items() if value is None]
         return load_config(file, texts, {**values, "plugins": names or None}, demo=True)
     if names or texts:
