@@ -43,7 +43,8 @@ class Axes:
         A label is below where the next level is too close above for it.
         """
         ordered = sorted(levels.items(), key=lambda level: level[1])
-        for (name, miou), (_, above) in zip(ordered, [*ordered[1:], ("", float("inf"))], strict=True):
+        for number, (name, miou) in enumerate(ordered, start=1):
+            above = ordered[number][1] if number < len(ordered) else float("inf")
             yield name, miou, above - miou < 0.07 * (self.top - self.bottom)
 
 
