@@ -106,8 +106,8 @@ class TrainingConfig(Section):
     augmentation: AugmentationConfig = AugmentationConfig()
     teacher: Literal["none", "ema"] = "none"
     """What target pixels that are not bought learn. none: nothing. ema: from the first round on, the confident
-    predictions of an average of the weights. Its decay is `ema`, and it scores and is evaluated; without `ema` the decay
-    is 0.996, and the weights themselves score and are evaluated."""
+    predictions of an average of the weights. Its decay is `ema`, and it scores and is evaluated; without `ema` the
+    decay is 0.996, and the weights themselves score and are evaluated."""
     teacher_threshold: Chance = 0.95
     """Probability from which a prediction of the teacher counts."""
     teacher_weight: Weight = 1.0
