@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
+from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.simulation.inspection import Examples
 
@@ -38,6 +39,42 @@ def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget
         **{f"loss/{name}": value for name, value in record.losses.items()},
         **{f"seconds/{name}": value for name, value in seconds.items()},
     }
+
+
+def summary(records: Sequence[RoundRecord]) -> dict[str, float]:
+    """What W&B's table of runs shows for a trial: the last values, and the best mIoU with its round (-1: warm-up).
+
+    They are computed from all records, so a resumed run, which may log no new round, has them too.
+    """
+    last = records[-1]
+    area = aubc([each.spent_share for each in records], [each.miou for each in records])
+    found = {"miou": last.miou, "aubc": area, AXIS: last.spent_share, "clicks": last.clicks}
+    if measured := [record for record in records if not np.isnan(record.miou)]:
+        best = max(measured, key=lambda record: record.miou)
+        found |= {"best/miou": best.miou, "best/round": best.round}
+    return {name: value for name, value in found.items() if not np.isnan(value)}
+
+
+def describe(trial: Trial) -> str:
+    """One sentence: what a trial is."""
+    config, strategy = trial.config, trial.config.strategy
+    task = f"{config.model.name} on {config.data.dataset}, seed {config.seed}"
+    if strategy.acquisition == "source_only":
+        return f"Reference without purchases: {task}."
+    if strategy.acquisition == "full":
+        return f"Reference with every pixel of the pool bought: {task}."
+    rounds = f"{strategy.rounds} round{'s' * (strategy.rounds != 1)}"
+    unit = "%" if strategy.budget.unit == "percent" else "pixels"
+    scope = "each image" if strategy.allocation == "per_image" else "an image on average over the pool"
+    bought = f"{strategy.budget.value} {unit} of {scope} in {rounds}"
+    return f"Active learning with {strategy.acquisition} in mode {strategy.mode}, {bought}: {task}."
+
+
+def tags(trial: Trial) -> tuple[str, ...]:
+    """Tags of a trial: its acquisition function, its mode unless it is a reference, and its data set."""
+    strategy = trial.config.strategy
+    mode = () if strategy.is_reference else (strategy.mode,)
+    return (strategy.acquisition, *mode, trial.config.data.dataset)
 
 
 def budget_key(budget: str) -> str:

@@ -14,7 +14,7 @@ from ripu_ray.errors import RipuError
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
-from ripu_ray.tracking.content import AXIS, numbers, pictures
+from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, summary, tags
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import end_session, identify, open_run
 from ripu_ray.tracking.wandb_internals import keep_for_upload, read_local_runs
@@ -37,7 +37,8 @@ class WandbTracker:
         # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
         names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
         digests = {"data_digest": digest} if (digest := run.seal.digest(trial.config)) else {}
-        self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names, **digests})
+        config = {**to_tree(trial.config), "trial": names, **digests}
+        self._identity = identify(run, trial_id, "trial", config, tags(trial), describe(trial))
         self._examples: Examples | None = None
         if count := run.config.tracking.images:
             warmup = run.warmup(run.warmup_key(trial.config))
@@ -99,6 +100,8 @@ class WandbTracker:
                         logged |= pictures(self._examples, record.round)
                 self._run.log(logged, step=record.round + 1)
                 self._logged.add(record.round + 1)
+        if records:
+            self._run.summary.update(summary(records))
 
     def _attempt(self, do: Callable[[], None]) -> None:
         """Call `do`. If W&B fails, repeat it in a new offline run; if that fails too, ignore it."""
