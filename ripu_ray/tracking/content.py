@@ -66,7 +66,7 @@ def describe(trial: Trial) -> str:
     rounds = f"{strategy.rounds} round{'s' * (strategy.rounds != 1)}"
     unit = "%" if strategy.budget.unit == "percent" else "pixels"
     scope = "each image" if strategy.allocation == "per_image" else "an image on average over the pool"
-    bought = f"{strategy.budget.value} {unit} of {scope} in {rounds}"
+    bought = f"{strategy.budget.value:f} {unit} of {scope} in {rounds}"
     return f"Active learning with {strategy.acquisition} in mode {strategy.mode}, {bought}: {task}."
 
 
