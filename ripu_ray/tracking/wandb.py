@@ -3,9 +3,10 @@
 A failure of W&B never ends a trial: it continues with an offline run that holds every round, for `wandb sync`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ripu_ray.errors import RipuError
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
+from ripu_ray.tracking.artifacts import log_artifacts
 from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, summary, tags
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import end_session, identify, open_run
@@ -31,6 +33,7 @@ class WandbTracker:
 
     def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
         self._sweep, self._folder = run.path, folder
+        self._log_artifacts = partial(log_artifacts, run=run, trial_id=trial_id)
         trial = run.trials[trial_id]
         strategy = trial.config.strategy
         self._budget = "any" if strategy.is_reference else str(strategy.budget)
@@ -46,6 +49,7 @@ class WandbTracker:
         self._is_online = current(run.config.tracking, run.path).mode == "online"
         self._rounds: list[tuple[RoundRecord, Mapping[str, float]]] = []
         self._logged: set[int] = set()
+        self._artifacts: Collection[str] = ()
         self._run: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wandb")
         self._thread.submit(self._start)
@@ -65,6 +69,9 @@ class WandbTracker:
             self._log()
             if failure:
                 self._run.summary["failure"] = failure
+            # If W&B itself has failed, `finish` raises too, and all is repeated.
+            with suppress(Exception):
+                self._log_artifacts(self._run, logged=self._artifacts)
             self._run.finish(exit_code=1 if failure else 0)
 
         self._thread.submit(self._attempt, finish).result()
@@ -87,6 +94,7 @@ class WandbTracker:
         self._run = open_run(self._identity, self._folder, self._is_online)
         # No round is logged twice: an online run knows its last step from the server.
         self._logged = set(range(self._run.step)) if self._is_online else set(local.steps)
+        self._artifacts = local.artifacts
         self._run.define_metric(AXIS)
         self._run.define_metric("*", step_metric=AXIS)
 
