@@ -1,10 +1,11 @@
 """What is logged to W&B for a round: numbers by key, and pictures with masks (docs/wandb.md lists them)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ripu_ray.config import Budget
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
@@ -80,6 +81,29 @@ def tags(trial: Trial) -> tuple[str, ...]:
 def budget_key(budget: str) -> str:
     """The key of the mIoU of trials with this budget."""
     return f"miou_by_budget/{budget}"
+
+
+def budget_share(budget: Budget) -> float | None:
+    """Share of the pool's pixels, in (0, 1], that a budget in per cent allows; None for a budget in pixels."""
+    return float(budget.value / 100) if budget.unit == "percent" else None
+
+
+def reference_line(trial: Trial, record: RoundRecord, budgets: Iterable[Budget]) -> list[dict[str, float]]:
+    """The mIoU of a reference as a horizontal line over the spent share: what is logged at each point of it.
+
+    Its own points are at 0 or 1, where no strategy is. The line has points at 0, at the budgets, where the axis of a
+    panel ends, and at 1. Empty for a strategy, and before the last round.
+    """
+    strategy = trial.config.strategy
+    if not strategy.is_reference or record.round + 1 < strategy.rounds or np.isnan(record.miou):
+        return []
+    shares = sorted({0.0, 1.0, *filter(None, map(budget_share, budgets))})
+    return [{AXIS: share, reference_key(strategy.acquisition): record.miou} for share in shares]
+
+
+def reference_key(name: str) -> str:
+    """The key of the horizontal line of a reference."""
+    return f"reference/{name}"
 
 
 def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:

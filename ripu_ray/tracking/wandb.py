@@ -16,7 +16,7 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.artifacts import log_artifacts
-from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, summary, tags
+from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, reference_line, summary, tags
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import end_session, identify, open_run
 from ripu_ray.tracking.wandb_internals import keep_for_upload, read_local_runs
@@ -34,8 +34,9 @@ class WandbTracker:
     def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
         self._sweep, self._folder = run.path, folder
         self._log_artifacts = partial(log_artifacts, run=run, trial_id=trial_id)
-        trial = run.trials[trial_id]
+        self._trial = trial = run.trials[trial_id]
         strategy = trial.config.strategy
+        self._budgets = [each.config.strategy.budget for each in run.trials.values()]
         self._budget = "any" if strategy.is_reference else str(strategy.budget)
         # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
         names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
@@ -106,10 +107,16 @@ class WandbTracker:
                 if self._examples:
                     with suppress(RipuError):
                         logged |= pictures(self._examples, record.round)
-                self._run.log(logged, step=record.round + 1)
-                self._logged.add(record.round + 1)
+                self._log_step(record.round + 1, logged)
+            for step, end in enumerate(reference_line(self._trial, record, self._budgets), start=record.round + 2):
+                if step not in self._logged:
+                    self._log_step(step, end)
         if records:
             self._run.summary.update(summary(records))
+
+    def _log_step(self, step: int, logged: Mapping[str, Any]) -> None:
+        self._run.log(logged, step=step)
+        self._logged.add(step)
 
     def _attempt(self, do: Callable[[], None]) -> None:
         """Call `do`. If W&B fails, repeat it in a new offline run; if that fails too, ignore it."""

@@ -125,6 +125,21 @@ def test_notes_and_tags_say_what_a_trial_is(settings: dict[str, str], says: str,
     assert tags(trial) == tagged
 
 
+def test_a_reference_is_a_horizontal_line_and_is_logged_once(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "field", load_config(None, (*OFFLINE, "sweep.acquisitions=[ripu, full]")))
+    _, trial_id = run.trials
+    for _ in range(2):
+        tracker = WandbTracker(run, trial_id, run.trial(trial_id).path)
+        for record in WARMUP, replace(ROUNDS[0], spent_share=1.0):
+            tracker.log_round(record, {})
+        tracker.close()
+    files = sorted(run.trial(trial_id).path.glob("wandb/offline-run-*/*.wandb"))
+    entries = [entry for file in files for entry in read_entries(file)]
+    items = [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
+    assert [item["spent_share"] for item in items] == [0, 1, 0, 0.022, 1]
+    assert [item.get("reference/full") for item in items] == [None, None, 0.5, 0.5, 0.5]
+
+
 def test_a_failed_trial_is_marked_as_failed(field: RunFolder) -> None:
     WandbTracker(field, TRIAL, field.trial(TRIAL).path).close(failure="round 1, step 2: total is nan")
     (file,) = field.trial(TRIAL).path.glob("wandb/offline-run-*/*.wandb")
