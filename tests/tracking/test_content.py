@@ -182,7 +182,7 @@ def test_without_images_there_are_no_pictures(tmp_path: Path) -> None:
     settings = (*TINY, "cluster.scorers=0", "strategy.rounds=1", "tracking.wandb=offline", "tracking.images=0")
     run = run_all(tmp_path / "field", load_config(None, settings))
     assert not list(run.path.glob("trials/*/wandb/*/files/media"))
-    (file,) = run.path.glob("trials/*/wandb/*/*.wandb")
+    (file,) = run.path.glob("trials/*/wandb/offline-run-*/*.wandb")
     artifacts = [entry["artifact"]["type"] for entry in read_entries(file) if entry["type"] == "artifact"]
     assert artifacts == ["ledger"]
     assert json.loads((run.path / "tracking.json").read_text())["mode"] == "offline"
