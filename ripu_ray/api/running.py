@@ -185,17 +185,19 @@ def resolve(
 ) -> Config:
     """A checked configuration: of a file or of an object, with settings and then flags replaced. Raises ConfigError."""
     texts, values = as_settings(settings)
-    values |= flags
+    # A flag that is None is not given; a setting that is None is null.
+    values |= {key: value for key, value in flags.items() if value is not None}
     names = as_texts("plugins", plugins)
     if not isinstance(config, Config):
         file = None if config is None else locate(config)
+        texts += [f"{key}=null" for key, value in values.items() if value is None]
         return load_config(file, texts, {**values, "plugins": names or None}, demo=True)
     if names or texts:
         raise ConfigError(
             f"{'plugins' if names else 'settings as texts'}: expected with a file or without a configuration; "
             "load_config takes them, too"
         )
-    return override(config, {key: value for key, value in values.items() if value is not None})
+    return override(config, values)
 
 
 def name_folder(kind: str, name: str | None, output: str | Path) -> Path:

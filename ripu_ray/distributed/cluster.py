@@ -1,7 +1,9 @@
 """Start or join Ray, and describe its resources in one line."""
 
+import atexit
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -27,7 +29,14 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
-from ripu_ray.distributed.ray_internals import DriverJob, ask_gcs, bound_to_loopback, running_address
+from ripu_ray.distributed.ray_internals import (
+    DriverJob,
+    ask_gcs,
+    bound_to_loopback,
+    own_processes,
+    own_session,
+    running_address,
+)
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 
@@ -47,6 +56,8 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         ClusterError: there is no Ray at the address, or it does not start.
         StoppedError: SIGTERM was received meanwhile.
     """
+    if ray.is_initialized() and any(process.poll() is not None for _, process in own_processes()):
+        ray.shutdown()  # a Ray of our own ends with the thread that started it
     if not ray.is_initialized():
         _check_answers(cluster.address)
         num_cpus = None if cluster.address else local_cpus(cluster)
@@ -86,7 +97,15 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
             # Ray generates a token if there is none, in a file that all users can read.
             with suppress(OSError):
                 (Path.home() / ".ray/auth_token").chmod(0o600)
+            if session := own_session():
+                atexit.register(_end_own_ray, session)
     return alive_nodes()
+
+
+def _end_own_ray(session: Path) -> None:
+    """End the Ray of our own before Python ends, and remove its files. After a kill they remain for an analysis."""
+    ray.shutdown()
+    shutil.rmtree(session, ignore_errors=True)
 
 
 def _handle_sigterm(handler: Any) -> None:

@@ -232,6 +232,20 @@ def test_each_example_runs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_in_a_thread_that_has_ended_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    """A Ray that a thread started ends with the thread: Linux tells its processes."""
+    code = (
+        "import threading, time, ripu_ray as ripu\n"
+        f"def run(name): print(ripu.run(name=name, output={str(tmp_path)!r}, settings={list(TINY)!r}).failures)\n"
+        "if __name__ == '__main__':\n"
+        "    thread = threading.Thread(target=run, args=('a',))\n"
+        "    thread.start(); thread.join(); time.sleep(2); run('b')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=False)
+    assert (done.stdout, done.returncode) == ("{}\n{}\n", 0), done.stderr
+
+
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
