@@ -52,7 +52,10 @@ def _content(run: RunFolder, results: pd.DataFrame) -> dict[str, Any]:
     import wandb
 
     finished = outcomes(results)
-    content = {"results": wandb.Table(dataframe=results), "curves": wandb.Image(str(run.path / "curves.png"))}
+    content: dict[str, Any] = {
+        "results": wandb.Table(dataframe=results),
+        "curves": wandb.Image(str(run.path / "curves.png")),
+    }
     if len(finished):
         content["strategies"] = wandb.Table(dataframe=summarise(finished))
     if lines := comparison_lines(results):
