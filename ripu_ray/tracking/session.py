@@ -20,7 +20,7 @@ _READABLE = 80
 """Characters of the trial's name in a run's id."""
 _LONGEST_TAG = 64
 """Characters of a tag that W&B's server accepts."""
-_TIMEOUT_S = {"online": 8.0, "offline": 60.0}
+TIMEOUT_S = {"online": 8.0, "offline": 60.0}
 """Timeout of the start of a run, and of the upload at its end; what is not uploaded stays on disk."""
 
 
@@ -76,8 +76,8 @@ def open_run(identity: Mapping[str, Any], folder: Path, is_online: bool) -> Any:
     settings = wandb.Settings(
         silent=True,
         console="off",
-        init_timeout=_TIMEOUT_S[mode],
-        finish_timeout=_TIMEOUT_S[mode],
+        init_timeout=TIMEOUT_S[mode],
+        finish_timeout=TIMEOUT_S[mode],
         finish_timeout_raises=True,
         # environment.json in the run folder has the packages and the revision.
         disable_git=True,

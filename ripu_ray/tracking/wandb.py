@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from ripu_ray.config import to_tree
@@ -18,7 +19,7 @@ from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.artifacts import log_artifacts
 from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, reference_line, summary, tags
 from ripu_ray.tracking.mode import current, go_offline
-from ripu_ray.tracking.session import end_session, identify, open_run
+from ripu_ray.tracking.session import TIMEOUT_S, end_session, identify, open_run
 from ripu_ray.tracking.wandb_internals import keep_for_upload, read_local_runs
 
 
@@ -70,9 +71,7 @@ class WandbTracker:
             self._log()
             if failure:
                 self._run.summary["failure"] = failure
-            # If W&B itself has failed, `finish` raises too, and all is repeated.
-            with suppress(Exception):
-                self._log_artifacts(self._run, logged=self._artifacts)
+            self._log_files()
             self._run.finish(exit_code=1 if failure else 0)
 
         self._thread.submit(self._attempt, finish).result()
@@ -113,6 +112,18 @@ class WandbTracker:
                     self._log_step(step, end)
         if records:
             self._run.summary.update(summary(records))
+
+    def _log_files(self) -> None:
+        """Log the artifacts. If W&B itself has failed, `finish` raises too, and all is repeated."""
+
+        def log() -> None:
+            with suppress(Exception):
+                self._log_artifacts(self._run, logged=self._artifacts)
+
+        # W&B asks its server about each artifact, for minutes if there is no answer.
+        thread = Thread(target=log, name="wandb-artifacts", daemon=True)
+        thread.start()
+        thread.join(TIMEOUT_S["online" if self._is_online else "offline"])
 
     def _log_step(self, step: int, logged: Mapping[str, Any]) -> None:
         self._run.log(logged, step=step)
