@@ -27,5 +27,8 @@ def is_ignored(key: str, config: Config) -> bool:
         # Any power of independent random numbers gives the same draw.
         "strategy.power": strategy.acquisition == "random",
         "stopping.min_gain": config.stopping.rule is None,
+        "training.teacher": strategy.is_reference,
+        "training.teacher_threshold": strategy.is_reference or config.training.teacher == "none",
+        "training.teacher_weight": strategy.is_reference or config.training.teacher == "none",
         "training.momentum": config.training.optimiser != "sgd",
     }.get(key, False)
