@@ -1,7 +1,7 @@
 """Runs the studies of docs/results.md and writes their tables and figures into it; the words between them are ours.
 
     python -m benchmarks.results --photographs FOLDER        everything: several hours on 2 cores
-    python -m benchmarks.results --only shift                one study, and its part NAME-spread if it has one
+    python -m benchmarks.results --only shift                one study with its parts: NAME-spread, NAME-pixel
     python -m benchmarks.results --only pretrained --photographs FOLDER --also=--seeds=0 --also=--budgets=2.2
                                                              more arguments for `ripu sweep`, to reduce a study
     python -m benchmarks.results --only shift --no-run       its tables alone, from runs/results-shift
@@ -27,18 +27,21 @@ from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
-COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0"]
+# A study is greedy where it does not vary the power, and has no flips, whatever the demo and configs/folder.yaml set.
+RECIPE = ["--set=strategy.power=null", "--set=training.augmentation.flip=0"]
+COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0", *RECIPE]
 SMALL = ["--set=data.size=[64,96]", "--set=training.round_steps=30"]
 SIZE = "[90,120]"
+FOLDER = "--config=configs/folder.yaml"
 PHOTOGRAPHS = [
-    "--config=configs/folder.yaml",
+    FOLDER,
     f"--set=data.input_size={SIZE}",
     f"--set=data.label_size={SIZE}",
     "--set=training.round_steps=60",
     "--budgets=2.2",
 ]
 PRETRAINED = [
-    "--config=configs/folder.yaml",
+    FOLDER,
     "--set=model.name=efficientnet_lite0",
     "--set=model.pretrained=imagenet",
     "--set=data.input_size=[360,480]",
@@ -48,6 +51,37 @@ PRETRAINED = [
     "--budgets=0.05,0.22,2.2",
     "--mode=region,pixel",
 ]
+# What a core of a CPU does in an hour: small pictures, small batches, few steps.
+REDUCED = [
+    "--set=model.name=efficientnet_lite0",
+    "--set=model.pretrained=imagenet",
+    "--set=training.source_batch=2",
+    "--set=training.target_batch=2",
+    "--set=training.channels_last=true",
+    "--set=cluster.cpus=1",
+    "--budgets=2.2",
+]
+REDUCED_EMBEDDED = [
+    *REDUCED,
+    "--set=data.size=[64,96]",
+    "--set=data.num_pool=24",
+    "--set=data.num_validation=16",
+    "--set=training.warmup_steps=80",
+    "--set=training.round_steps=12",
+]
+REDUCED_PHOTOGRAPHS = [
+    *REDUCED,
+    FOLDER,
+    f"--set=data.input_size={SIZE}",
+    f"--set=data.label_size={SIZE}",
+    "--set=training.warmup_steps=80",
+    "--set=training.round_steps=16",
+]
+POWER_1 = "--vary=strategy.power=1"
+PARTS = ("-spread", "-pixel")
+"""Ends of names of sweeps that belong to a study."""
+MERGED = ("photographs", "pretrained", "pretrained-embedded", "pretrained-photographs")
+"""Studies with one table for all their sweeps."""
 STUDIES = {
     "embedded": [
         *SMALL,
@@ -71,7 +105,7 @@ STUDIES = {
     ],
     # Minutes on one H100; here, on 2 cores, a step takes one.
     "photographs-deeplab": [
-        "--config=configs/folder.yaml",
+        FOLDER,
         "--set=model.name=deeplabv3plus",
         "--set=data.input_size=[360,480]",
         "--set=data.label_size=[360,480]",
@@ -90,15 +124,36 @@ STUDIES = {
     ],
     "pretrained": [*PRETRAINED, "--acquisitions=random,ripu,clasp_pe,halo_euclidean,source_only,full"],
     "pretrained-spread": [*PRETRAINED, "--acquisitions=ripu,entropy,margin", "--vary=strategy.power=1"],
-    "shift": [*SMALL, "--budgets=2.2,5", "--vary=data.shift=0,1,2", "--vary=training.source_free=false,true"],
+    "pretrained-embedded": [
+        *REDUCED_EMBEDDED,
+        "--mode=region",
+        "--acquisitions=random,ripu,source_only,full,clasp_pe,halo_euclidean",
+    ],
+    "pretrained-embedded-spread": [*REDUCED_EMBEDDED, POWER_1, "--mode=region", "--acquisitions=ripu,entropy,margin"],
+    "pretrained-embedded-pixel": [*REDUCED_EMBEDDED, POWER_1, "--mode=pixel", "--acquisitions=random,ripu,entropy"],
+    "pretrained-photographs": [*REDUCED_PHOTOGRAPHS, "--acquisitions=random,ripu,source_only,full"],
+    "pretrained-photographs-spread": [*REDUCED_PHOTOGRAPHS, POWER_1, "--acquisitions=ripu,entropy"],
+    "pretrained-photographs-pixel": [
+        *REDUCED_PHOTOGRAPHS,
+        POWER_1,
+        "--mode=pixel",
+        "--acquisitions=random,ripu,entropy",
+    ],
+    "shift": [
+        *SMALL,
+        "--budgets=2.2,5",
+        "--acquisitions=ripu",
+        "--vary=data.shift=0,1,2",
+        "--vary=training.source_free=false,true",
+    ],
 }
 
 
 def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool, also: Sequence[str] = ()) -> None:
     """Run and write."""
-    for name in [name for name in STUDIES if name.removesuffix("-spread") in names or name in names]:
+    for name in [name for name in STUDIES if {name, *map(name.removesuffix, PARTS)} & {*names}]:
         arguments = ["sweep", *COMMON, *STUDIES[name], *also, f"--output={output}", f"--name=results-{name}"]
-        if name.startswith(("photographs", "pretrained")):
+        if FOLDER in arguments:
             if photographs is None:
                 print(f"{name}: left out, no --photographs")
                 continue
@@ -112,10 +167,10 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
     if "embedded-spread" in results:
         results["embedded-spread"] = _as_acquisitions(results["embedded-spread"])
-    for name in ("photographs", "pretrained"):
-        if name in results and f"{name}-spread" in results:
-            both = [results[name], _as_acquisitions(results.pop(f"{name}-spread"))]
-            results[name] = pd.concat(both, ignore_index=True)
+    for name in MERGED:
+        parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
+        if parts:
+            results[name] = pd.concat([results[name], *map(_as_acquisitions, parts)], ignore_index=True)
     page = PAGE.read_text()
     for name, table in results.items():
         page = _put(page, name, "\n\n".join([_means(table), _differences(table)]))
@@ -225,8 +280,7 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "photographs": _forest,
     "photographs-spread": _forest,
     "photographs-deeplab": draw_curves,
-    "pretrained": _forest,
-    "pretrained-spread": _forest,
+    **dict.fromkeys([name for name in STUDIES if name.startswith("pretrained")], _forest),
     "shift": _shift,
 }
 

@@ -57,9 +57,9 @@ def module_imports() -> dict[str, set[str]]:
 
 
 def folder_of(module: str) -> str:
-    """`ripu_ray.data.synthetic.scenes` -> `data`; `ripu_cli.main` -> `ripu_cli`; empty for ripu_ray/__init__.py."""
+    """`ripu_ray.data.synthetic.scenes` -> `data`; `ripu_cli.main` -> `ripu_cli`; `ripu_ray` exports `api` -> `api`."""
     parts = module.split(".")
-    return parts[0] if parts[0] == "ripu_cli" else "".join(parts[1:2])
+    return parts[0] if parts[0] == "ripu_cli" else (*parts, "api")[1]
 
 
 def folder_imports() -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from ripu_ray.config import Config, DatasetSection
+from ripu_ray.config.demo import demo_tree
 from ripu_ray.config.fields import Budget, HubId, Power, Section
 from ripu_ray.config.registry import DATASETS
 
@@ -38,7 +39,8 @@ _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 _INTRODUCTION = """# Configuration
 
 Every key, with its type, default and meaning. A YAML file overrides the defaults, `--set key=value` overrides the file,
-and flags override both. [demo.yaml](../../configs/demo.yaml) has all keys of the embedded task with their defaults.
+and flags override both. [demo.yaml](../../configs/demo.yaml) has all keys, with the
+defaults except in three of them.
 
 `python docs/make_reference.py` writes this page and `configs/demo.yaml` from the models of the configuration.
 """
@@ -113,9 +115,10 @@ def reference_page() -> str:
 def demo() -> str:
     """The text of configs/demo.yaml."""
     lines = [
-        "# All settings with their default values: `ripu sweep` without --config runs this configuration.",
+        "# All settings: `ripu sweep` without --config runs this configuration. The values are the defaults, which",
+        "# another file overrides, except three. These say their default: docs/results.md, table embedded-spread.",
         "# The images are drawn from data.seed; nothing is downloaded. Written by `python docs/make_reference.py`.",
-        *_yaml(Config, ""),
+        *_yaml(Config, "", demo_tree()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -145,14 +148,16 @@ def _tables(prefix: str, section: type[Section]) -> Iterator[str]:
         yield from _tables(f"{prefix}{key}.", below)
 
 
-def _yaml(section: type[Section], indent: str) -> Iterator[str]:
+def _yaml(section: type[Section], indent: str, own: dict[str, Any]) -> Iterator[str]:
     for key, field, below in fields_of(section):
         comment = _short(meaning(field, below), field.annotation)
         if below:
             yield from _commented(f"{indent}{key}:", comment, indent)
-            yield from _yaml(DATASETS["synthetic"] if below is DatasetSection else below, f"{indent}  ")
+            inner = DATASETS["synthetic"] if below is DatasetSection else below
+            yield from _yaml(inner, f"{indent}  ", own.get(key, {}))
             continue
-        value = yaml.safe_dump(default_of(field), default_flow_style=True).partition("\n")[0]
+        value = yaml.safe_dump(own.get(key, default_of(field)), default_flow_style=True).partition("\n")[0]
+        comment += f". Default: {json.dumps(default_of(field))}" if key in own else ""
         yield from _commented(f"{indent}{key}: {value}", comment, indent)
 
 

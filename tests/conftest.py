@@ -25,6 +25,8 @@ TINY = (
     "training.round_steps=2",
     "strategy.rounds=2",
     "strategy.budget=5",
+    "strategy.power=null",
+    "sweep.acquisitions=[]",
     "tracking.wandb=disabled",
 )
 

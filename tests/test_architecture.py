@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ripu_ray
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +33,12 @@ BELOW = {
 }
 
 
-def _imported(file: Path) -> set[str]:
-    nodes = list(ast.walk(ast.parse(file.read_text())))
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    nodes = list(ast.walk(tree))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return names | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
 
@@ -44,21 +49,42 @@ def test_a_layer_imports_only_what_lies_below(layer: str) -> None:
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
     assert files
     for file in files:
-        ours = {name.split(".")[1] for name in _imported(file) if name.startswith("ripu_ray.")}
+        ours = {name.split(".")[1] for name in _imported(_parsed(file)) if name.startswith("ripu_ray.")}
         assert ours - {layer} <= BELOW[layer], file
-        assert not any(name.split(".")[0] == "ripu_cli" for name in _imported(file)), file
+        assert not any(name.split(".")[0] == "ripu_cli" for name in _imported(_parsed(file))), file
 
 
 @pytest.mark.parametrize("layer", sorted(BELOW.keys() - {"distributed"}))
 def test_only_distributed_imports_ray(layer: str) -> None:
     path = ROOT / "ripu_ray" / layer
     for file in path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
-        assert not any(name.split(".")[0] == "ray" for name in _imported(file)), file
+        assert not any(name.split(".")[0] == "ray" for name in _imported(_parsed(file))), file
 
 
 def test_every_folder_of_the_package_has_its_layer() -> None:
     there = {path.stem for path in (ROOT / "ripu_ray").iterdir() if path.suffix in ("", ".py")}
     assert there - {"__init__", "__pycache__"} == BELOW.keys()
+
+
+def test_the_command_line_calls_the_python_interface_and_nothing_below_it() -> None:
+    """The only imports are `import ripu_ray as ripu` and the errors, and each `ripu.NAME` is exported."""
+    for file in sorted((ROOT / "cli").rglob("*.py")):
+        tree = _parsed(file)
+        ours = {name for name in _imported(tree) if name.split(".")[0] == "ripu_ray"}
+        assert ours <= {"ripu_ray", "ripu_ray.errors"}, file
+        assert all(
+            alias.asname == "ripu"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if alias.name == "ripu_ray"
+        ), file
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ripu"
+        }
+        assert used <= set(ripu_ray.__all__), file
 
 
 def _modules_after(code: str) -> set[str]:

@@ -1,19 +1,13 @@
 """`ripu query`, `answer`, `train` and `status`: a run with people as the oracle."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ripu_cli.interrupts import stop_on_signals
-from ripu_cli.jobs import is_job_server
+import ripu_ray as ripu
 from ripu_cli.options import ConfigOption, PathText, RunArgument, SetOption
-from ripu_ray.errors import ConfigError, RunFolderError
-
-if TYPE_CHECKING:
-    from ripu_ray.annotation.asking import AskedTrial, Question
-    from ripu_ray.config import Config
-    from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.errors import printable
 
 _FORMATS = ("coco", "cvat", "labelstudio", "png")
 AddressOption = Annotated[
@@ -41,27 +35,24 @@ def query(
     address: AddressOption = None,
 ) -> None:
     """Ask people: select the regions of a round and write them for an annotation tool. Repeated, it asks the same."""
-    if export not in _FORMATS:
-        raise ConfigError(f"--export {export}: expected {', '.join(_FORMATS)}")
     from ripu_cli import command
-    from ripu_ray.api.starting import open_run
 
-    resolved = _resolve(folder, config, settings, address)
-    if resolved.oracle.kind != "human":
-        raise ConfigError(f"{folder}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
-    with open_run(resolved, folder, command.say, guard=stop_on_signals) as (opened, end):
-        # The warm-up, or the rest of a round that was interrupted, ends where people are asked.
-        if not all(opened.is_done(key) for key in opened.warmups) and command.finish(opened, end):
-            raise typer.Exit(1)
-        questions, asked = _ask(opened, round_index)
-        from ripu_ray.annotation.exporting import export as write
-
-        place = output or folder / f"questions_{questions[0].round:02d}_{export}" if questions else folder
-        if questions:
-            write(asked, questions, export, place)
-    typer.echo(f"questions  {len(questions)} in {len({question.key[0] for question in questions})} images")
-    typer.echo(f"files      {place}")
-    _print_next(asked)
+    asked = ripu.query(
+        folder,
+        round_index,
+        export=export,
+        output=output,
+        config=config,
+        settings=settings or (),
+        address=address,
+        observer=command.observer(),
+    )
+    if asked.results:
+        command.conclude(asked.results)
+    images = {question.key[0] for question in asked.questions}
+    typer.echo(f"questions  {len(asked.questions)} in {len(images)} images")
+    typer.echo(f"files      {printable(str(asked.folder))}")
+    _print_next(folder)
 
 
 def answer(
@@ -81,14 +72,8 @@ def answer(
 ) -> None:
     """Take answers: all of the files, or none if one has a fault."""
     from ripu_cli import command
-    from ripu_ray.annotation.answering import answer
-    from ripu_ray.annotation.asking import AskedTrial
-    from ripu_ray.runs.lock import lock_run
 
-    opened = _open(folder)
-    with lock_run(folder, command.say), stop_on_signals(folder):
-        asked = AskedTrial(opened)
-        outcome = answer(asked, files, skip_bad, accept_extra)
+    outcome = ripu.answer(folder, files, skip_bad=skip_bad, accept_extra=accept_extra, observer=command.observer())
     for line in outcome.skipped:
         typer.echo(f"ripu: skipped: {line}", err=True)
     typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")
@@ -96,30 +81,22 @@ def answer(
         fate = "used" if outcome.accepted else "not used: --accept-extra uses them"
         images = ", ".join(list(outcome.outside)[:3]) + (", ..." if len(outcome.outside) > 3 else "")
         typer.echo(f"outside    {sum(outcome.outside.values())} pixels outside the questions ({images}), {fate}")
-    _print_next(asked)
+    _print_next(folder)
 
 
 def train(folder: RunArgument, address: AddressOption = None) -> None:
     """Train the next round on what is answered, and evaluate it if there are validation images."""
     from ripu_cli import command
-    from ripu_ray.annotation.asking import AskedTrial, buy_answered
-    from ripu_ray.api.starting import open_run
 
-    resolved = _resolve(folder, None, None, address)
-    with open_run(resolved, folder, command.say, guard=stop_on_signals) as (opened, end):
-        buy_answered(AskedTrial(opened))
-        if command.finish(opened, end):
-            raise typer.Exit(1)
-    _print_next(AskedTrial(opened))
+    command.conclude(ripu.train(folder, address=address, observer=command.observer()))
+    _print_next(folder)
 
 
 def status(folder: RunArgument) -> None:
     """Show rounds, open and answered questions, what they cost, mIoU, and what to do next."""
     from ripu_cli.display import new_table, wide_console
-    from ripu_ray.annotation.asking import AskedTrial
-    from ripu_ray.annotation.status import read_status
 
-    state = read_status(AskedTrial(_open(folder)))
+    state = ripu.status(folder)
     table = new_table("round", "asked", "answered", "open", "clicks", "seconds", "mIoU %")
     for each in state.rounds:
         cells = (
@@ -137,54 +114,5 @@ def status(folder: RunArgument) -> None:
 COMMANDS = (query, answer, train, status)
 
 
-def _resolve(folder: Path, config: Path | None, settings: list[str] | None, address: str | None) -> "Config":
-    """The configuration of a run folder, or of `config` and `settings` for one that is to be created."""
-    from ripu_ray.api.starting import read_run
-    from ripu_ray.config import load_config
-
-    if config or settings or not (folder / "config.yaml").exists():
-        if not (config or settings):
-            raise RunFolderError(f"{folder}: not a run folder: create it with --config or --set")
-        resolved = load_config(config, settings or (), {"cluster.address": address})
-    else:
-        resolved = read_run(folder, address)
-    if is_job_server(resolved.cluster.address):
-        raise ConfigError(
-            f"cluster.address {resolved.cluster.address}: no jobs with oracle.kind human: expected auto, HOST:PORT or "
-            "ray://HOST:PORT"
-        )
-    return resolved
-
-
-def _open(folder: Path) -> "RunFolder":
-    from ripu_ray.runs.run_folder import RunFolder
-    from ripu_ray.storage.remote import check_readable
-
-    check_readable(folder)
-    return RunFolder(folder)
-
-
-def _ask(run: "RunFolder", round_index: int | None) -> "tuple[list[Question], AskedTrial]":
-    from ripu_cli.display import show_progress
-    from ripu_ray.annotation.asking import AskedTrial, ask
-    from ripu_ray.simulation.execution import Parts, local_parts
-    from ripu_ray.tracking.group import open_trackers
-
-    asked, cluster = AskedTrial(run), run.config.cluster
-    parts: Parts = local_parts(open_trackers)
-    if cluster.scorers:
-        from ripu_ray.distributed.capacity import check_capacity, num_scorers
-        from ripu_ray.distributed.cluster import start_ray
-        from ripu_ray.distributed.parts import ray_parts
-
-        nodes = start_ray(cluster)
-        check_capacity(cluster, nodes)
-        parts = ray_parts(num_scorers(cluster, nodes, 1))
-    with show_progress(run) as on_progress:
-        return ask(asked, asked.next_round if round_index is None else round_index, on_progress, parts), asked
-
-
-def _print_next(asked: "AskedTrial") -> None:
-    from ripu_ray.annotation.status import read_status
-
-    typer.echo(f"next       {read_status(asked).next_step}")
+def _print_next(folder: Path) -> None:
+    typer.echo(f"next       {ripu.status(folder).next_step}")

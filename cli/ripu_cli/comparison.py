@@ -6,14 +6,14 @@ from dataclasses import asdict
 import typer
 from rich.console import Console
 
+import ripu_ray as ripu
 from ripu_cli.display import new_table, text_console
 from ripu_ray.errors import printable
-from ripu_ray.reporting.comparison import Pair, compare_runs, open_side
 
 
 def compare(first: str, second: str, as_json: bool) -> None:
     """Compare two runs, or trials named as RUN:TRIAL; print one line of answer, then tables."""
-    found = compare_runs(open_side(first), open_side(second))
+    found = ripu.compare(first, second)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))
         return
@@ -24,14 +24,15 @@ def compare(first: str, second: str, as_json: bool) -> None:
         for key, values in found.settings.items():
             table.add_row(key, *(json.dumps(value) for value in values))
         console.print(table)
-    for pair in found.pairs:
-        _print_pair(console, pair, len(found.pairs) == 1)
+    for number in range(len(found.pairs)):
+        _print_pair(console, found, number)
     for side, names in (("A", found.only_first), ("B", found.only_second)):
         if names:
             typer.echo(printable(f"only in {side}: {', '.join(names)}"))
 
 
-def _print_pair(console: Console, pair: Pair, with_classes: bool) -> None:
+def _print_pair(console: Console, found: ripu.Comparison, index: int) -> None:
+    pair = found.pairs[index]
     typer.echo(printable(pair.first if pair.first == pair.second else f"{pair.first} against {pair.second}"))
     if pair.problem:
         typer.echo(printable(f"purchases cannot be compared: {pair.problem}"))
@@ -46,7 +47,7 @@ def _print_pair(console: Console, pair: Pair, with_classes: bool) -> None:
         )
     console.print(table)
     changed = {name: values for name, values in pair.iou.items() if values[0] != values[1]}
-    if with_classes and changed:
+    if len(found.pairs) == 1 and changed:
         table = new_table("class", "IoU A", "IoU B")
         for name, values in changed.items():
             table.add_row(name, *("-" if value is None else f"{100 * value:.2f}" for value in values))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+import ripu_ray as ripu
 from ripu_cli.guard import one_line_errors
 from ripu_cli.options import ConfigOption, OverlaysOption, PathText, PluginOption, SetOption
 from ripu_ray.errors import printable
@@ -37,7 +38,7 @@ def init(
     """Write classes.json and a configuration for a folder of pictures and labels, and say what was assumed."""
     from ripu_cli.data import init
 
-    init(folder, config or folder / "ripu.yaml")
+    init(folder, config)
 
 
 @data_app.command()
@@ -49,9 +50,7 @@ def check(
     overlays: OverlaysOption = Path("overlays.png"),
 ) -> None:
     """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
-    from ripu_ray.config import load_config
-
-    resolved = load_config(config, settings or (), {"plugins": plugins})
+    resolved = ripu.load_config(config, settings or (), {"plugins": plugins})
     from ripu_cli.data import check, print_questions
 
     faults = check(resolved, overlays)
@@ -72,10 +71,7 @@ def convert(
     plugins: PluginOption = None,
 ) -> None:
     """Write a data set into a new folder, with labels as class ids, images linked, and a configuration."""
-    from ripu_ray.config import load_config
-    from ripu_ray.storage.remote import locate
-
-    resolved = load_config(config, settings or (), {"plugins": plugins})
+    resolved = ripu.load_config(config, settings or (), {"plugins": plugins})
     from ripu_cli.data import convert
 
-    convert(resolved, locate(output))
+    convert(resolved, ripu.locate(output))

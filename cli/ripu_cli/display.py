@@ -1,6 +1,6 @@
 """What the commands share on the console: tables, and progress as bars on a terminal or lines elsewhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isnan
 from typing import TypeVar
@@ -10,10 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+import ripu_ray as ripu
 from ripu_ray.errors import counted, printable
-from ripu_ray.runs.event_log import OnProgress
-from ripu_ray.runs.event_log import Progress as Report
-from ripu_ray.runs.run_folder import RunFolder
 
 T = TypeVar("T")
 
@@ -56,7 +54,7 @@ def track_images(name: str, image_ids: Iterable[T], total: int | None = None) ->
 
 
 @contextmanager
-def show_progress(run: RunFolder) -> Iterator[OnProgress]:
+def show_progress(run: ripu.RunFolder) -> Iterator[Callable[[ripu.Progress], None]]:
     """Yield the function that `run_sweep` calls with each report."""
     console = text_console()
     if not console.is_terminal:
@@ -76,12 +74,12 @@ def show_progress(run: RunFolder) -> Iterator[OnProgress]:
 class _Bars:
     """One bar for the sweep, and one in steps for each running warm-up or trial."""
 
-    def __init__(self, run: RunFolder, bars: Progress) -> None:
+    def __init__(self, run: ripu.RunFolder, bars: Progress) -> None:
         self._run, self._bars = run, bars
         self._sweep = bars.add_task("trials", total=len(run.trials), state="starting Ray")
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: ripu.Progress) -> None:
         name = report.trial_id
         if report.note:
             self._bars.console.print(_note(self._run, report))
@@ -97,13 +95,13 @@ class _Bars:
 class _Lines:
     """A line when a warm-up starts, when a round starts, and when a trial ends."""
 
-    def __init__(self, run: RunFolder, console: Console) -> None:
+    def __init__(self, run: ripu.RunFolder, console: Console) -> None:
         self._run, self._console = run, console
         self._last: dict[str, tuple[str, int]] = {}
         trials, warmups = counted(len(run.trials), "trial"), counted(len(run.warmups), "warm-up")
         console.print(f"{trials}, {warmups}; starting Ray", highlight=False)
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: ripu.Progress) -> None:
         if report.note:
             self._console.print(_note(self._run, report))
             return
@@ -114,23 +112,23 @@ class _Lines:
         self._last[report.trial_id] = seen
 
 
-def _title(run: RunFolder, name: str) -> str:
+def _title(run: ripu.RunFolder, name: str) -> str:
     return name if name in run.trials else f"warm-up, seed {run.warmups[name].seed}"
 
 
-def _note(run: RunFolder, report: Report) -> str:
+def _note(run: ripu.RunFolder, report: ripu.Progress) -> str:
     """The note of a report, with the trial and its state unless it concerns the whole sweep."""
     if not report.trial_id:
         return printable(report.note)
     return f"{_title(run, report.trial_id)}, {_state(run, report)}: {printable(report.note)}"
 
 
-def _total_steps(run: RunFolder, name: str) -> int:
+def _total_steps(run: ripu.RunFolder, name: str) -> int:
     config = run.trials[name].config if name in run.trials else run.warmups[name]
     return config.training.warmup_steps + (config.num_round_steps() if name in run.trials else 0)
 
 
-def _state(run: RunFolder, report: Report) -> str:
+def _state(run: ripu.RunFolder, report: ripu.Progress) -> str:
     if report.trial_id not in run.trials or report.phase in ("done", "failed"):
         place = report.phase
     else:

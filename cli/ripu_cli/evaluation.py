@@ -6,15 +6,15 @@ from pathlib import Path
 
 import typer
 
+import ripu_ray as ripu
 from ripu_cli.display import new_table, text_console, track_images
-from ripu_ray.config import Config
 from ripu_ray.errors import counted, printable
-from ripu_ray.simulation.evaluation import evaluate_checkpoint
 
 
-def evaluate(config: Config, checkpoint: Path, flip: bool, predictions: Path | None) -> None:
+def evaluate(config: ripu.Config, checkpoint: str, flip: bool, predictions: Path | None) -> None:
     """Evaluate a checkpoint on the validation split and print its metrics in per cent."""
-    result = evaluate_checkpoint(config, checkpoint, flip, predictions, partial(track_images, "evaluating"))
+    watch = partial(track_images, "evaluating")
+    result = ripu.evaluate(checkpoint, config, flip=flip, predictions=predictions, watch=watch)
     table = new_table("class")
     table.add_column("IoU %", justify="right")
     for name, value in result.iou.items():

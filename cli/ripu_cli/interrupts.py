@@ -11,9 +11,8 @@ from typing import NoReturn
 
 import typer
 
+import ripu_ray as ripu
 from ripu_ray.errors import StoppedError, StorageError, printable
-from ripu_ray.runs.interrupt import STOP, StopRequest
-from ripu_ray.runs.lock import LOCK
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,7 +32,7 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
     Raises:
         typer.Exit: with 128 plus the signal's number; with 130 if another process requested the stop.
     """
-    stop, received = StopRequest(folder / STOP), list[int]()
+    stop, received = ripu.StopRequest.of(folder), list[int]()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received or not _request(stop):
@@ -45,9 +44,6 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
 
     def end(reason: str) -> NoReturn:
         _write(f"ripu: {reason}; {_how_to_resume(folder)}")
-        for path in (folder / STOP, folder / LOCK):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
         os._exit(128 + received[0] if received else 1)
 
     stop.withdraw()
@@ -67,7 +63,7 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
         raise typer.Exit(128 + received[0])
 
 
-def _request(stop: StopRequest) -> bool:
+def _request(stop: "ripu.StopRequest") -> bool:
     try:
         stop.make()
     except (OSError, StorageError):

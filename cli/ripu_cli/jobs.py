@@ -1,18 +1,14 @@
 """`ripu sweep --address http://HEAD:8265`, and `ripu jobs`, `attach`, `logs` and `stop`: jobs on a cluster."""
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import ripu_ray as ripu
 from ripu_ray.errors import printable
-
-if TYPE_CHECKING:
-    from ripu_ray.config import Config
-    from ripu_ray.distributed.jobs import JobServer
 
 AddressOption = Annotated[
     str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job server: http://HEAD:8265.")
@@ -20,49 +16,29 @@ AddressOption = Annotated[
 JobArgument = Annotated[str, typer.Argument(help="Id of the job, which `ripu jobs` shows.", show_default=False)]
 
 
-def is_job_server(address: str | None) -> bool:
-    """Whether this address is a job server; for other addresses the driver runs in this process."""
-    return address is not None and address.startswith(("http://", "https://"))
-
-
-def submit(config: "Config", folder: Path, flags: Sequence[str]) -> int:
+def submit(config: "ripu.Config", folder: Path, flags: Sequence[str]) -> int:
     """Run a configuration as a job, and follow it. Returns its exit code."""
-    from ripu_ray.config import vary
-    from ripu_ray.distributed.jobs import entrypoint
-    from ripu_ray.runs.grid import expand
-    from ripu_ray.tracking.target import find_target, wanted_mode
+    from ripu_cli.command import observer
 
-    expand(config)
-    target, mode = find_target(config.tracking, folder), wanted_mode(config.tracking)
-    own = {"tracking.wandb": mode, "tracking.project": target.project, "tracking.entity": target.entity}
-    config = vary(config, own)
-    key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None
-    if key:
-        typer.echo("ripu: WANDB_API_KEY is sent in the job's runtime environment: docs/security.md", err=True)
-    variables = {"WANDB_API_KEY": key or "", "WANDB_TAGS": ",".join(target.tags)}
-    variables = {name: value for name, value in variables.items() if value}
-    return _submit(str(config.cluster.address), folder, entrypoint(config, folder, flags), variables)
+    return _tell_and_follow(*ripu.submit(config, folder, flags, observer()))
 
 
 def submit_resume(address: str, folder: Path, flags: Sequence[str]) -> int:
     """Resume a run folder on the cluster as a job, and follow it. Returns its exit code."""
-    from ripu_ray.distributed.jobs import resuming_entrypoint
-
-    return _submit(address, folder, resuming_entrypoint(folder, flags), {})
+    return _tell_and_follow(*ripu.submit_resume(address, folder, flags))
 
 
 def jobs(address: AddressOption) -> None:
     """List the jobs of a cluster."""
     from ripu_cli.display import new_table, wide_console
-    from ripu_ray.distributed.jobs import JobServer, exit_code
 
     table = new_table("job", "status", "started", "minutes", "exit code", "command")
-    for job in JobServer(address).jobs():
+    for job in ripu.JobServer(address).jobs():
         start, end = (datetime.fromtimestamp((ms or 0) / 1000) for ms in (job.start_time, job.end_time))
         ended = job.status.is_terminal()
         minutes = ((end if ended else datetime.now()) - start).total_seconds() / 60
         command = job.entrypoint.partition("\n")[0].partition(" <<")[0]
-        code = str(exit_code(job)) if ended else ""
+        code = str(ripu.JobServer.exit_code(job)) if ended else ""
         table.add_row(
             str(job.submission_id), job.status.lower(), f"{start:%Y-%m-%d %H:%M}", f"{minutes:.1f}", code, command
         )
@@ -71,45 +47,33 @@ def jobs(address: AddressOption) -> None:
 
 def attach(job: JobArgument, address: AddressOption) -> None:
     """Follow a job's log until it ends, and exit with the job's exit code."""
-    from ripu_ray.distributed.jobs import JobServer
-
-    raise typer.Exit(_follow(JobServer(address), job))
+    raise typer.Exit(_follow(ripu.JobServer(address), job))
 
 
 def logs(job: JobArgument, address: AddressOption) -> None:
     """Print the output of a job so far."""
-    from ripu_ray.distributed.jobs import JobServer
-
-    server = JobServer(address)
+    server = ripu.JobServer(address)
     _write(server.log(server.job(job)))
 
 
 def stop(job: JobArgument, address: AddressOption) -> None:
     """Stop a job; `--resume` or the same command resumes it later."""
-    from ripu_ray.distributed.jobs import JobServer
-
-    typer.echo(f"job {job}: {'is being stopped' if JobServer(address).stop(job) else 'was not running'}")
+    typer.echo(f"job {job}: {'is being stopped' if ripu.JobServer(address).stop(job) else 'was not running'}")
 
 
-def _submit(address: str, folder: Path, entrypoint: str, secrets: dict[str, str]) -> int:
-    from ripu_ray.distributed.jobs import JobServer
-
-    server = JobServer(address)
-    job_id, is_new = server.submit(folder.name, entrypoint, secrets)
+def _tell_and_follow(server: "ripu.JobServer", job_id: str, is_new: bool) -> int:
     typer.echo(f"job {job_id}: {'submitted' if is_new else 'is running already'}")
     return _follow(server, job_id)
 
 
-def _follow(server: "JobServer", job_id: str) -> int:
-    from ripu_ray.distributed.jobs import exit_code
-
+def _follow(server: "ripu.JobServer", job_id: str) -> int:
     there = f"{job_id} --address {server.address}"
     try:
         job = server.follow(job_id, _write)
     except KeyboardInterrupt:
         typer.echo(f"ripu: the job continues; follow it: ripu attach {there}; stop it: ripu stop {there}", err=True)
         return 130
-    code = exit_code(job)
+    code = ripu.JobServer.exit_code(job)
     if code:
         reason = (job.message or "").strip().partition("\n")[0] if job.driver_exit_code is None else f"exit code {code}"
         hint = "; the cluster looks up paths on its own machines" if code == 2 else ""

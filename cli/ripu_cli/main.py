@@ -1,12 +1,12 @@
 """`ripu`: parse -> load_config -> one call -> print."""
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+import ripu_ray as ripu
 from ripu_cli import annotate, jobs
 from ripu_cli.completion import complete_acquisitions, complete_modes, complete_setting
 from ripu_cli.data_commands import data_app
@@ -23,11 +23,7 @@ from ripu_cli.options import (
     with_shared_options,
 )
 from ripu_cli.streams import Program
-from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.errors import ConfigError, printable
-
-if TYPE_CHECKING:
-    from ripu_ray.config import Config
 
 app = Program(
     name="ripu",
@@ -42,7 +38,7 @@ app.add_typer(data_app, name="data")
 
 
 @app.callback(invoke_without_command=True)
-def ripu(
+def program(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="With --version: all versions that matter, GPUs and Ray.")
@@ -50,11 +46,10 @@ def ripu(
 ) -> None:
     """Options of the program itself."""
     if show_version and verbose:
-        from ripu_cli.about import about
-
-        about()
+        for line in ripu.versions():
+            typer.echo(line)
     elif show_version:
-        typer.echo(f"ripu {version('ripu-ray')}")
+        typer.echo(f"ripu {ripu.__version__}")
     if show_version:
         raise typer.Exit
 
@@ -75,7 +70,7 @@ def sweep(
     acquisitions: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(ACQUISITIONS.names())}; source_only, full.", autocompletion=complete_acquisitions
+            help=f"{', '.join(ripu.acquisition_names())}; source_only, full.", autocompletion=complete_acquisitions
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="0,1,2, or 0-4.")] = None,
@@ -89,17 +84,21 @@ def sweep(
     ] = None,
 ) -> None:
     """Run a grid: every list is one of its dimensions."""
-    from ripu_ray.api.running import as_list
-
-    flags = {
-        "sweep.budgets": as_list(budgets),
-        "sweep.modes": as_list(mode),
-        "sweep.windows": as_list(windows),
-        "sweep.acquisitions": as_list(acquisitions),
-        "sweep.seeds": as_list(seeds),
-        "sweep.vary": vary,
-    }
-    _run(context, shared, flags)
+    if shared.resume:
+        _resume(context, shared)
+        return
+    config = ripu.sweep_config(
+        shared.config,
+        budgets=budgets,
+        mode=mode,
+        windows=windows,
+        acquisitions=acquisitions,
+        seeds=seeds,
+        vary=vary,
+        settings=shared.settings or (),
+        plugins=shared.plugins or (),
+    )
+    _start(shared.placed(config), ripu.name_folder("sweep", shared.name, shared.output), shared)
 
 
 @app.command()
@@ -117,9 +116,20 @@ def run(
     seed: Annotated[str | None, typer.Option(help="0 or more.")] = None,
 ) -> None:
     """Run one trial."""
-    from ripu_ray.api.running import trial_flags
-
-    _run(context, shared, trial_flags(budget, mode, window, acquisition, seed))
+    if shared.resume:
+        _resume(context, shared)
+        return
+    config = ripu.run_config(
+        shared.config,
+        budget=budget,
+        mode=mode,
+        window=window,
+        acquisition=acquisition,
+        seed=seed,
+        settings=shared.settings or (),
+        plugins=shared.plugins or (),
+    )
+    _start(shared.placed(config), ripu.name_folder("run", shared.name, shared.output), shared)
 
 
 @app.command()
@@ -136,13 +146,10 @@ def evaluate(
     predictions: PredictionsOption = None,
 ) -> None:
     """Evaluate one checkpoint on the target's validation split."""
-    from ripu_ray.config import load_config
-    from ripu_ray.storage.remote import locate
-
-    resolved = load_config(config, settings or (), {"plugins": plugins})
+    resolved = ripu.load_config(config, settings or (), {"plugins": plugins})
     from ripu_cli.evaluation import evaluate
 
-    evaluate(resolved, locate(checkpoint), flip, predictions)
+    evaluate(resolved, checkpoint, flip, predictions)
 
 
 @app.command()
@@ -152,9 +159,7 @@ def report(
     output: ReportOption = None,
 ) -> None:
     """Write the results of one or several sweeps as one HTML page."""
-    from ripu_ray.api.results import report
-
-    typer.echo(f"report   {printable(str(report(folders, output)))}")
+    typer.echo(f"report   {printable(str(ripu.report(folders, output)))}")
 
 
 @app.command()
@@ -175,9 +180,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the weights of one round as a state dict, by default as safetensors."""
-    from ripu_ray.api.results import export_weights
-
-    typer.echo(f"weights  {printable(str(export_weights(folder, output, trial, round_index)))}")
+    typer.echo(f"weights  {printable(str(ripu.export_weights(folder, output, trial, round_index)))}")
 
 
 @app.command()
@@ -200,39 +203,21 @@ def dashboard(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; contact no server.")] = False,
 ) -> None:
     """Build a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard]."""
-    from ripu_cli.dashboard import dashboard
-
-    dashboard(folder, dry_run)
+    typer.echo(ripu.dashboard(folder, dry_run))
 
 
 for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
     app.command()(one_line_errors(other))
 
 
-def _run(context: typer.Context, shared: Shared, flags: dict[str, Any]) -> None:
-    """Start what `sweep` or `run` describes, or resume a run folder."""
-    # Imported here, so that --help and validation of flags are fast.
-    from ripu_ray.api.running import name_folder
-    from ripu_ray.config import load_config
-    from ripu_ray.storage.remote import locate
-
-    if shared.resume:
-        _resume(context, locate(shared.resume), shared)
-        return
-    wandb = shared.wandb.value if shared.wandb else None
-    flags |= {"cluster.address": shared.address, "tracking.wandb": wandb, "plugins": shared.plugins}
-    folder = name_folder(context.info_name or "", shared.name, shared.output)
-    _start(load_config(shared.config, shared.settings or (), flags), folder, shared)
-
-
 _BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash", "show_config", "each")
 """Options that `--resume` allows."""
 
 
-def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
+def _resume(context: typer.Context, shared: Shared) -> None:
     from ripu_cli import command
-    from ripu_ray.api.starting import read_run
 
+    folder = ripu.locate(shared.resume or "")
     given = [
         parameter.opts[0]
         for parameter in context.command.params
@@ -241,24 +226,23 @@ def _resume(context: typer.Context, folder: Path, shared: Shared) -> None:
         and source.name == "COMMANDLINE"
     ]
     command.check_alone(folder, given)
-    if shared.address and jobs.is_job_server(shared.address) and not shared.dry_run:
+    if shared.address and ripu.is_job_server(shared.address) and not shared.dry_run:
         raise typer.Exit(jobs.submit_resume(shared.address, folder, shared.job_flags))
-    _start(read_run(folder, shared.address), folder, shared)
+    _start(ripu.read_run(folder, shared.address), folder, shared)
 
 
-def _start(config: "Config", folder: Path, shared: Shared) -> None:
+def _start(config: "ripu.Config", folder: Path, shared: Shared) -> None:
     from ripu_cli import command
-    from ripu_ray.api.starting import DataOptions
 
     if shared.show_config and not shared.dry_run:
         raise ConfigError("--show-config: expected --dry-run beside it; a run writes its config.yaml")
-    data = DataOptions(shared.accept_changed_data, shared.rehash)
+    data = ripu.DataOptions(shared.accept_changed_data, shared.rehash)
     if shared.dry_run:
         command.describe(config, folder, data, shared.show_config, shared.each)
-    elif jobs.is_job_server(config.cluster.address):
+    elif ripu.is_job_server(config.cluster.address):
         raise typer.Exit(jobs.submit(config, folder, shared.job_flags))
-    elif command.run_and_print(config, folder, data, shared.each):
-        raise typer.Exit(1)
+    else:
+        command.conclude(ripu.start(config, folder, command.observer(), data), shared.each)
 
 
 if __name__ == "__main__":

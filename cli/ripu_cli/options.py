@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+import ripu_ray as ripu
 from ripu_cli.completion import complete_setting
 from ripu_ray.errors import ConfigError
 
@@ -84,7 +85,6 @@ RunArgument = Annotated[
 
 def expand_paths(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a command with `~` and `$VARIABLE` expanded in paths. Raises InputError: names option and path."""
-    from ripu_ray.storage.remote import locate
 
     def expand(name: str, value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -93,7 +93,7 @@ def expand_paths(options: dict[str, Any]) -> dict[str, Any]:
             return value
         if not value or not value.isprintable() or len(value) > _LONGEST_PATH:
             raise ConfigError(f"{name}: {value!r} is not a path")
-        return locate(value)
+        return ripu.locate(value)
 
     return {name: expand(name, value) for name, value in options.items()}
 
@@ -142,6 +142,12 @@ class Shared:
         """The flags that a job gets, too."""
         flags = {"--accept-changed-data": self.accept_changed_data, "--rehash": self.rehash, "--each": self.each}
         return [flag for flag, is_given in flags.items() if is_given]
+
+    def placed(self, config: "ripu.Config") -> "ripu.Config":
+        """The configuration with the cluster and the mode of W&B of these flags. Raises ConfigError."""
+        flags = {"cluster.address": self.address, "tracking.wandb": self.wandb and self.wandb.value}
+        given = {key: value for key, value in flags.items() if value is not None}
+        return ripu.override(config, given) if given else config
 
 
 def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:

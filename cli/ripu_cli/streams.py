@@ -97,9 +97,9 @@ class Console:
 
     @contextmanager
     def telling(self, tell: Tell) -> Iterator[None]:
-        """While the block runs, `tell` gets a line when standard output is lost, or at once if it is lost already."""
+        """While the block runs, `tell` gets a line when standard output is lost, or at once if it was before."""
         self._tell = tell
-        if self.out.failure:
+        if self.out.failure and not self.is_told:
             self._lost(self.out.explain())
         try:
             yield

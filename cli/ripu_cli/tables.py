@@ -1,61 +1,54 @@
 """Tables on the console: the outcome of a sweep."""
 
-from collections import Counter
+from math import isnan
 
 import pandas as pd
 from rich.table import Table
 
+import ripu_ray as ripu
 from ripu_cli.display import new_table, wide_console
-from ripu_ray.config import REFERENCES
 from ripu_ray.errors import printable
-from ripu_ray.reporting.answer import against_random
-from ripu_ray.reporting.naming import add_names
-from ripu_ray.reporting.results import REPORT
-from ripu_ray.reporting.statistics import compare, outcomes
-from ripu_ray.reporting.words import span, spread
-from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.tracking.target import files_of
 
 
-def print_outcome(run: RunFolder, results: pd.DataFrame, trial_failures: dict[str, str], each: bool) -> None:
+def print_outcome(results: "ripu.Results", each: bool = False) -> None:
     """Print a row for each arm, or for each trial, then failures and the paths of the results."""
-    console = wide_console()
-    if len(results):
-        is_alone = len(run.trials) == 1
-        console.print(_trials(run, results) if each or is_alone else _arms(run, results))
+    console, run = wide_console(), results.run
+    if len(results.frame):
+        is_each = each or len(results.trials) == 1
+        console.print(_trials(run, results.frame) if is_each else _arms(results.arms))
         console.print(
             "mIoU in per cent on the target's validation split"
-            + (", before the first round and after each" if each or is_alone else _ARM_WORDS)
+            + (", before the first round and after each" if is_each else _ARM_WORDS)
         )
-    if trial_failures:
+    if results.failures:
         failures = new_table("failed", "why")
-        for name, reason in trial_failures.items():
+        for name, reason in results.failures.items():
             failures.add_row(_named(run, name), reason)
         console.print(failures)
-    place = printable(str(run.path))
+    place = printable(str(results.folder))
     console.print(f"folder   {place}")
-    found = [name for name in ("results.csv", "curves.png") if (run.path / name).exists()]
+    found = [name for name in ("results.csv", "curves.png") if name in results.files]
     if found:
         console.print(f"results  {', '.join(f'{place}/{name}' for name in found)}")
-    if (run.path / REPORT).exists():
-        console.print(f"report   {place}/{REPORT}")
-    trials = files_of(run, "*", run.path / "trials/*")
-    if list(trials.parent.glob("*/wandb")):
-        shown = printable(str(trials.parent))
-        both = f"{place}/{{trials/*,summary}}" if trials.parent == run.path / "trials" else f"{shown}/*"
-        offline = list(trials.parent.glob("*/wandb/offline-run-*"))
+    if "report.html" in results.files:
+        console.print(f"report   {place}/report.html")
+    trials = results.wandb_folder
+    if list(trials.glob("*/wandb")):
+        shown = printable(str(trials))
+        both = f"{place}/{{trials/*,summary}}" if trials == results.folder / "trials" else f"{shown}/*"
+        offline = list(trials.glob("*/wandb/offline-run-*"))
         upload = f"upload: wandb sync {both}/wandb/offline-run-*    " if offline else ""
         console.print(f"W&B      {upload}look: wandb leet {shown}/TRIAL/wandb")
 
 
-def _trials(run: RunFolder, results: pd.DataFrame) -> Table:
+def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:
     """The mIoU of each trial by round, and its cost."""
     rounds = range(results["round"].max() + 1)
     columns = (*run.config.sweep.vary, "budget", "mode", "window", "acquisition", "seed")
     table = new_table(*columns, "start", *map(str, rounds), "spent", "clicks")
     for _, rows in results.groupby("trial", sort=False):
         last = rows.iloc[-1]
-        absent = {"budget", "mode", "window"} if last["acquisition"] in REFERENCES else set()
+        absent = {"budget", "mode", "window"} if last["acquisition"] in ripu.REFERENCES else set()
         measured = rows[rows["miou"].notna()]
         by_round = {i: f"{100 * miou:.1f}" for i, miou in zip(measured["round"], measured["miou"], strict=True)}
         table.add_row(
@@ -73,31 +66,33 @@ _ARM_WORDS = (
 )
 
 
-def _arms(run: RunFolder, results: pd.DataFrame) -> Table:
+def _arms(arms: pd.DataFrame) -> Table:
     """Mean and deviation of each arm over its finished trials, its difference from random, and its mean cost."""
-    finished = outcomes(results)
-    compared = compare(finished, "miou").to_dict("records")
-    planned = Counter(trial.arm for trial in run.trials.values())
     table = new_table("budget", "strategy", "seeds", "start", "mIoU", "against random", "spent", "clicks")
-    for (condition, strategy, arm), rows in add_names(results).groupby(["condition", "strategy", "arm"], sort=False):
-        done = rows[rows["trial"].isin(finished["trial"])]
-        last = done.groupby("trial", sort=False).tail(1)
-        is_reference = rows["acquisition"].iloc[0] in REFERENCES
-        against = against_random(str(strategy), [row for row in compared if row["condition"] == condition])
+    for arm in arms.to_dict("records"):
+        seeds, span = arm["seeds"], f"{100 * arm['low']:.1f} to {100 * arm['high']:.1f}"
         table.add_row(
-            "-" if is_reference else str(condition),
-            str(strategy),
-            str(len(last)) if len(last) == planned[str(arm)] else f"{len(last)} of {planned[str(arm)]}",
-            spread(rows.loc[rows["round"] < 0, "miou"]),
-            spread(last["miou"]),
-            f"{100 * against['difference']:+.1f} ({span(against['low'], against['high'])})" if against else "",
-            f"{100 * last['spent_share'].mean():.2f} %" if len(last) else "",
-            f"{last['clicks'].mean():,.0f}" if len(last) else "",
+            "-" if arm["is_reference"] else str(arm["condition"]),
+            str(arm["strategy"]),
+            str(seeds) if seeds == arm["planned"] else f"{seeds} of {arm['planned']}",
+            _spread(arm["start_mean"], arm["start_std"]),
+            _spread(arm["miou_mean"], arm["miou_std"]),
+            ""
+            if isnan(arm["difference"])
+            else f"{100 * arm['difference']:+.1f} ({'–' if isnan(arm['low']) else span})",
+            f"{100 * arm['spent_share']:.2f} %" if seeds else "",
+            f"{arm['clicks']:,.0f}" if seeds else "",
         )
     return table
 
 
-def _named(run: RunFolder, name: str) -> str:
+def _spread(mean: float, deviation: float) -> str:
+    if isnan(mean):
+        return ""
+    return f"{100 * mean:.1f}" + ("" if isnan(deviation) else f" ± {100 * deviation:.1f}")
+
+
+def _named(run: "ripu.RunFolder", name: str) -> str:
     """The trial, or the trials that share a warm-up."""
     if name in run.trials:
         return name

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from ripu_ray.config import Config, StrategyConfig, override
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
 
 
 def score_image(
@@ -33,10 +34,10 @@ def score_image(
         (H, W) float32, larger is better.
 
     Raises:
-        ConfigError: an unknown name, mode or window.
+        ConfigError: an unknown name, mode or window, a wrong shape or type, or a function that needs more than logits.
         NonFiniteError: a NaN or an infinity among the logits.
+        ScoreError: the acquisition function of a plug-in failed, or returned something else than a score.
     """
-    import torch
 
     from ripu_ray.core.acquisition import Query
     from ripu_ray.core.purchase import score_image as score
@@ -46,10 +47,16 @@ def score_image(
     strategy = _strategy(acquisition=acquisition, mode=mode, window=window)
     if strategy.is_reference:
         raise ConfigError(f"acquisition {acquisition}: expected one of {', '.join(ACQUISITIONS.names())}")
-    logits_CHW = torch.as_tensor(logits)
-    if logits_CHW.ndim != 3 or not logits_CHW.is_floating_point():
-        raise ConfigError(f"logits: expected (C, h, w) floats, found {tuple(logits_CHW.shape)} {logits_CHW.dtype}")
-    height, width = size or logits_CHW.shape[1:]
+    if missing := ACQUISITIONS[strategy.acquisition].needs & {"features", "dropout"}:
+        raise ConfigError(f"acquisition {acquisition}: needs {', '.join(missing)} of a network, expected one of logits")
+    logits_CHW = _array(logits, "logits", "(C, h, w) floats, C of 2 to 255")
+    is_float = logits_CHW.is_floating_point()
+    if logits_CHW.ndim != 3 or not is_float or not 2 <= len(logits_CHW) <= 255 or not logits_CHW.numel():
+        found = f"{tuple(logits_CHW.shape)} {logits_CHW.dtype}"
+        raise ConfigError(f"logits: expected (C, h, w) floats, C of 2 to 255, found {found}")
+    height, width = _size(size or tuple(logits_CHW.shape[1:]))
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed: expected a whole number of at least 0, found {seed!r}")
     regions = Windows((height, width), strategy.mode, strategy.radius)
     query = Query(regions, strategy.mode, False, generator(seed, "acquisition", 0, "image"))
     scored: NDArray[np.float32] = score(logits_CHW, (height, width), acquisition, query)[0].cpu().numpy()
@@ -85,13 +92,36 @@ def select(
     from ripu_ray.core.regions import Windows
 
     strategy = _strategy(budget=str(budget), mode=mode, window=window, rounds=1)
-    score_HW = torch.as_tensor(score, dtype=torch.float32)
-    if score_HW.ndim != 2:
+    score_HW = _array(score, "score", "(H, W) numbers").float()
+    if score_HW.ndim != 2 or not score_HW.numel():
         raise ConfigError(f"score: expected (H, W), found {tuple(score_HW.shape)}")
-    regions = Windows((score_HW.shape[0], score_HW.shape[1]), strategy.mode, strategy.radius)
-    before_N2 = np.empty((0, 2), np.int32) if before is None else np.asarray(before, np.int32).reshape(-1, 2)
+    height, width = score_HW.shape
+    regions = Windows((height, width), strategy.mode, strategy.radius)
+    before_N2 = np.empty((0, 2), np.int32)
+    if before is not None and np.size(before):
+        before_N2 = _array(before, "before", "(N, 2) centres").numpy()
+    is_inside = before_N2.ndim == 2 and before_N2.shape[1] == 2 and np.issubdtype(before_N2.dtype, np.integer)
+    if not is_inside or (before_N2 < 0).any() or (before_N2 >= (height, width)).any():
+        raise ConfigError(f"before: expected (N, 2) whole rows and columns within {height}x{width}")
     predicted_HW = torch.zeros(score_HW.shape, dtype=torch.uint8)
-    return buy(score_HW, predicted_HW, 1, regions, strategy, 0, before_N2)[0]
+    return buy(score_HW, predicted_HW, 1, regions, strategy, 0, before_N2.astype(np.int32))[0]
+
+
+def _array(values: object, name: str, expected: str) -> "Tensor":
+    """Values as a tensor on the CPU without a gradient. Raises ConfigError: they are no array of numbers."""
+    import torch
+
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{name}: expected {expected} ({first_line(error)})") from None
+
+
+def _size(size: object) -> tuple[int, int]:
+    match size:
+        case (int(height), int(width)) if height > 0 and width > 0:
+            return height, width
+    raise ConfigError(f"size: expected (H, W) in pixels, found {size!r}")
 
 
 def _strategy(window: int | None, **values: Any) -> StrategyConfig:

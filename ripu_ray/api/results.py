@@ -5,10 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripu_ray.api.arguments import as_texts
+from ripu_ray.errors import ConfigError
 from ripu_ray.storage.remote import check_readable, locate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ripu_ray.reporting.comparison import Comparison
 
 
 class Results:
@@ -26,7 +30,7 @@ class Results:
     def __init__(self, folder: str | Path, failures: Mapping[str, str] | None = None) -> None:
         from ripu_ray.runs.run_folder import RunFolder
 
-        path = locate(str(folder))
+        path = locate(folder)
         check_readable(path)
         self.run = RunFolder(path)
         self.folder = self.run.path
@@ -49,10 +53,36 @@ class Results:
         named = add_panels(add_names(self.frame))
         return curve_points(named, outcomes(named), "spent_share")
 
+    @cached_property
+    def arms(self) -> "pd.DataFrame":
+        """One row for each arm: its result over seeds, and its difference from random windows.
+
+        Columns: `condition` (budget and varied settings), `strategy`, `arm`, `is_reference`; `seeds` that are finished
+        of `planned`; `start_mean`, `start_std`, `miou_mean` and `miou_std` in [0, 1], before the first round and after
+        the last; `difference`, `low` and `high`: mean difference from random, paired over seeds, and its 95 % interval,
+        NaN where there is none; `spent_share` in [0, 1] and `clicks`, means.
+        """
+        from ripu_ray.reporting.summary import summarise_arms
+
+        return summarise_arms(self.run, self.frame)
+
     @property
     def trials(self) -> tuple[str, ...]:
         """The ids of all trials of the grid, in order."""
         return tuple(self.run.trials)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of results that exist, of results.csv, curves.png and report.html, by name."""
+        names = ("results.csv", "curves.png", "report.html")
+        return {name: self.folder / name for name in names if (self.folder / name).exists()}
+
+    @property
+    def wandb_folder(self) -> Path:
+        """The folder whose folders, one a trial, hold the data of W&B."""
+        from ripu_ray.tracking.target import files_of
+
+        return files_of(self.run, "*", self.folder / "trials/*").parent
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write the HTML report, by default to report.html in the run folder. Returns its path."""
@@ -62,30 +92,56 @@ class Results:
         return f"Results({str(self.folder)!r})"
 
 
-def report(folders: Sequence[str | Path], output: Path | None = None) -> Path:
+def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> Path:
     """Write the report of one or several run folders, finished or not. Returns its path.
 
     Raises:
+        ConfigError: there is no folder.
         RunFolderError: a folder is not a run folder.
         StorageError: `output` cannot be written.
     """
     from ripu_ray.reporting.report import write_report
     from ripu_ray.reporting.results import REPORT
-    from ripu_ray.runs.run_folder import RunFolder
 
-    runs = [RunFolder(locate(str(folder))) for folder in folders]
-    path = output or runs[0].path / REPORT
+    runs = [Results(folder).run for folder in as_texts("folders", folders)]
+    if not runs:
+        raise ConfigError("folders: expected at least one run folder")
+    path = runs[0].path / REPORT if output is None else locate(output)
     write_report(runs, path)
     return path
 
 
-def export_weights(
-    folder: str | Path, output: str | Path | None = None, trial: str | None = None, round_index: int | None = None
-) -> Path:
-    """Write the weights of one round of a run for other programs: `simulation.export.export_weights`."""
-    from ripu_ray.runs.run_folder import RunFolder
-    from ripu_ray.simulation.export import export_weights as export
+def compare(first: str | Path, second: str | Path) -> "Comparison":
+    """The differences of two runs, or of two trials named as RUN:TRIAL, in settings, purchases and mIoU.
 
-    path = locate(str(folder))
-    check_readable(path)
-    return export(RunFolder(path), None if output is None else locate(str(output)), trial, round_index)
+    Trials with the same arm and seed are matched; if there are none and each run has one arm, those with the same seed.
+
+    Raises:
+        ConfigError: there is no such trial.
+        RunFolderError: it is not a run folder, or a file of it is damaged.
+    """
+    from ripu_ray.reporting.comparison import compare_runs, open_side
+
+    return compare_runs(open_side(str(first)), open_side(str(second)))
+
+
+def dashboard(folder: str | Path, dry_run: bool = False) -> str:
+    """Save a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard].
+
+    Args:
+        folder: run folder.
+        dry_run: contact no server.
+
+    Returns:
+        Its URL; with `dry_run`, the workspace as JSON.
+
+    Raises:
+        ConfigError: the extra or the key is missing, or the server does not answer or refuses the key.
+    """
+    from ripu_ray.data.loading import open_domains
+    from ripu_ray.tracking.dashboard import build_workspace, save_workspace
+    from ripu_ray.tracking.wandb_internals import specification
+
+    run = Results(folder).run
+    class_names = open_domains(run.config.data, with_source=False).classes.names
+    return specification(build_workspace(run, class_names)) if dry_run else save_workspace(run, class_names)

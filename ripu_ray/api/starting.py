@@ -1,8 +1,9 @@
-"""From a configuration to a locked run folder, and on to results: what `sweep`, `run` and the commands share."""
+"""From a configuration to a locked run folder, and on to results: what all functions that run something share."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from ripu_ray.distributed.capacity import check_capacity, local_cpus
 from ripu_ray.errors import DataError
 from ripu_ray.runs.event_log import EventLog, OnProgress, ignore_progress
 from ripu_ray.runs.grid import expand
-from ripu_ray.runs.lock import lock_run
+from ripu_ray.runs.interrupt import STOP
+from ripu_ray.runs.lock import LOCK, lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
-from ripu_ray.storage.remote import check_readable, check_writable
+from ripu_ray.storage.remote import check_readable, check_writable, locate
 from ripu_ray.tracking.mode import check_key, current, decide
 from ripu_ray.tracking.target import find_target
 
@@ -31,11 +33,31 @@ Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
 """Opens a display, and yields the function that receives its reports."""
 
 
-def read_run(folder: Path, address: str | None = None) -> Config:
+@dataclass(frozen=True)
+class Observer:
+    """What a program shows of a run, and how it is stopped: all of it does nothing by default.
+
+    Attributes:
+        notify: receives lines for the user, such as a lock that was taken over.
+        show: a context manager around the trials; it gets the run folder, and yields a function that receives each
+            `Progress`.
+        guard: a context manager around everything that is done with the run folder; it gets its path once it is locked.
+            It yields None, or a function that takes one line and ends this process if the Ray that it started dies.
+    """
+
+    notify: Notify = lambda line: None
+    show: Show = lambda run: nullcontext(ignore_progress)
+    guard: Guard = lambda folder: nullcontext()
+
+
+SILENT = Observer()
+
+
+def read_run(folder: str | Path, address: str | None = None) -> Config:
     """The configuration of a run folder that is to be resumed, its plug-ins run.
 
     Args:
-        folder: run folder.
+        folder: run folder, or a URL.
         address: replaces `cluster.address`.
 
     Raises:
@@ -44,8 +66,9 @@ def read_run(folder: Path, address: str | None = None) -> Config:
     """
     from ripu_ray.runs.run_folder import RunFolder
 
-    check_readable(folder)
-    run = RunFolder(folder)
+    path = locate(folder)
+    check_readable(path)
+    run = RunFolder(path)
     run.run_plugins()
     return override(run.config, {"cluster.address": address}) if address else run.config
 
@@ -61,6 +84,9 @@ class DataOptions:
 
     accept_changed: bool = False
     rehash: bool = False
+
+
+AS_SEALED = DataOptions()
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,7 @@ def check(
     config: Config,
     folder: Path,
     notify: Notify = lambda line: None,
-    data: DataOptions = DataOptions(),
+    data: DataOptions = AS_SEALED,
 ) -> Checked:
     """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
 
@@ -119,22 +145,18 @@ def check(
 
 @contextmanager
 def open_run(
-    config: Config,
-    folder: Path,
-    notify: Notify = lambda line: None,
-    data: DataOptions = DataOptions(),
-    guard: Guard = lambda folder: nullcontext(),
+    config: Config, folder: Path, observer: Observer = SILENT, data: DataOptions = AS_SEALED
 ) -> Iterator[tuple["RunFolder", Notify | None]]:
     """Check a configuration, lock its run folder until the block ends, and write or open it. Errors: see `sweep`.
 
     Yields:
-        The run folder, and what `guard` yielded.
+        The run folder, and `on_death` of `run_sweep`.
     """
     notes: list[str] = []
 
     def note(line: str) -> None:
         notes.append(line)
-        notify(line)
+        observer.notify(line)
 
     checked = check(config, folder, note, data)
     folder = checked.folder
@@ -142,31 +164,36 @@ def open_run(
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
-    with lock_run(folder, notify) as before, guard(folder) as on_death:
+    with lock_run(folder, observer.notify) as before, observer.guard(folder) as end:
         if before:
-            notify(f"{folder}: taken over from {before}, which has ended")
+            observer.notify(f"{folder}: taken over from {before}, which has ended")
         from ripu_ray.runs.environment import add_environment
         from ripu_ray.runs.run_folder import RunFolder
 
         run = RunFolder.create(folder, config, checked.seal)
         run.tidy()
         for line in notes:
-            EventLog(run.path, "", ignore_progress).warn(line)
+            run.warn(line)
         if changed := add_environment(run.path):
-            notify(f"versions changed since the last start, environment.json keeps both: {changed}")
-        yield run, on_death
+            observer.notify(f"versions changed since the last start, environment.json keeps both: {changed}")
+        yield run, None if end is None else partial(_leave, run.path, end)
 
 
-def execute(
-    run: "RunFolder", show: Show, notify: Notify = lambda line: None, on_death: Notify | None = None
-) -> Results:
+def _leave(folder: Path, end: Notify, reason: str) -> None:
+    """Remove the lock and the stop request of this process, which `end` ends."""
+    for path in (folder / STOP, folder / LOCK):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    end(reason)
+
+
+def execute(run: "RunFolder", observer: Observer = SILENT, on_death: Notify | None = None) -> Results:
     """Run what is left of a locked run folder, and write its results and its report. Errors: see `sweep`.
 
     Args:
         run: of `open_run`.
-        show: opens the display of progress.
-        notify: receives lines for the user.
-        on_death: see `run_sweep`.
+        observer: sees it.
+        on_death: what `open_run` yielded.
     """
     from ripu_ray.reporting.figures import write_curves
     from ripu_ray.reporting.report import write_report
@@ -175,8 +202,8 @@ def execute(
 
     decision = decide(run.config.tracking, run.path)
     if decision.why:
-        notify(_offline(decision.why))
-    with show(run) as on_progress:
+        observer.notify(_offline(decision.why))
+    with observer.show(run) as on_progress:
         failures = _run_trials(run, on_progress, on_death)
     results = Results(run.path, failures)
     if len(results.frame):
@@ -186,7 +213,7 @@ def execute(
         log_summary(run, results.frame)
     afterwards = current(run.config.tracking, run.path)
     if afterwards != decision and afterwards.why:
-        notify(_offline(afterwards.why))
+        observer.notify(_offline(afterwards.why))
     return results
 
 

@@ -1,6 +1,6 @@
 """The configuration as a whole, and where its values come from.
 
-Each source overrides the ones before it: the defaults of the sections (the embedded demo), a YAML file,
+Each source overrides the ones before it: the defaults of the sections, a YAML file or the demo's settings,
 `--set key=value`, the flags of the command line.
 """
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from ripu_ray.config.datasets import DatasetSection
+from ripu_ray.config.demo import demo_tree, drop_comparison
 from ripu_ray.config.fields import Section, Seed
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.paths import anchor, copy_paths
@@ -40,6 +41,7 @@ from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.config.writing import to_tree
 from ripu_ray.errors import ConfigError
+from ripu_ray.storage.remote import locate
 
 
 def _default_data() -> Any:
@@ -154,10 +156,11 @@ def _restore(tree: dict[str, Any], sources: dict[str, str], parts: list[tuple[st
 
 
 def load_config(
-    file: Path | None = None,
+    file: str | Path | None = None,
     settings: Sequence[str] = (),
     flags: Overrides | None = None,
     runs_plugins: bool = True,
+    demo: bool = False,
 ) -> Config:
     """Read and check a configuration, and make its paths absolute.
 
@@ -169,6 +172,7 @@ def load_config(
         settings: `key=value` texts, keys dotted, values in YAML ("training.round_steps=20").
         flags: dotted key -> value; a value of None is passed over.
         runs_plugins: False for a configuration of a run folder: its plug-ins are known by name and not run.
+        demo: without `file`, start from the demo's settings instead of the defaults.
 
     Returns:
         The checked configuration.
@@ -176,7 +180,8 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
-    tree, typed = _merge(file, settings, flags or {})
+    file = locate(file) if isinstance(file, str) else file
+    tree, typed = _merge(file, settings, flags or {}, demo and not file)
     if place := find_credentials(tree):
         raise ConfigError(
             f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
@@ -202,9 +207,9 @@ def load_config(
     return _anchor_varied(config, folder_of("sweep.vary"))
 
 
-def _merge(file: Path | None, settings: Sequence[str], flags: Overrides) -> tuple[dict[str, Any], list[str]]:
+def _merge(file: Path | None, settings: Sequence[str], flags: Overrides, demo: bool) -> tuple[Any, list[str]]:
     """The tree of plain values that the sources of a configuration give, and the keys that were typed."""
-    tree: dict[str, Any] = read_yaml_file(file) if file else {}
+    tree: dict[str, Any] = read_yaml_file(file) if file else demo_tree() if demo else {}
     typed = []
     for setting in settings:
         key, sign, text = setting.partition("=")
@@ -216,7 +221,8 @@ def _merge(file: Path | None, settings: Sequence[str], flags: Overrides) -> tupl
         if value is not None:
             put(tree, key, value, origin=key)
             typed.append(key)
-    return _settle(tree), typed
+    settled = _settle(tree)
+    return drop_comparison(settled, typed) if demo else settled, typed
 
 
 def _with_program(config: Config) -> Config:

@@ -27,7 +27,7 @@ MAX_BYTES = 1_000_000
 """Of the file of a plug-in."""
 PROGRAM = "__main__"
 """Name of the plug-in that stands for the parts that the running program registered itself."""
-ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
+ModuleName = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", max_length=200)]
 
 
 class Plugin(Section):
@@ -107,11 +107,11 @@ def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
     Raises:
         ConfigError: there is none, or it fails.
     """
-    is_path = name.endswith(".py")
-    relative = Path(name).expanduser() if is_path else Path(*name.split(".")).with_suffix(".py")
+    is_path, text = name.endswith(".py"), name
     name = Path(name).stem if is_path else name
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"plug-in {name!r}: expected the name of a module or of a file, such as my_scores.py")
+    relative = Path(text).expanduser() if is_path else Path(*name.split(".")).with_suffix(".py")
     for folder in folders:
         if (file := folder.absolute() / relative).is_file():
             source = _read(name, file)
@@ -161,6 +161,7 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
             registry.withdraw(plugin.name)
         raise ConfigError(
             f"plug-in {plugin.name}: {_place(error, plugin.file)}: {type(error).__name__}: {first_line(error)}"
+            + _hint(error, plugin)
         ) from None
     _loaded[plugin.name] = _Loaded(plugin.sha256, source, module)
     return module
@@ -276,6 +277,16 @@ def _read(name: str, file: Path) -> str:
 
 def _digest(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _hint(error: BaseException, plugin: Plugin) -> str:
+    """What to do if a plug-in imports what lies beside it."""
+    beside = Path(plugin.file).parent
+    name = (getattr(error, "name", None) or "").partition(".")[0]
+    is_beside = bool(name) and ((beside / f"{name}.py").is_file() or (beside / name).is_dir())
+    if plugin.installed or not isinstance(error, ImportError) or not (is_beside or "relative import" in str(error)):
+        return ""
+    return "; a plug-in is one file, and imports installed packages alone: put all into the file, or install a package"
 
 
 def _place(error: BaseException, file: str) -> str:

@@ -25,10 +25,11 @@ class Registry:
         kind: what the parts are, for messages, such as "acquisition function".
         key: names the kind in `Plugin.provides` and in groups of entry points.
         module: registers the parts of this package; it is imported at the first look-up, so that defining a registry
-            costs nothing. It may set `adapt` and `absent`.
+            costs nothing. It may set `adapt`, `absent` and `check_part`.
 
     Attributes:
         adapt: from what an entry point names to a part.
+        check_part: raises ValueError, without the name, if a part cannot be one of this kind.
         absent: from a name to a part that stands for one whose plug-in is not run, so that a configuration can be read.
     """
 
@@ -36,6 +37,7 @@ class Registry:
         self.key = key
         self.adapt: Callable[[Any], Any] = lambda part: part
         self.absent: Callable[[str], Any] = lambda name: partial(_refuse, f"{kind} {name}")
+        self.check_part: Callable[[Any], object] = _check_callable
         self._kind, self._module = kind, module
         self._parts: dict[str, Any] = {}
         self._owners: dict[str, str] = {}
@@ -45,14 +47,19 @@ class Registry:
         """A decorator that adds a part under `name`. The same definition may be run again, as in a notebook.
 
         Raises:
-            ValueError: the name is taken, or is not made of lower-case letters, digits and underscores.
+            ValueError: the name is taken, or is not made of lower-case letters, digits and underscores; or the part
+                cannot be one of this kind.
         """
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"{self._kind} {name!r}: expected lower-case letters, digits and underscores")
 
         def add(part: T) -> T:
+            try:
+                self.check_part(part)
+            except ValueError as error:
+                raise ValueError(f"{self._kind} {name}: {error}") from None
             if name in self._parts and _identity(self._parts[name]) != _identity(part):
-                raise ValueError(f"{self._kind} {name}: the name is taken by {self._parts[name]!r}")
+                raise ValueError(f"{self._kind} {name}: the name is taken by {_described(self._parts[name])}")
             self._parts[name] = part
             self._owners[name] = _owner
             return part
@@ -123,6 +130,18 @@ def _refuse(what: str, *arguments: object) -> None:
 def wrapped(part: Any) -> Any:
     """The function that a part was made from, of those that hold one."""
     return getattr(part, "build", getattr(part, "function", part))
+
+
+def _check_callable(part: Any) -> None:
+    if not callable(wrapped(part)):
+        raise ValueError(f"expected a function, found {wrapped(part)!r}")
+
+
+def _described(part: Any) -> str:
+    """Module and name, of plug-ins without the package that they are loaded into."""
+    part = wrapped(part)
+    name = f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', type(part).__name__)}"
+    return name.removeprefix("ripu_plugins.")
 
 
 def _identity(part: Any) -> object:

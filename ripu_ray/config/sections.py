@@ -169,3 +169,6 @@ class TrackingConfig(Section):
     """Entity in W&B. None: WANDB_ENTITY, or W&B's default."""
     images: int = Field(4, ge=0, le=64)
     """Number of images that are logged to W&B after each round, half of them from the pool. 0: none."""
+    artifacts: Literal["none", "ledger", "all"] = "ledger"
+    """Files that W&B gets at the end of a trial. ledger: its purchases. all: also the weights of its last round and of
+    its warm-up."""

@@ -6,6 +6,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from ripu_ray.config.fields import Chance, Count, Number, Section, Steps, Weight
 
+TEACHER = ("teacher", "teacher_threshold", "teacher_weight")
+"""Settings that the warm-up and the references do not use."""
 _Factor = Annotated[float, Number, Field(ge=0.1, le=10)]
 
 
@@ -102,11 +104,29 @@ class TrainingConfig(Section):
     """Decay of an exponential moving average of the weights, such as 0.999. The average scores images and is evaluated.
     After n steps, the decay is at most (1 + n) / (10 + n). None: no average."""
     augmentation: AugmentationConfig = AugmentationConfig()
+    teacher: Literal["none", "ema"] = "none"
+    """What target pixels that are not bought learn. none: nothing. ema: from the first round on, the confident
+    predictions of an average of the weights. Its decay is `ema`, and it scores and is evaluated; without `ema` the
+    decay is 0.996, and the weights themselves score and are evaluated."""
+    teacher_threshold: Chance = 0.95
+    """Probability from which a prediction of the teacher counts."""
+    teacher_weight: Weight = 1.0
+    """Factor of the loss to the teacher's predictions."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later settings that have their defaults: they would change the keys of older warm-ups."""
         fields = type(self).model_fields
-        later = ("schedule", "ramp_steps", "rates", "freeze", "decay_norms", "clip_norm", "ema", "augmentation")
+        later = {
+            "schedule",
+            "ramp_steps",
+            "rates",
+            "freeze",
+            "decay_norms",
+            "clip_norm",
+            "ema",
+            "augmentation",
+            *TEACHER,
+        }
         absent = {key for key in later if getattr(self, key) == fields[key].default}
         return {key: value for key, value in serialize(self).items() if key not in absent}

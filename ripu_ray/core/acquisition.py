@@ -72,6 +72,9 @@ class Acquisition:
     class_share: float = 0.0
 
 
+_NEEDS = {"features", "dropout", "bought"}
+
+
 def acquisition(
     name: str,
     *,
@@ -80,7 +83,13 @@ def acquisition(
     balanced: bool = False,
     class_share: float = 0.0,
 ) -> Callable[[AcquisitionFunction], AcquisitionFunction]:
-    """Register an acquisition function under a name for `strategy.acquisition`. See `Acquisition`."""
+    """Register an acquisition function under a name for `strategy.acquisition`. See `Acquisition`.
+
+    Raises:
+        ValueError: see `Registry.register`; or `needs` has another word than those of `Acquisition`.
+    """
+    if isinstance(needs, str) or set(needs) - _NEEDS:
+        raise ValueError(f"acquisition function {name}: needs: expected a list of {', '.join(sorted(_NEEDS))}")
     parsed, register = None if power is None else Power.parse(power), ACQUISITIONS.register(name)
 
     def add(function: AcquisitionFunction) -> AcquisitionFunction:

@@ -1,6 +1,6 @@
 """The data sets of this package: importing their modules registers them."""
 
-from ripu_ray.config.datasets import AbsentDataset
+from ripu_ray.config.datasets import AbsentDataset, DatasetSection
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.data.cityscapes import CityscapesData
 from ripu_ray.data.described import PatternsData
@@ -13,3 +13,11 @@ __all__ = ["CityscapesData", "FolderData", "HuggingFaceData", "PatternsData", "S
 dataset = DATASETS.register
 """Registers the section of a data set (`config.datasets.DatasetSection`) under its name."""
 DATASETS.absent = lambda name: AbsentDataset
+
+
+def _check_section(part: object) -> None:
+    if not (isinstance(part, type) and issubclass(part, DatasetSection)):
+        raise ValueError(f"expected a subclass of DatasetSection, found {part!r}")
+
+
+DATASETS.check_part = _check_section

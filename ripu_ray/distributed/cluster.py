@@ -1,13 +1,17 @@
 """Start or join Ray, and describe its resources in one line."""
 
+import atexit
 import logging
 import os
+import shutil
 import signal
 import socket
+import threading
 import time
 import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -25,7 +29,14 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
-from ripu_ray.distributed.ray_internals import DriverJob, ask_gcs, bound_to_loopback, running_address
+from ripu_ray.distributed.ray_internals import (
+    DriverJob,
+    ask_gcs,
+    bound_to_loopback,
+    own_processes,
+    own_session,
+    running_address,
+)
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 
@@ -45,6 +56,8 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         ClusterError: there is no Ray at the address, or it does not start.
         StoppedError: SIGTERM was received meanwhile.
     """
+    if ray.is_initialized() and any(process.poll() is not None for _, process in own_processes()):
+        ray.shutdown()  # a Ray of our own ends with the thread that started it
     if not ray.is_initialized():
         _check_answers(cluster.address)
         num_cpus = None if cluster.address else local_cpus(cluster)
@@ -69,7 +82,7 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
             ) from None
         except SystemExit:
             # SIGTERM: Ray has replaced our handler by its own.
-            signal.signal(signal.SIGTERM, on_sigterm)
+            _handle_sigterm(on_sigterm)
             signal.raise_signal(signal.SIGTERM)
             raise StoppedError("stopped") from None
         except Exception as error:  # noqa: BLE001  # Ray raises plain Exceptions, such as on a machine too busy to start it
@@ -79,12 +92,26 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
                     "such as RAY_TMPDIR=/tmp"
                 ) from None
             raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
-        signal.signal(signal.SIGTERM, on_sigterm)
+        _handle_sigterm(on_sigterm)
         if not cluster.address:
             # Ray generates a token if there is none, in a file that all users can read.
             with suppress(OSError):
                 (Path.home() / ".ray/auth_token").chmod(0o600)
+            if session := own_session():
+                atexit.register(_end_own_ray, session)
     return alive_nodes()
+
+
+def _end_own_ray(session: Path) -> None:
+    """End the Ray of our own before Python ends, and remove its files. After a kill they remain for an analysis."""
+    ray.shutdown()
+    shutil.rmtree(session, ignore_errors=True)
+
+
+def _handle_sigterm(handler: Any) -> None:
+    # Python's own rule; in other threads Ray leaves the handler alone.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def alive_nodes() -> list[dict[str, float]]:

@@ -133,6 +133,14 @@ class JobServer:
         with self._one_line():
             return not job.status.is_terminal() and self._client.stop_job(job_id)
 
+    @staticmethod
+    def exit_code(job: JobDetails) -> int:
+        """Exit code of an ended job as in a shell: 128 + n after signal n."""
+        if job.status == JobStatus.SUCCEEDED:
+            return 0
+        code: int | None = job.driver_exit_code
+        return 1 if not code else 128 - code if code < 0 else code
+
     @contextmanager
     def _one_line(self) -> Iterator[None]:
         try:
@@ -167,11 +175,3 @@ def entrypoint(config: Config, folder: Path, more_flags: Sequence[str] = ()) -> 
 def resuming_entrypoint(folder: Path, more_flags: Sequence[str] = ()) -> str:
     """The shell command that resumes a run folder on the cluster. `more_flags`: of `ripu sweep`."""
     return shlex.join(["ripu", "sweep", f"--resume={folder}", *more_flags])
-
-
-def exit_code(job: JobDetails) -> int:
-    """Exit code of an ended job as in a shell: 128 + n after signal n."""
-    if job.status == JobStatus.SUCCEEDED:
-        return 0
-    code: int | None = job.driver_exit_code
-    return 1 if not code else 128 - code if code < 0 else code

@@ -1,11 +1,12 @@
 """The panels of the report, one small figure each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+import matplotlib.axes
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ripu_ray.reporting.svg import INK, RULE, series
 
@@ -15,13 +16,40 @@ _SIZE = (4.4, 3.0)
 _TEXT = 8.5
 
 
+@dataclass(frozen=True)
+class Axes:
+    """The axes that all panels of one cost share.
+
+    Attributes:
+        bottom, top: limits of mIoU in [0, 1].
+        right: upper limit of the cost, as printed; the lower is 0.
+        cost: label of the x-axis.
+    """
+
+    bottom: float
+    top: float
+    right: float
+    cost: str
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values of mIoU in per cent, within the limits."""
+        ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(100 * self.bottom, 100 * self.top)
+        return [float(tick) for tick in ticks if 100 * self.bottom - 1e-9 <= tick <= 100 * self.top + 1e-9]
+
+    def labelled(self, levels: Mapping[str, float]) -> Iterator[tuple[str, float, bool]]:
+        """Name and mIoU of each level, from the lowest, and whether its label is below its line.
+
+        A label is below where the next level is too close above for it.
+        """
+        ordered = sorted(levels.items(), key=lambda level: level[1])
+        for number, (name, miou) in enumerate(ordered, start=1):
+            above = ordered[number][1] if number < len(ordered) else float("inf")
+            yield name, miou, above - miou < 0.07 * (self.top - self.bottom)
+
+
 def curve_panel(
-    points: pd.DataFrame,
-    order: Mapping[str, int],
-    levels: Mapping[str, float],
-    mious: tuple[float, float],
-    cost: str,
-    percent: bool,
+    points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], shared: Axes, percent: bool
 ) -> Figure:
     """Draw mIoU over one cost: mean and standard deviation of each line, references as horizontal lines,
     a ring where a stopping rule ended a trial.
@@ -30,8 +58,7 @@ def curve_panel(
         points: one panel of `curve_points`.
         order: line -> number of its colour and marker.
         levels: result of `reference_levels`.
-        mious: limits of the y-axis in [0, 1], the same for all panels.
-        cost: label of the x-axis.
+        shared: the axes of all panels of this cost.
         percent: whether the cost is a share.
     """
     figure, axes = _empty()
@@ -45,19 +72,19 @@ def curve_panel(
         axes.plot(x, mean, style, color=series(number), marker=marker, markersize=4, linewidth=1.6, clip_on=False)
         ended = curve["stopped"].to_numpy()
         axes.plot(x[ended], mean[ended], "o", color=series(number), fillstyle="none", markersize=10, clip_on=False)
-    for name, miou in levels.items():
+    for name, miou, is_below in shared.labelled(levels):
         axes.axhline(100 * miou, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), alpha=0.7)
         text = f"{name} {100 * miou:.1f}"
         axes.annotate(
-            text, (1, 100 * miou), (-2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-            ha="right", va="bottom", fontsize=_TEXT, color=INK,
+            text, (1, 100 * miou), (-2, -2 if is_below else 2), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", va="top" if is_below else "bottom", fontsize=_TEXT, color=INK,
         )  # fmt: skip
-    axes.set_ylim(100 * mious[0], 100 * mious[1])
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_ylim(100 * shared.bottom, 100 * shared.top)
+    axes.yaxis.set_major_locator(FixedLocator(shared.ticks))
+    axes.set_xlim(0, shared.right)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"))
-    axes.set_xlabel(cost, fontsize=_TEXT, color=INK)
+    axes.set_xlabel(shared.cost, fontsize=_TEXT, color=INK)
     axes.set_ylabel("mIoU (%)", fontsize=_TEXT, color=INK)
     figure.subplots_adjust(left=0.115, right=0.97, top=0.97, bottom=0.16)
     return figure
@@ -97,7 +124,7 @@ def purchase_panel(shares: pd.DataFrame, pool: Mapping[str, float], order: Mappi
     return figure
 
 
-def _empty(height: float = _SIZE[1]) -> tuple[Figure, Axes]:
+def _empty(height: float = _SIZE[1]) -> tuple[Figure, matplotlib.axes.Axes]:
     figure = Figure(figsize=(_SIZE[0], height))
     axes = figure.subplots()
     axes.grid(color=RULE, linewidth=0.7)

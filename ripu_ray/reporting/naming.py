@@ -100,6 +100,8 @@ def _setting(name: str, value: object) -> str:
         return str(value)
     if name == "window":
         return f"{value}x{value}"
+    if name == "training.teacher":
+        return "EMA teacher" if value == "ema" else "no teacher"
     if isinstance(value, bool) or str(value) in ("True", "False"):
         return short if str(value) == "True" else f"not {short}"
     return f"no {short}" if pd.isna(value) else f"{short} {_value(value)}"  # type: ignore[call-overload]

@@ -1,7 +1,6 @@
 """`report.html`: the results of one or several sweeps in one self-contained file."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +8,19 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from ripu_ray.config import REFERENCES, dump_config
 from ripu_ray.errors import RipuError
-from ripu_ray.reporting import charts, tables
+from ripu_ray.reporting import charts, interactive, tables
 from ripu_ray.reporting.answer import answers, question
-from ripu_ray.reporting.curves import add_panels, curve_points, reference_levels
+from ripu_ray.reporting.curves import add_panels
 from ripu_ray.reporting.examples import Example, choose_trials, draw_example
 from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.inference import MIN_SEEDS
 from ripu_ray.reporting.merging import merge, sweep_names
 from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.panels import Panel, curve_panels
 from ripu_ray.reporting.questions import read_questions
-from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import (
     compare,
     competitors,
@@ -39,23 +37,8 @@ from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
 """Share of full supervision's mIoU for the table of pixels that reach it."""
-_COST_WORDS = {
-    "share": "share of the pool's pixels (%)",
-    "pixels": "labelled pixels",
-    "clicks": "clicks",
-    "boundary": "outlines drawn (pixels)",
-    "seconds": "annotation time (s)",
-}
 _POOL_IMAGES = 200
 """Limit of images that are read for the class frequencies of the pool."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A figure. Attributes: title; svg."""
-
-    title: str
-    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -109,8 +92,9 @@ def render(runs: Sequence[RunFolder]) -> str:
         "title": " and ".join(names),
         "notes": notes,
         "sweeps": [_sweep(run, name) for run, name in zip(runs, names, strict=True)],
+        "policy": interactive.policy(),
+        "scripts": interactive.scripts(),
         "questions": read_questions(dict(zip(names, runs, strict=True))),
-        "series": range(NUM_SERIES),
         "min_seeds": MIN_SEEDS,
     }
     if len(results):
@@ -133,7 +117,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "seeds": int(named["seed"].nunique()),
         "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
         "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],
-        "curves": _curves(named, finished, order),
+        "curves": curve_panels(named, finished, order),
         "means": tables.means(summarise(finished)) if len(finished) else None,
         "differences": [
             tables.differences(compared[metric], words)
@@ -152,36 +136,6 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "stopping": [table for table in (tables.stopped(finished), tables.signals(named)) if table],
         "phases": tables.phases(named),
     }
-
-
-def _curves(named: pd.DataFrame, finished: pd.DataFrame, order: Mapping[str, int]) -> list[tuple[str, list[Panel]]]:
-    """For each cost in the results, its name and a figure for each panel."""
-    curves = []
-    levels = {world: reference_levels(finished, world) for world in named["world"].unique()}
-    buying = named[~named["acquisition"].isin(REFERENCES)]
-    if buying.empty:
-        return []
-    spread = buying.groupby(["panel", "line", "round"])["miou"].agg(["mean", "std"]).fillna(0)
-    values = [*(spread["mean"] - spread["std"]), *(spread["mean"] + spread["std"])]
-    values += [value for by_name in levels.values() for value in by_name.values()]
-    # Round limits, the same for all panels, with room for the names of the references.
-    mious = max(math.floor(20 * (min(values) - 0.005)) / 20, 0), min(math.ceil(20 * (max(values) + 0.01)) / 20, 1)
-    for cost, column in COSTS.items():
-        if column not in named or not named[column].max() > 0:
-            continue
-        points = curve_points(named, finished, column)
-        panels = []
-        for number, (panel, there) in enumerate(points.groupby("panel", sort=False)):
-            world = named.loc[named["panel"] == panel, "world"].iloc[0]
-            figure = charts.curve_panel(there, order, levels[world], mious, _COST_WORDS[cost], cost == "share")
-            last = there.groupby("line", sort=False).tail(1)
-            ends = ", ".join(
-                f"{line} {100 * mean:.1f} %" for line, mean in zip(last["line"], last["mean"], strict=True)
-            )
-            label = f"mIoU over {_COST_WORDS[cost]}, {panel}. At the end: {ends}."
-            panels.append(Panel(str(panel), to_svg(figure, f"curve-{cost}-{number}", label)))
-        curves.append((_COST_WORDS[cost], panels))
-    return curves
 
 
 def _purchases(

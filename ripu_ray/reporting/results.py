@@ -31,10 +31,10 @@ def collect(run: RunFolder) -> pd.DataFrame:
 
     Returns:
         One row per trial and round, in the order of the grid; round -1 is the shared warm-up. Trials of one arm differ
-        only in their seed; each key of `sweep.vary` has a column. `rounds` is the number of rounds of the finished
-        trial; `stopped` says that a stopping rule ended it. miou, accuracy and iou_<class> are in [0, 1]; pixels,
-        clicks, labelled_share, bought_<class> and the columns of COSTS are cumulative over the pool; signal_<name>,
-        seconds_<phase> and loss_<name> are values of the round.
+        only in their seed; each key of `sweep.vary` has a column. References have no mode, window or budget. `rounds`
+        is the number of rounds of the finished trial; `stopped` says that a stopping rule ended it. miou, accuracy and
+        iou_<class> are in [0, 1]; pixels, clicks, labelled_share, bought_<class> and the columns of COSTS are
+        cumulative over the pool; signal_<name>, seconds_<phase> and loss_<name> are values of the round.
     """
     rows = []
     for trial_id, trial in run.trials.items():
@@ -42,7 +42,11 @@ def collect(run: RunFolder) -> pd.DataFrame:
         stages = [run.warmup(run.warmup_key(trial.config)), *map(folder.stage, range(folder.num_committed()))]
         ending = folder.ending()
         rows += [_row(trial, stage, run.config.sweep.vary, ending) for stage in stages if stage.is_committed()]
-    return with_uniform_columns(pd.DataFrame(rows))
+    results = pd.DataFrame(rows)
+    if any(row["window"] is None for row in rows):
+        # As objects, whole numbers stay whole numbers beside the empty cells of references.
+        results["window"] = pd.Series([row["window"] for row in rows], dtype=object)
+    return with_uniform_columns(results)
 
 
 def with_uniform_columns(results: pd.DataFrame) -> pd.DataFrame:
@@ -65,14 +69,15 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Endi
     record: RoundRecord = stage.record()
     tree = to_tree(trial.config) if varied else {}  # slow for thousands of rows
     strategy = trial.config.strategy
+    buys = not strategy.is_reference
     return {
         "trial": trial.trial_id,
         "arm": trial.arm,
-        "mode": strategy.mode,
-        "window": strategy.window,
+        "mode": strategy.mode if buys else None,
+        "window": strategy.window if buys else None,
         "shape": strategy.shape,
         "acquisition": strategy.acquisition,
-        "budget": str(strategy.budget),
+        "budget": str(strategy.budget) if buys else None,
         "allocation": strategy.allocation,
         "power": strategy.power.plain() if strategy.power else float("nan"),
         "balanced": strategy.balanced,

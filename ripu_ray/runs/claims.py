@@ -19,7 +19,7 @@ _LONGEST_NAME = 60
 
 def check_name(name: str) -> str:
     """The name of a run itself. Raises RunFolderError: it is not the name of a folder that can be printed."""
-    is_name = name.strip() == name != "" and name.isprintable() and not set("/\\") & set(name)
+    is_name = isinstance(name, str) and name.strip() == name != "" and name.isprintable() and not set("/\\") & set(name)
     if not is_name or name in (".", "..") or name[0] in "-~" or len(name) > _LONGEST_NAME:
         raise RunFolderError(
             f"name {name!r}: expected a name of at most {_LONGEST_NAME} printable characters, without slashes, spaces "

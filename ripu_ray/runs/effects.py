@@ -28,5 +28,8 @@ def is_ignored(key: str, config: Config) -> bool:
         "strategy.power": strategy.acquisition == "random",
         "oracle.answer": strategy.mode == "pixel" or strategy.is_reference,
         "stopping.min_gain": config.stopping.rule is None,
+        "training.teacher": strategy.is_reference,
+        "training.teacher_threshold": strategy.is_reference or config.training.teacher == "none",
+        "training.teacher_weight": strategy.is_reference or config.training.teacher == "none",
         "training.momentum": config.training.optimiser != "sgd",
     }.get(key, False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ripu_ray.config import REFERENCES, Budget, Config, Mode, StrategyConfig, SweepConfig, Windows, to_tree, vary
+from ripu_ray.config.training import TEACHER
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.effects import is_ignored
 from ripu_ray.runs.references import as_reference
@@ -24,9 +25,12 @@ _OWN_LISTS = {
     "strategy.windows": "windows",
     "strategy.acquisition": "acquisitions",
 }
-_MODIFIERS = tuple(
-    f"strategy.{name}"
-    for name in ("shape", "allocation", "power", "balanced", "class_share", "diversity", "avoid_void")
+_MODIFIERS = (
+    *(
+        f"strategy.{name}"
+        for name in ("shape", "allocation", "power", "balanced", "class_share", "diversity", "avoid_void")
+    ),
+    "training.teacher",
 )
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
 _MAX_TRIALS = 10_000
@@ -91,7 +95,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
             if "strategy.power" in ignored:
                 single = vary(single, {"strategy.power": None})
             bought = f"{mode}-w{chosen.window}-{acquisition}-b{budget}"
-            parts = [bought, *_modifiers(single.strategy), *_name(kept, sweep)]
+            parts = [bought, *_modifiers(single), *_name(kept, sweep)]
         can_repeat = bool(ignored) or single.strategy.is_reference
         for seed in lists[-1]:
             _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed})), can_repeat)
@@ -151,15 +155,17 @@ def _check_repetition(config: Config, key: str) -> None:
         known[meant] = value
 
 
-def _modifiers(strategy: StrategyConfig) -> list[str]:
+def _modifiers(config: Config) -> list[str]:
     """A part of the trial's id for each of `_MODIFIERS` that is not the default."""
+    strategy = config.strategy
+    teacher = [f"teacher_{config.training.teacher}"] if config.training.teacher != "none" else []
     shape = [strategy.shape] if strategy.shape != "sliding" else []
     pool = ["pool"] if strategy.allocation == "pool" else []
     power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
     diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
     voids = ["learned_void"] if strategy.avoid_void == "learned" else []
     classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
-    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids
+    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids + teacher
 
 
 def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:
@@ -217,6 +223,8 @@ def warmup_key(config: Config, data_digest: str = "") -> str:
     parts = {key: tree[key] for key in ("seed", "data", "model", "training", "workers")}
     for name in ("source_free", "round_steps", "last_round_steps", "schedule_steps"):
         del parts["training"][name]  # used after the warm-up only
+    for name in TEACHER:
+        parts["training"].pop(name, None)
     parts["schedule_steps"] = schedule_steps(config)
     if data_digest:
         parts["data_digest"] = data_digest

@@ -21,6 +21,11 @@ class StopRequest:
 
     path: Path
 
+    @classmethod
+    def of(cls, folder: Path) -> "StopRequest":
+        """The stop request of a run folder."""
+        return cls(folder / STOP)
+
     def is_made(self) -> bool:
         """Whether a stop is requested. A remote file is checked every 2 s at most, since a check takes time."""
         if not isinstance(self.path, RemotePath):

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ripu_ray.config import Budget, Config, StrategyConfig
+from ripu_ray.config import Budget, Config, StrategyConfig, TrainingConfig
+from ripu_ray.config.training import TEACHER
 from ripu_ray.core.budget import Spent, region_boundary
 from ripu_ray.core.geometry import purchase_area, tiling
 from ripu_ray.core.metrics import IGNORE_LABEL
@@ -29,7 +31,12 @@ def as_reference(config: Config, schedule_steps: int) -> Config:
         acquisition=config.strategy.acquisition,
         rounds=1,
     )
-    steps = {"round_steps": config.num_round_steps(), "last_round_steps": None, "schedule_steps": schedule_steps}
+    steps: dict[str, Any] = {
+        "round_steps": config.num_round_steps(),
+        "last_round_steps": None,
+        "schedule_steps": schedule_steps,
+    }
+    steps |= {name: TrainingConfig.model_fields[name].default for name in TEACHER}
     if strategy.acquisition == "source_only":
         steps["source_free"] = False
     return config.model_copy(update={"strategy": strategy, "training": config.training.model_copy(update=steps)})

@@ -14,14 +14,16 @@ import itertools
 from functools import cached_property
 from pathlib import Path
 
-from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.config import Config, ModelConfig, dump_config, load_config
 from ripu_ray.config.plugins import PROGRAM, Plugin, has_changed, program_parts, read_sources, run_plugins
+from ripu_ray.config.registry import NETWORKS
 from ripu_ray.errors import RunFolderError, first_line
 from ripu_ray.runs.claims import PLUGINS, check_new
 from ripu_ray.runs.data_seal import DataSeal, read_seal
 from ripu_ray.runs.environment import ENVIRONMENT, write_environment
+from ripu_ray.runs.event_log import EventLog, ignore_progress, log_path
 from ripu_ray.runs.grid import Trial, expand, recipe, warmup_key
-from ripu_ray.runs.interrupt import STOP, StopRequest
+from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.stages import StageFolder, TrialFolder
 from ripu_ray.storage.checksums import check_yaml, read_json, write_yaml
 from ripu_ray.storage.files import find_unsafe_path, remove_leftovers, replace_text
@@ -122,6 +124,12 @@ class RunFolder:
         run_plugins(self.config.plugins, sources)
         del self.config  # it was read with stand-ins for what the plug-ins register
 
+    def run_plugins_of(self, model: ModelConfig) -> None:
+        """Run the plug-ins if one of them makes this network, to use its weights. Errors: see `run_plugins`."""
+        own = {name for plugin in self.config.plugins for name in plugin.provides.get(NETWORKS.key, ())}
+        if model.name in own or (model.factory and self.config.plugins):
+            self.run_plugins()
+
     def _source(self, plugin: Plugin) -> str:
         file = self.path / PLUGINS / f"{plugin.name}.py"
         try:
@@ -137,9 +145,18 @@ class RunFolder:
             )
 
     @property
+    def log(self) -> Path:
+        """The event log of the run as a whole."""
+        return log_path(self.path)
+
+    def warn(self, line: str) -> None:
+        """Write a line about the run as a whole to its event log. Raises StorageError."""
+        EventLog(self.path, "", ignore_progress).warn(line)
+
+    @property
     def stop(self) -> StopRequest:
         """The stop request of this run."""
-        return StopRequest(self.path / STOP)
+        return StopRequest.of(self.path)
 
     def tidy(self) -> None:
         """Remove temporary files and useless mid-phase checkpoints of killed processes. No process may be at work."""

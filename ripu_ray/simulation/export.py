@@ -32,13 +32,15 @@ def export_weights(
         The file. Names of tensors are those of the user's module or of transformers, where the network wraps one.
 
     Raises:
-        ConfigError, RunFolderError: one line: another ending, no such trial or committed round, altered weights.
+        ConfigError, RunFolderError: one line: another ending, no such trial or committed round, altered weights, or a
+            network of a plug-in that has changed.
         StorageError: the file cannot be written.
     """
     if output and output.suffix not in _ENDINGS:
         raise ConfigError(f"--output {output}: expected a name that ends in {', '.join(_ENDINGS)}")
     trial, number, stage = _find(run, trial_id, round_index)
     record = stage.read()
+    run.run_plugins_of(trial.config.model)
     network = build_network(trial.config.model, len(record.iou), seed=0)
     weights = network_state(stage.weights)
     check_state(weights, network.state_dict(), stage.weights)

@@ -30,6 +30,14 @@ stopping_rule: Callable[[str], Callable[[type], type]] = STOPPING_RULES.register
 """Registers a class under a name for `stopping.rule`. It is instantiated with the section `stopping`."""
 
 
+def _check_rule(part: object) -> None:
+    if not callable(getattr(part, "should_stop", None)):
+        raise ValueError(f"expected a class with a method should_stop, found {part!r}")
+
+
+STOPPING_RULES.check_part = _check_rule
+
+
 @stopping_rule("small_gain")
 class SmallGain:
     """Stop when the mIoU of the last round is less than `stopping.min_gain` above that of the round before."""

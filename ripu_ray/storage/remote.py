@@ -169,16 +169,18 @@ class RemotePath(PosixPath):
             raise RemoteError(errno.EIO, _reason(error), str(self)) from error
 
 
-def locate(text: str) -> Path:
-    """Convert a text such as `runs`, `~/data`, `$DATA/city` or `s3://bucket/runs` to a path, without any access to it.
+def locate(text: str | Path) -> Path:
+    """The path of a text such as `runs`, `~/data`, `$DATA/city` or `s3://bucket/runs`, without any access to it.
 
     `~` and `$VARIABLE` are expanded.
 
     Raises:
         InputError: a variable that is not set, or an unknown user; a URL without bucket, with a user or password, or
-            with a scheme that is not supported.
+            with a scheme that is not supported; something else than a text or a path.
     """
-    text = os.path.expandvars(text)
+    if not isinstance(text, str | Path):
+        raise InputError(f"expected a path or a URL, found {text!r}")
+    text = os.path.expandvars(str(text))
     if variable := _VARIABLE.search(text):
         raise InputError(f"{text}: the environment variable {variable.group()} is not set")
     match = _URL.match(text)

@@ -1,11 +1,13 @@
 """What is logged to W&B for a round: numbers by key, and pictures with masks (docs/wandb.md lists them)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ripu_ray.config import Budget
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
+from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.simulation.inspection import Examples
 
@@ -40,9 +42,68 @@ def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget
     }
 
 
+def summary(records: Sequence[RoundRecord]) -> dict[str, float]:
+    """What W&B's table of runs shows for a trial: the last values, and the best mIoU with its round (-1: warm-up).
+
+    They are computed from all records, so a resumed run, which may log no new round, has them too.
+    """
+    last = records[-1]
+    area = aubc([each.spent_share for each in records], [each.miou for each in records])
+    found = {"miou": last.miou, "aubc": area, AXIS: last.spent_share, "clicks": last.clicks}
+    if measured := [record for record in records if not np.isnan(record.miou)]:
+        best = max(measured, key=lambda record: record.miou)
+        found |= {"best/miou": best.miou, "best/round": best.round}
+    return {name: value for name, value in found.items() if not np.isnan(value)}
+
+
+def describe(trial: Trial) -> str:
+    """One sentence: what a trial is."""
+    config, strategy = trial.config, trial.config.strategy
+    task = f"{config.model.name} on {config.data.dataset}, seed {config.seed}"
+    if strategy.acquisition == "source_only":
+        return f"Reference without purchases: {task}."
+    if strategy.acquisition == "full":
+        return f"Reference with every pixel of the pool bought: {task}."
+    rounds = f"{strategy.rounds} round{'s' * (strategy.rounds != 1)}"
+    unit = "%" if strategy.budget.unit == "percent" else "pixels"
+    scope = "each image" if strategy.allocation == "per_image" else "an image on average over the pool"
+    bought = f"{strategy.budget.value:f} {unit} of {scope} in {rounds}"
+    return f"Active learning with {strategy.acquisition} in mode {strategy.mode}, {bought}: {task}."
+
+
+def tags(trial: Trial) -> tuple[str, ...]:
+    """Tags of a trial: its acquisition function, its mode unless it is a reference, and its data set."""
+    strategy = trial.config.strategy
+    mode = () if strategy.is_reference else (strategy.mode,)
+    return (strategy.acquisition, *mode, trial.config.data.dataset)
+
+
 def budget_key(budget: str) -> str:
     """The key of the mIoU of trials with this budget."""
     return f"miou_by_budget/{budget}"
+
+
+def budget_share(budget: Budget) -> float | None:
+    """Share of the pool's pixels, in (0, 1], that a budget in per cent allows; None for a budget in pixels."""
+    return float(budget.value / 100) if budget.unit == "percent" else None
+
+
+def reference_line(trial: Trial, record: RoundRecord, budgets: Iterable[Budget]) -> list[dict[str, float]]:
+    """The mIoU of a reference as a horizontal line over the spent share: what is logged at each point of it.
+
+    Its own points are at 0 or 1, where no strategy is. The line has points at 0, at the budgets, where the axis of a
+    panel ends, and at 1. Empty for a strategy, and before the last round.
+    """
+    strategy = trial.config.strategy
+    if not strategy.is_reference or record.round + 1 < strategy.rounds or np.isnan(record.miou):
+        return []
+    shares = sorted({0.0, 1.0, *filter(None, map(budget_share, budgets))})
+    return [{AXIS: share, reference_key(strategy.acquisition): record.miou} for share in shares]
+
+
+def reference_key(name: str) -> str:
+    """The key of the horizontal line of a reference."""
+    return f"reference/{name}"
 
 
 def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:

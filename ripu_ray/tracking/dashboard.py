@@ -4,9 +4,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ripu_ray.config import Budget
 from ripu_ray.errors import ConfigError, first_line
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.tracking.content import AXIS, COSTS, budget_key
+from ripu_ray.tracking.content import AXIS, COSTS, budget_key, budget_share, reference_key
 from ripu_ray.tracking.mode import QUIET, ask_server, has_key
 from ripu_ray.tracking.target import find_target
 
@@ -33,9 +34,9 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _U
         from wandb_workspaces import expr
     except ImportError:
         raise ConfigError("the dashboard needs an extra: pip install 'ripu-ray[dashboard]'") from None
-    budgets = dict.fromkeys(
-        str(trial.config.strategy.budget) for trial in run.trials.values() if not trial.config.strategy.is_reference
-    )
+    strategies = [trial.config.strategy for trial in run.trials.values()]
+    budgets = dict.fromkeys(strategy.budget for strategy in strategies if not strategy.is_reference)
+    references = dict.fromkeys(strategy.acquisition for strategy in strategies if strategy.is_reference)
 
     return workspaces.Workspace(
         name=f"ripu {run.name}",
@@ -43,7 +44,7 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _U
         project=find_target(run.config.tracking, run.path).project,
         sections=[
             workspaces.Section(name=name, panels=panels, is_open=is_open)
-            for name, panels, is_open in _sections(reports, list(budgets), class_names)
+            for name, panels, is_open in _sections(reports, list(budgets), list(references), class_names)
         ],
         settings=workspaces.WorkspaceSettings(x_axis=AXIS, max_runs=100),
         runset_settings=workspaces.RunsetSettings(
@@ -53,14 +54,17 @@ def build_workspace(run: RunFolder, class_names: Sequence[str], entity: str = _U
     )
 
 
-def _sections(reports: Any, budgets: Sequence[str], class_names: Sequence[str]) -> list[tuple[str, list[Any], bool]]:
+def _sections(
+    reports: Any, budgets: Sequence[Budget], references: Sequence[str], class_names: Sequence[str]
+) -> list[tuple[str, list[Any], bool]]:
     """(name, panels, is_open) of each section. `reports` is the module that defines the panels."""
 
-    def curve(title: str, key: str, axis: str = AXIS, by: str = "trial.arm") -> Any:
+    def curve(title: str, *keys: str, axis: str = AXIS, by: str = "trial.arm", end: float | None = None) -> Any:
         return reports.LinePlot(
             title=title,
             x=axis,
-            y=[key],
+            y=list(keys),
+            range_x=(None, end),
             groupby=reports.Config(by),
             groupby_aggfunc="mean",
             groupby_rangefunc="stddev",
@@ -68,7 +72,12 @@ def _sections(reports: Any, budgets: Sequence[str], class_names: Sequence[str]) 
             title_y=title,
         )
 
-    by_budget = [curve(f"mIoU, budget {name}", budget_key(name), by="trial.strategy") for name in budgets]
+    def of_budget(budget: Budget) -> Any:
+        # The lines of references reach to a share of 1: the axis ends at the budget. A budget in pixels has no share.
+        end = budget_share(budget)
+        lines = map(reference_key, references if end else ())
+        return curve(f"mIoU, budget {budget}", budget_key(str(budget)), *lines, by="trial.strategy", end=end)
+
     figures = (("mIoU", "miou"), ("AUBC so far", "aubc"), ("accuracy", "accuracy"))
     bought = reports.BarPlot(
         title="labelled pixels by class",
@@ -77,9 +86,9 @@ def _sections(reports: Any, budgets: Sequence[str], class_names: Sequence[str]) 
         groupby_aggfunc="mean",
     )
     return [
-        ("mIoU by budget", by_budget, True),
+        ("mIoU by budget", [of_budget(budget) for budget in budgets], True),
         ("All budgets", [curve(title, key) for title, key in figures], True),
-        ("mIoU by cost", [curve(f"mIoU by {cost}", "miou", cost) for cost in COSTS], True),
+        ("mIoU by cost", [curve(f"mIoU by {cost}", "miou", axis=cost) for cost in COSTS], True),
         ("IoU by class", [curve(name, f"iou/{name}") for name in class_names], False),
         ("What was bought", [bought], False),
     ]

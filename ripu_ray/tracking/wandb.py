@@ -3,10 +3,12 @@
 A failure of W&B never ends a trial: it continues with an offline run that holds every round, for `wandb sync`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from ripu_ray.config import to_tree
@@ -14,9 +16,10 @@ from ripu_ray.errors import RipuError
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
-from ripu_ray.tracking.content import AXIS, numbers, pictures
+from ripu_ray.tracking.artifacts import log_artifacts
+from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, reference_line, summary, tags
 from ripu_ray.tracking.mode import current, go_offline
-from ripu_ray.tracking.session import end_session, identify, open_run
+from ripu_ray.tracking.session import TIMEOUT_S, end_session, identify, open_run
 from ripu_ray.tracking.wandb_internals import keep_for_upload, read_local_runs
 
 
@@ -31,13 +34,16 @@ class WandbTracker:
 
     def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
         self._sweep, self._folder = run.path, folder
-        trial = run.trials[trial_id]
+        self._log_artifacts = partial(log_artifacts, run=run, trial_id=trial_id)
+        self._trial = trial = run.trials[trial_id]
         strategy = trial.config.strategy
+        self._budgets = [each.config.strategy.budget for each in run.trials.values()]
         self._budget = "any" if strategy.is_reference else str(strategy.budget)
         # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
         names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
         digests = {"data_digest": digest} if (digest := run.seal.digest(trial.config)) else {}
-        self._identity = identify(run, trial_id, "trial", {**to_tree(trial.config), "trial": names, **digests})
+        config = {**to_tree(trial.config), "trial": names, **digests}
+        self._identity = identify(run, trial_id, "trial", config, tags(trial), describe(trial))
         self._examples: Examples | None = None
         if count := run.config.tracking.images:
             warmup = run.warmup(run.warmup_key(trial.config))
@@ -45,6 +51,7 @@ class WandbTracker:
         self._is_online = current(run.config.tracking, run.path).mode == "online"
         self._rounds: list[tuple[RoundRecord, Mapping[str, float]]] = []
         self._logged: set[int] = set()
+        self._artifacts: Collection[str] = ()
         self._run: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wandb")
         self._thread.submit(self._start)
@@ -64,6 +71,7 @@ class WandbTracker:
             self._log()
             if failure:
                 self._run.summary["failure"] = failure
+            self._log_files()
             self._run.finish(exit_code=1 if failure else 0)
 
         self._thread.submit(self._attempt, finish).result()
@@ -86,6 +94,7 @@ class WandbTracker:
         self._run = open_run(self._identity, self._folder, self._is_online)
         # No round is logged twice: an online run knows its last step from the server.
         self._logged = set(range(self._run.step)) if self._is_online else set(local.steps)
+        self._artifacts = local.artifacts
         self._run.define_metric(AXIS)
         self._run.define_metric("*", step_metric=AXIS)
 
@@ -97,8 +106,28 @@ class WandbTracker:
                 if self._examples:
                     with suppress(RipuError):
                         logged |= pictures(self._examples, record.round)
-                self._run.log(logged, step=record.round + 1)
-                self._logged.add(record.round + 1)
+                self._log_step(record.round + 1, logged)
+            for step, end in enumerate(reference_line(self._trial, record, self._budgets), start=record.round + 2):
+                if step not in self._logged:
+                    self._log_step(step, end)
+        if records:
+            self._run.summary.update(summary(records))
+
+    def _log_files(self) -> None:
+        """Log the artifacts. If W&B itself has failed, `finish` raises too, and all is repeated."""
+
+        def log() -> None:
+            with suppress(Exception):
+                self._log_artifacts(self._run, logged=self._artifacts)
+
+        # W&B asks its server about each artifact, for minutes if there is no answer.
+        thread = Thread(target=log, name="wandb-artifacts", daemon=True)
+        thread.start()
+        thread.join(TIMEOUT_S["online" if self._is_online else "offline"])
+
+    def _log_step(self, step: int, logged: Mapping[str, Any]) -> None:
+        self._run.log(logged, step=step)
+        self._logged.add(step)
 
     def _attempt(self, do: Callable[[], None]) -> None:
         """Call `do`. If W&B fails, repeat it in a new offline run; if that fails too, ignore it."""

@@ -1,4 +1,4 @@
-"""All private interfaces of W&B that this package uses: the files of local runs, a setting, a workspace's JSON.
+"""All private interfaces of W&B that this package uses: the files of local runs, a setting, inputs, a workspace's JSON.
 
 tests/tracking/test_wandb_internals.py fails when they change.
 """
@@ -28,10 +28,12 @@ class LocalRuns:
     Attributes:
         steps: steps that were logged in any of them.
         is_pending: whether one of them is not uploaded.
+        artifacts: names of artifacts that were logged in any of them.
     """
 
     steps: frozenset[int]
     is_pending: bool
+    artifacts: frozenset[str] = frozenset()
 
 
 def read_local_runs(folder: Path) -> LocalRuns:
@@ -40,16 +42,18 @@ def read_local_runs(folder: Path) -> LocalRuns:
     The run of a killed process is marked as not uploaded. It is removed if it has no entries.
     """
     steps: set[int] = set()
+    artifacts: set[str] = set()
     for file in sorted(folder.glob("wandb/*run-*/*.wandb")):
         entries = read_entries(file)
         if not entries:
             shutil.rmtree(file.parent)
             continue
         steps |= {entry["history"]["step"].get("num", 0) for entry in entries if entry["type"] == "history"}
+        artifacts |= {entry["artifact"]["name"] for entry in entries if entry["type"] == "artifact"}
         if entries[-1]["type"] != "exit":
             keep_for_upload(file.parent)
     pending = [run for run in folder.glob("wandb/offline-run-*") if not list(run.glob("*.synced"))]
-    return LocalRuns(frozenset(steps), bool(pending))
+    return LocalRuns(frozenset(steps), bool(pending), frozenset(artifacts))
 
 
 def keep_for_upload(run: Path) -> None:
@@ -65,6 +69,14 @@ def read_entries(file: Path) -> list[dict[str, Any]]:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
     except (subprocess.CalledProcessError, ValueError) as error:
+        raise TrackingError(private_use("wandb", READ_FROM["wandb"], error)) from None
+
+
+def log_input(run: Any, artifact: Any) -> None:
+    """Log an artifact as an input of a run. The public `use_artifact` refuses offline runs."""
+    try:
+        run._log_artifact(artifact, use_after_commit=True)
+    except (AttributeError, TypeError) as error:
         raise TrackingError(private_use("wandb", READ_FROM["wandb"], error)) from None
 
 

@@ -17,15 +17,16 @@ from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.runs.answers import Answers
-from ripu_ray.training.augmentation import augment
-from ripu_ray.training.named_labels import Labels, NamedLabels
+from ripu_ray.training.augmentation import augment, move
+from ripu_ray.training.named_labels import Labels, NamedLabels, without_sets
 from ripu_ray.training.sampling import RaritySampler, draw_ids
+from ripu_ray.training.teacher import Views, make_views
 from ripu_ray.training.workers import num_workers, worker_rank
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, h, w, 3) uint8, RGB, labels (B, H, W) uint8, and image ids.
+    """Images (B, h, w, 3) uint8, RGB, labels (B, H, W) uint8, image ids, and the views of a teacher.
 
     With `sets_SC`, (S, C) bool sets of classes, the labels are int32 and say which set each pixel has.
     """
@@ -33,15 +34,21 @@ class Batch:
     images_BHW3: Tensor
     labels_BHW: Tensor
     image_ids: tuple[str, ...]
+    views: Views | None = None
     sets_SC: Tensor | None = None
 
     def to(self, device: str) -> "Batch":
         """Copy the tensors to a device; from pinned memory, asynchronously."""
-        images_BHW3, labels_BHW = (
-            tensor.to(device, non_blocking=True) for tensor in (self.images_BHW3, self.labels_BHW)
-        )
-        sets_SC = None if self.sets_SC is None else self.sets_SC.to(device, non_blocking=True)
-        return Batch(images_BHW3, labels_BHW, self.image_ids, sets_SC)
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """Copy the tensors to pinned memory."""
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, copy: Callable[[Tensor], Tensor]) -> "Batch":
+        views = self.views and self.views.copied(copy)
+        sets_SC = None if self.sets_SC is None else copy(self.sets_SC)
+        return Batch(copy(self.images_BHW3), copy(self.labels_BHW), self.image_ids, views, sets_SC)
 
 
 Batches = tuple[Batch | None, Batch | None]
@@ -131,26 +138,46 @@ class Draw:
         chosen: tuple[str, ...],
         label: Callable[[str], Labels],
     ) -> Batch:
-        training = self._config.training
-        places = range(worker_rank(), len(chosen), num_workers())
-        mine = tuple(chosen[place] for place in places)
-        images_BHW3, labels_BHW = map(list, (self._loaders.map(images.image, mine), self._loaders.map(label, mine)))
-        if training.label_resolution == "input":
-            labels_BHW = [
+        mine = range(worker_rank(), len(chosen), num_workers())
+        # What is pasted into mine for a teacher: the batch in reverse order.
+        with_teacher = domain == "target" and self._config.training.teacher == "ema"
+        others = [len(chosen) - 1 - place for place in mine] if with_teacher else []
+        places = list(dict.fromkeys([*mine, *others]))
+        ids = [chosen[place] for place in places]
+        images_NHW3, labels_NHW = list(self._loaders.map(images.image, ids)), list(self._loaders.map(label, ids))
+        if self._config.training.label_resolution == "input":
+            labels_NHW = [
                 resize_label(label_HW, image_HW3.shape[:2])
-                for label_HW, image_HW3 in zip(labels_BHW, images_BHW3, strict=True)
+                for label_HW, image_HW3 in zip(labels_NHW, images_NHW3, strict=True)
             ]
-        if training.augmentation != AugmentationConfig():
+
+        def rng(index: int, purpose: str) -> np.random.Generator:
             # By the place in the whole batch, which may hold an image twice, and not by the worker.
-            rngs = [
-                generator(self._config.seed, "augmentation", domain, step, place, chosen[place]) for place in places
-            ]
-            settings = [training.augmentation] * len(mine)
-            views = list(self._loaders.map(augment, images_BHW3, labels_BHW, settings, rngs))
-            images_BHW3, labels_BHW = [image for image, _ in views], [label for _, label in views]
-        stacked = (torch.from_numpy(np.stack(arrays)) for arrays in (images_BHW3, labels_BHW))
-        pixels, classes = (tensor.pin_memory() if self._pinned else tensor for tensor in stacked)
-        return Batch(pixels, classes, mine)
+            return generator(self._config.seed, purpose, domain, step, places[index], ids[index])
+
+        views = None
+        if with_teacher:
+            moved = self._augmented(move, images_NHW3, [without_sets(label_HW) for label_HW in labels_NHW], rng)
+            pairs = [(places.index(first), places.index(second)) for first, second in zip(mine, others, strict=True)]
+            views = make_views(*moved, pairs, rng)
+        own = slice(len(mine))
+        pixels, classes = self._augmented(augment, images_NHW3[own], labels_NHW[own], rng)
+        batch = Batch(torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.stack(classes)), tuple(ids[own]), views)
+        return batch.pinned() if self._pinned else batch
+
+    def _augmented(
+        self,
+        change: Callable[..., tuple[NDArray[np.uint8], Labels]],
+        images: Sequence[NDArray[np.uint8]],
+        labels: Sequence[Labels],
+        rng: Callable[[int, str], np.random.Generator],
+    ) -> tuple[Sequence[NDArray[np.uint8]], Sequence[Labels]]:
+        settings = self._config.training.augmentation
+        if settings == AugmentationConfig():
+            return images, labels
+        rngs = [rng(index, "augmentation") for index in range(len(images))]
+        changed = list(self._loaders.map(change, images, labels, [settings] * len(rngs), rngs))
+        return [image for image, _ in changed], [label for _, label in changed]
 
 
 def drawn_ahead(draw: Callable[[int], Batches], steps: Sequence[int]) -> Iterator[tuple[int, Batches]]:

@@ -21,17 +21,21 @@ from ripu_ray.training.job import TrainingJob
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The state from which training continues with identical results; `average` with `training.ema` only."""
+    """The state from which training continues with identical results; `average` with `training.ema`, `teacher` without.
+
+    `average` scores and is evaluated; `teacher` is the average of `training.teacher` that only teaches.
+    """
 
     network: dict[str, Tensor]
     optimiser: dict[str, Any]
     step: int
     average: dict[str, Tensor] | None = None
+    teacher: dict[str, Tensor] | None = None
 
     def is_finite(self) -> bool:
         """Whether the weights and the optimiser's tensors contain no NaN and no infinity."""
         kept = (value for values in self.optimiser["state"].values() for value in values.values())
-        averaged = (self.average or {}).values()
+        averaged = (self.average or self.teacher or {}).values()
         tensors = [tensor for tensor in (*self.network.values(), *kept, *averaged) if isinstance(tensor, Tensor)]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
@@ -50,7 +54,7 @@ class TrainingState:
         check_state(self.network, network.state_dict(), path)
         network.load_state_dict(self.network)
         if average is not None:
-            kept = self.network if self.average is None else self.average
+            kept = self.average or self.teacher or self.network
             check_state(kept, average, path)
             for name, tensor in kept.items():
                 average[name].copy_(tensor)
@@ -73,7 +77,8 @@ class TrainingState:
     def payload(self) -> dict[str, Any]:
         """The content of a file of this state."""
         payload = {"network": self.network, "optimiser": self.optimiser, "step": self.step}
-        return payload | ({} if self.average is None else {"average": self.average})
+        averages = {"average": self.average, "teacher": self.teacher}
+        return payload | {name: state for name, state in averages.items() if state is not None}
 
 
 def load_training_state(path: Path) -> TrainingState:
@@ -83,16 +88,18 @@ def load_training_state(path: Path) -> TrainingState:
 
 def read_training_state(payload: Mapping[str, Any], path: Path) -> TrainingState:
     """Extract the state from the content of a checkpoint. Raises DataError, which names the file, if there is none."""
-    network, optimiser, step, average = (payload.get(key) for key in ("network", "optimiser", "step", "average"))
+    network, optimiser, step = (payload.get(key) for key in ("network", "optimiser", "step"))
+    average, teacher = (payload.get(key) for key in ("average", "teacher"))
     if not (
         _are_weights(network)
         and (average is None or _are_weights(average))
+        and (teacher is None or _are_weights(teacher))
         and isinstance(optimiser, dict)
         and optimiser.keys() == {"state", "param_groups"}
         and type(step) is int
     ):
         raise DataError(f"{path}: not a checkpoint of ripu-ray (expected network, optimiser and step)")
-    return TrainingState(network, optimiser, step, average)
+    return TrainingState(network, optimiser, step, average, teacher)
 
 
 def _are_weights(state: Any) -> TypeGuard[dict[str, Tensor]]:

@@ -46,6 +46,11 @@ class TrainingJob:
     named: Mapping[str, NDArray[np.bool_]] | None = field(default=None, repr=False)
 
     @property
+    def teaches(self) -> bool:
+        """Whether a teacher takes part: not without a target, as in the warm-up."""
+        return self.config.training.teacher == "ema" and self.annotated is not None
+
+    @property
     def partial(self) -> Path:
         """Path of the mid-phase checkpoint: every `training.checkpoint_every` steps, and when a stop is requested."""
         return self.output.with_name("partial.pt")

@@ -52,3 +52,10 @@ class NamedLabels:
         for (row, col), value in zip(centres.tolist(), self._values[image_id], strict=True):
             label_HW[regions.members(row, col)] = value
         return label_HW
+
+
+def without_sets(label_HW: Labels) -> NDArray[np.uint8]:
+    """The labels with IGNORE_LABEL where nothing is named; any set of classes becomes 0."""
+    if label_HW.dtype == np.uint8:
+        return label_HW.astype(np.uint8, copy=False)
+    return np.where(label_HW == 0, np.uint8(IGNORE_LABEL), np.uint8(0))

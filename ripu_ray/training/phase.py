@@ -1,7 +1,8 @@
 """One phase of training, in one process or in each process of a torch.distributed group.
 
-L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target). With `oracle.answer:
-multi_hot`, the partial-label loss takes the place of the third term. The warm-up has the source
+L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target), and with `training.teacher`
+its weight times the loss of its predictions. With `oracle.answer: multi_hot`, the partial-label loss takes the place of
+the third term. The warm-up has the source
 terms only, source-free training the target terms only. Each mean is over the global batch: every worker contributes its
 sum over the global count. The batches depend on (seed, step) alone, so a phase can be resumed after any step.
 """
@@ -9,12 +10,11 @@ sum over the global count. The batches depend on (seed, step) alone, so a phase 
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ripu_ray.config import Config, TrainingConfig
 from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning, partial_label
@@ -36,6 +36,7 @@ from ripu_ray.training.checkpoint import (
 )
 from ripu_ray.training.job import OnStep, TrainingJob
 from ripu_ray.training.optimiser import enter_training, freeze, make_optimiser, set_rate, start_average, update_average
+from ripu_ray.training.teacher import DECAY, predict, teach
 from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
 
 WrapStep = Callable[["TrainingStep"], nn.Module]
@@ -44,11 +45,12 @@ WrapStep = Callable[["TrainingStep"], nn.Module]
 
 @dataclass(frozen=True)
 class Learner:
-    """A network, what trains it, and with `training.ema` the moving average of its state dict."""
+    """A network, what trains it, the moving average of its state dict, and the teacher, whose weights that is."""
 
     network: Network
     optimiser: torch.optim.Optimizer
     average: dict[str, Tensor] | None
+    teacher: Network | None
 
 
 class TrainingStep(nn.Module):
@@ -79,6 +81,9 @@ class TrainingStep(nn.Module):
                 training.negative_weight,
                 negative_learning(logits, training.negative_threshold),
             )
+            if target.views is not None:
+                logits = predict(self.network, training, target.views.strong_VHW3, target.labels_BHW.shape[-2:])
+                terms["teacher"] = (training.teacher_weight, target.views.loss(logits))
         loss = torch.zeros((), device=logits.device)
         means = {}
         for name, (weight, term) in terms.items():
@@ -89,15 +94,7 @@ class TrainingStep(nn.Module):
         return loss, means
 
     def _logits(self, batch: Batch) -> Tensor:
-        training = self._training
-        images_B3HW = self.network.to_input(batch.images_BHW3, batch.images_BHW3.device)
-        if training.channels_last:
-            images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            logits: Tensor = self.network(images_B3HW)
-        size = batch.labels_BHW.shape[-2:]
-        # The losses need float32 in contiguous (C, H, W) order.
-        return F.interpolate(logits.float().contiguous(), size=size, mode="bilinear", align_corners=True)
+        return predict(self.network, self._training, batch.images_BHW3, batch.labels_BHW.shape[-2:])
 
 
 def train(
@@ -122,14 +119,14 @@ def train(
     """
     config = job.config
     torch.set_num_threads(config.cluster.threads)
-    learner = _build(config, domains, device)
+    learner = _build(job, domains, device)
     identity = identify(job)
     first, sums = _restore(job, identity, learner, device)
     step_module = wrap(TrainingStep(learner.network, config.training))
     enter_training(learner.network, config.training)
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
-    place = f"{job.phase}, before step {first}"
+    place, scores = f"{job.phase}, before step {first}", config.training.ema is not None
     for step, batches in drawn_ahead(draw, range(first, last)):
         place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
         means = _take_step(step_module, learner, config, step, batches, device)
@@ -140,27 +137,35 @@ def train(
             break  # the final checkpoint follows
         stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
         if stopped or done % config.training.checkpoint_every == 0:
-            state = _finite_state(learner, step + 1, place, device)
+            state = _finite_state(learner, scores, step + 1, place, device)
             if worker_rank() == 0:
                 save_partial(job, identity, Partial(state, dict(sums)))
         if stopped:
             raise StoppedError(f"{job.phase} stopped after step {step}")
-    state = _finite_state(learner, last, place, device)
+    state = _finite_state(learner, scores, last, place, device)
     if worker_rank() == 0:
         state.save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
-def _build(config: Config, domains: Domains, device: str) -> Learner:
+def _build(job: TrainingJob, domains: Domains, device: str) -> Learner:
     """Build the network on its device, with the configured memory layout and compilation, and what trains it."""
+    config, teacher = job.config, None
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.training.compile:
         # In place: a compiled copy would prefix the names of the state dict with `_orig_mod.`. One program per size.
         network.compile(dynamic=False)
+    average = start_average(network, config.training)
+    if job.teaches:
+        teacher = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
+        if config.training.channels_last:
+            teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        teacher.eval().requires_grad_(False)
+        average = dict(teacher.state_dict())  # its own tensors: what moves the average moves the teacher
     freeze(network, config.training)
-    return Learner(network, make_optimiser(network, config.training), start_average(network, config.training))
+    return Learner(network, make_optimiser(network, config.training), average, teacher)
 
 
 def _restore(job: TrainingJob, identity: str, learner: Learner, device: str) -> tuple[int, dict[str, float]]:
@@ -192,6 +197,8 @@ def _take_step(
     """Take one optimiser update. Returns the global mean of each loss, on the device."""
     source, target = (batch and batch.to(device) for batch in batches)
     training, optimiser = config.training, learner.optimiser
+    if learner.teacher and target and target.views:
+        target = replace(target, views=teach(learner.teacher, training, target.views))
     set_rate(optimiser, config, step)
     optimiser.zero_grad(set_to_none=True)
     seed_dropout(config.seed, step)
@@ -201,8 +208,8 @@ def _take_step(
     if training.clip_norm:
         nn.utils.clip_grad_norm_(learner.network.parameters(), training.clip_norm)
     optimiser.step()
-    if training.ema and learner.average is not None:
-        update_average(learner.average, learner.network, training.ema, step + 1)
+    if learner.average is not None:
+        update_average(learner.average, learner.network, training.ema or DECAY, step + 1)
     return means
 
 
@@ -218,15 +225,18 @@ def _image_ids(batches: Batches) -> str:
     return ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
 
 
-def _finite_state(learner: Learner, step: int, place: str, device: str) -> TrainingState:
-    """The state after `step` steps. Raises NonFiniteError, which names `place`, on all workers."""
+def _finite_state(learner: Learner, scores: bool, step: int, place: str, device: str) -> TrainingState:
+    """The state after `step` steps, whose average scores or not. Raises NonFiniteError with `place` on all workers."""
     # Readers of the weights do not expect channels_last.
     weights, average = (
         state and {name: tensor.contiguous() for name, tensor in state.items()}
         for state in (learner.network.state_dict(), learner.average)
     )
     assert weights
-    state = TrainingState(weights, learner.optimiser.state_dict(), step, average)
+    # Without `training.ema`, the teacher teaches only: the weights themselves score and are evaluated.
+    state = TrainingState(
+        weights, learner.optimiser.state_dict(), step, *((average, None) if scores else (None, average))
+    )
     if any_worker(not state.is_finite(), device):
         raise NonFiniteError(f"{place}: a weight, or the optimiser's state of it, is NaN or infinite")
     return state

@@ -15,7 +15,7 @@ from tests.data.folders import HEIGHT, WIDTH, write_data_set
 from tests.running import execute_warmup, ignore, ripu_here
 
 TRAINING = ("model.width=8", "training.warmup_steps=2", "training.round_steps=2", "tracking.wandb=disabled")
-BUYING = ("strategy.rounds=2", "strategy.budget=20", "cluster.scorers=0", "oracle.kind=human")
+BUYING = ("strategy.rounds=2", "strategy.budget=20", "strategy.power=null", "cluster.scorers=0", "oracle.kind=human")
 
 
 def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> None:

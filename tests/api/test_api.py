@@ -13,38 +13,76 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 import ripu_ray as ripu
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, InputError
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [
+    "REFERENCES",
+    "Comparison",
     "Config",
+    "DataOptions",
+    "DataReport",
     "DatasetSection",
+    "JobServer",
     "Ledger",
     "Network",
+    "Observer",
+    "Plan",
+    "Progress",
     "Query",
     "Results",
     "RipuError",
+    "RunFolder",
+    "StopRequest",
     "__version__",
     "acquisition",
+    "acquisition_names",
+    "answer",
+    "check_data",
+    "compare",
+    "convert_data",
+    "dashboard",
     "dataset",
+    "dump_config",
+    "evaluate",
+    "export_weights",
+    "init_data",
+    "is_job_server",
     "load_config",
+    "locate",
+    "name_folder",
     "network",
+    "override",
+    "plan",
+    "query",
+    "read_run",
     "report",
     "resume",
     "run",
+    "run_config",
     "score_image",
     "select",
+    "setting_keys",
+    "start",
+    "status",
     "stopping_rule",
+    "submit",
+    "submit_resume",
     "sweep",
+    "sweep_config",
+    "train",
+    "versions",
 ]
 SETTINGS = {
-    key: json.loads(value) if value[0] in "[0123456789" else value for key, value in (s.split("=") for s in TINY)
+    key: json.loads(value) if value[0] in "[0123456789" or value == "null" else value
+    for key, value in (s.split("=") for s in TINY)
 }
 
 
 def test_the_list_of_names_is_exported_and_documented() -> None:
-    assert ripu.__all__ == NAMES == sorted(NAMES)
+    assert ripu.__all__ == NAMES
+    assert set(NAMES) == {*ripu._MODULES, "__version__"}
     page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
     for name in NAMES:
         part = getattr(ripu, name)
@@ -97,6 +135,17 @@ def test_a_run_returns_its_results_and_resuming_repeats_nothing(tmp_path: Path) 
         ripu.run(config, acquisition="absent", name="b", output=tmp_path)
     assert not (tmp_path / "b").exists()
 
+    (arm,) = results.arms.to_dict("records")
+    assert (arm["seeds"], arm["planned"], arm["miou_mean"]) == (1, 1, results.frame["miou"].iloc[-1])
+    assert set(results.files) == {"results.csv", "curves.png", "report.html"}
+    assert ripu.compare(results.folder, results.folder).answer == "equal in every purchase and every mIoU"
+    weights = ripu.export_weights(results.folder, tmp_path / "w.safetensors")
+    assert ripu.evaluate(weights, config).miou == pytest.approx(results.frame["miou"].iloc[-1])
+    plan = ripu.plan(ripu.sweep_config(config, budgets=[2, 5], acquisitions="ripu,random"), tmp_path / "c")
+    assert (len(plan.trials), plan.num_warmups, (tmp_path / "c").exists()) == (4, 1, False)
+    checked = ripu.check_data(config)
+    assert ([split.name for split in checked.splits], checked.faults) == (["source", "pool", "validation"], ())
+
 
 def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
     logits_CHW = torch.randn(5, 12, 18, generator=torch.Generator().manual_seed(1))
@@ -127,10 +176,36 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.sweep(budgets="0"), "budget '0'"),
         (lambda: ripu.sweep("absent.yaml"), "absent.yaml: cannot be read"),
         (lambda: ripu.sweep(ripu.load_config(), plugins=["x"]), "plugins"),
+        (lambda: ripu.score_image("x"), "logits: expected .C, h, w. floats"),
+        (lambda: ripu.score_image([[1.0, 2.0], [1.0]]), "logits: expected .C, h, w. floats"),
+        (lambda: ripu.score_image(np.zeros((1, 4, 5), np.float32)), "C of 2 to 255, found .1, 4, 5."),
+        (lambda: ripu.score_image(np.zeros((2, 0, 5), np.float32)), "C of 2 to 255, found .2, 0, 5."),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (4,)), "size: expected .H, W. in pixels"),  # type: ignore[arg-type]
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (0, 4)), "size: expected .H, W. in pixels"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), seed=-1), "seed: expected a whole number"),
+        (
+            lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="bald"),
+            "bald: needs dropout of a network",
+        ),
+        (lambda: ripu.select(np.zeros((0, 5), np.float32)), "score: expected .H, W., found .0, 5."),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[1, 2, 3]]), "before: expected .N, 2. whole rows"),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[4, 0]]), "before: .* within 4x5"),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[0.5, 0]]), "before: expected .N, 2. whole rows"),
+        (lambda: ripu.sweep(budgets=float("nan")), "budget 'nan'"),
+        (lambda: ripu.sweep(settings=3), "settings: expected texts, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.sweep(settings={3: 4}), "settings: expected dotted keys, found 3"),  # type: ignore[dict-item]
+        (lambda: ripu.sweep(vary=3), "vary: expected texts, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.sweep(plugins="absent"), "plug-in absent: no file absent.py"),
+        (lambda: ripu.sweep({"seed": 1}), "expected a path or a URL, found {'seed': 1}"),  # type: ignore[arg-type]
+        (lambda: ripu.run(name=3), "name 3: expected a name"),  # type: ignore[arg-type]
+        (lambda: ripu.run(on_progress=3), "on_progress: expected a function"),  # type: ignore[arg-type]
+        (lambda: ripu.resume("absent"), "absent: not a run folder"),
+        (lambda: ripu.report([]), "folders: expected at least one"),
+        (lambda: ripu.submit(ripu.load_config(), "x"), "cluster.address None: expected the cluster's job server"),
     ],
 )
 def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as error:
+    with pytest.raises(InputError, match=says) as error:
         call()  # type: ignore[operator]
     assert "\n" not in str(error.value)
 
@@ -154,6 +229,20 @@ def test_each_example_runs(name: str, tmp_path: Path) -> None:
             not resumed.exit_code
             or f"was registered by the program {program[1]}: resume the run from it" in resumed.output
         )
+
+
+@pytest.mark.slow
+def test_a_run_in_a_thread_that_has_ended_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    """A Ray that a thread started ends with the thread: Linux tells its processes."""
+    code = (
+        "import threading, time, ripu_ray as ripu\n"
+        f"def run(name): print(ripu.run(name=name, output={str(tmp_path)!r}, settings={list(TINY)!r}).failures)\n"
+        "if __name__ == '__main__':\n"
+        "    thread = threading.Thread(target=run, args=('a',))\n"
+        "    thread.start(); thread.join(); time.sleep(2); run('b')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=False)
+    assert (done.stdout, done.returncode) == ("{}\n{}\n", 0), done.stderr
 
 
 @pytest.mark.slow

@@ -88,6 +88,8 @@ def test_the_readme_s_command_learns_the_embedded_task(tmp_path: Path) -> None:
     done = _ripu(tmp_path, "sweep", "--budgets", "2.2,5", "--mode", "region", "--name", "demo", timeout_s=280)
     assert (done.returncode, done.stderr) == (0, "")
     results = pd.read_csv(tmp_path / "runs/demo/results.csv", dtype={"budget": str})
+    assert set(results["acquisition"]) == {"ripu", "random", "source_only", "full"}
+    results = results[results["acquisition"] == "ripu"]
     small, large = (results[results["budget"] == budget] for budget in ("2.2", "5"))
     for trial, most in ((small, 0.022), (large, 0.05)):
         assert trial["round"].tolist() == [-1, 0, 1, 2, 3, 4]

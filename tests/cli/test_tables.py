@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ripu_cli.tables import print_outcome
 
+import ripu_ray as ripu
 from ripu_ray.config import load_config
 from ripu_ray.reporting.results import collect
 from ripu_ray.reporting.statistics import compare, outcomes, summarise
@@ -25,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def _rows(run: RunFolder, capsys: pytest.CaptureFixture[str], each: bool = False) -> list[list[str]]:
     """The cells of the printed table."""
-    print_outcome(run, collect(run), {}, each)
+    print_outcome(ripu.Results(run.path), each)
     table = capsys.readouterr().out.partition("mIoU in per cent")[0]
     return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines() if line.strip() and "─" not in line]
 

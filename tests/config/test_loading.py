@@ -9,15 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ripu_ray.config import Budget, Config, dump_config, load_config
+from ripu_ray.config import Budget, Config, Power, dump_config, load_config, override
 from ripu_ray.data.cityscapes import CityscapesData
 from ripu_ray.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def test_demo_is_the_defaults_written_out() -> None:
-    assert load_config(CONFIGS / "demo.yaml") == Config()
+def test_what_runs_without_a_file_is_the_demo_and_a_file_starts_from_the_paper_s_strategy(tmp_path: Path) -> None:
+    demo = load_config(CONFIGS / "demo.yaml")
+    assert load_config(demo=True) == demo
+    assert (demo.strategy.power, demo.sweep.acquisitions) == (Power.parse(1), ("ripu", "random", "source_only", "full"))
+    changed = {"training.round_steps": 60, "strategy.power": None, "sweep.acquisitions": ()}
+    assert override(demo, changed) == Config()
+    (file := tmp_path / "c.yaml").write_text("seed: 0\n")
+    assert load_config(file, demo=True) == load_config() == Config()
+    for settings in (["strategy.acquisition=entropy"], ["oracle.kind=human"], ["sweep={seeds: [0]}"]):
+        assert load_config(None, settings, demo=True).sweep.acquisitions == ()
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)

@@ -18,6 +18,9 @@ from ripu_ray.core.randomness import generator
 from ripu_ray.core.regions import Windows
 from ripu_ray.errors import ConfigError, RunFolderError, ScoreError
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.export import export_weights
+from tests.conftest import TINY
+from tests.running import run_all
 
 SCORE = """
 from pathlib import Path
@@ -74,11 +77,26 @@ def test_the_file_beside_the_configuration_comes_before_that_of_the_working_dire
     ("source", "says"),
     [
         ("x = (", "mine.py, line 1: SyntaxError"),
-        ("\nimport helper_beside_it", "mine.py, line 2: ModuleNotFoundError"),
+        (
+            "\nimport helper_beside_it",
+            "mine.py, line 2: ModuleNotFoundError: No module named 'helper_beside_it'; a plug-in is",
+        ),
         ("raise SystemExit(3)", "mine.py, line 1: SystemExit"),
         ("1 / 0", "line 1: ZeroDivisionError: division by zero"),
-        ("from .other import x", "ImportError"),
-        ("import ripu_ray\nripu_ray.acquisition('ripu')(print)", "the name is taken"),
+        (
+            "from .other import x",
+            "ImportError: attempted relative import with no known parent package; a plug-in is one file",
+        ),
+        ("import ripu_ray\nripu_ray.acquisition('ripu')(print)", "the name is taken by ripu_ray.core.acquisition.ripu"),
+        ("import ripu_ray\nripu_ray.acquisition('mine')(3)", "mine: expected a function, found 3"),
+        ("import ripu_ray\nripu_ray.acquisition(print)", "expected lower-case"),
+        (
+            "import ripu_ray\nripu_ray.acquisition('mine', needs='dropout')(print)",
+            "needs: expected a list of bought, dropout",
+        ),
+        ("import ripu_ray\nripu_ray.network('mine')(None)", "mine: expected a function, found None"),
+        ("import ripu_ray\nripu_ray.dataset('mine')(print)", "mine: expected a subclass of DatasetSection"),
+        ("import ripu_ray\nripu_ray.stopping_rule('mine')(print)", "mine: expected a class with a method should_stop"),
         ("import ripu_ray\nripu_ray.network('Mine')(print)", "lower-case"),
         ("x" * 1_000_001, "at most 1000000 bytes"),
         ("# \xff", "cannot be read"),
@@ -103,6 +121,7 @@ def test_a_plugin_that_fails_is_one_line_and_leaves_nothing(
         (["absent"], "no file absent.py in"),
         (["a/absent.py"], "no file a/absent.py in"),
         (["no-name"], "expected the name of a module"),
+        ([""], "expected the name of a module"),
         ([3], "expected names of modules"),
         ([{"name": "x"}], "expected names of modules"),
         ([{"name": "x", "sha256": "0", "file": "x.py", "source": "1 / 0"}], "no file x.py"),
@@ -242,3 +261,32 @@ def test_the_module_of_a_factory_is_a_plugin(tmp_path: Path, monkeypatch: pytest
     build = "from ripu_ray.models.networks import build_network; print(build_network(c.model, 5, 0).model.out_channels)"
     unpickle = "import pickle, sys; c = pickle.load(sys.stdin.buffer)"
     assert _elsewhere(f"{unpickle}; {build}", pickle.dumps(config), tmp_path) == "5"
+
+
+def test_weights_of_a_network_of_a_plugin_are_exported_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process that has not run the plug-in, whose name and folder have letters of other scripts."""
+    folder = tmp_path / "größe"
+    folder.mkdir()
+    (folder / "ünet.py").write_text(
+        "import ripu_ray\nfrom torch import nn\n\n"
+        "class Own(ripu_ray.Network):\n"
+        "    stride = 1\n"
+        "    def __init__(self, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, num_classes, 1)\n"
+        "    def forward(self, images):\n"
+        "        return self.head(self.body(images))\n\n"
+        "@ripu_ray.network('own')\n"
+        "def own(model, num_classes):\n    return Own(num_classes)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(folder)
+    settings = [*(setting for setting in TINY if "width" not in setting), "cluster.scorers=0", "model.name=own"]
+    run = run_all(folder / "run", load_config(None, settings, {"plugins": ["./ünet.py"]}))
+    export = "import ripu_ray; print(ripu_ray.export_weights('run', 'w.safetensors'))"
+    assert _elsewhere(export, b"", folder) == "w.safetensors"
+    (folder / "ünet.py").write_text("", encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"plug-in ünet: .* has changed since the run was started"):
+        export_weights(RunFolder(run.path))

@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[a
 from ray.job_submission import JobSubmissionClient
 
 from ripu_ray.distributed.own_ray import _descendants, _processes
-from ripu_ray.distributed.ray_internals import READ_FROM, ask_gcs, orphaned_groups, own_processes
+from ripu_ray.distributed.ray_internals import READ_FROM, ask_gcs, orphaned_groups, own_processes, own_session
 
 
 def test_the_interfaces_take_what_we_give_them() -> None:
@@ -33,6 +35,23 @@ def test_a_live_ray_answers_to_them() -> None:
     ask_gcs(ray.get_runtime_context().gcs_address)
     assert list(orphaned_groups()) == []
     assert {kind for kind, process in own_processes() if process.poll() is None} >= {"gcs_server", "raylet"}
+    session = own_session()
+    assert session
+    assert (session / "logs").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["", "signal.raise_signal(signal.SIGTERM)"])
+def test_a_ray_of_our_own_leaves_no_files(end: str) -> None:
+    program = (
+        "import signal; from ripu_ray.config import ClusterConfig; from ripu_ray.distributed.cluster import start_ray; "
+        "signal.signal(signal.SIGTERM, lambda *_: exit(143)); start_ray(ClusterConfig()); "
+        f"from ripu_ray.distributed.ray_internals import own_session; print(own_session()); {end}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert "session_" in done.stdout, done.stderr
+    assert done.returncode == (143 if end else 0)
+    assert not Path(done.stdout.strip()).exists()
 
 
 @pytest.mark.usefixtures("ray_cpus")

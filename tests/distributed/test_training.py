@@ -69,6 +69,7 @@ def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]
         pytest.param(2, ("training.channels_last=true",), marks=pytest.mark.slow),
         pytest.param(2, ("oracle.answer=multi_hot",), marks=pytest.mark.slow),
         pytest.param(2, ("training.ema=0.5", "training.clip_norm=0.1", "training.freeze=norm"), marks=pytest.mark.slow),
+        pytest.param(2, ("training.teacher=ema", "training.teacher_threshold=0.1"), marks=pytest.mark.slow),
     ],
 )
 def test_losses_and_gradients_are_those_of_one_process(workers: int, more: tuple[str, ...], tmp_path: Path) -> None:

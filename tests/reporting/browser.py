@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 
 class Browser:
@@ -30,6 +31,14 @@ class Browser:
     def run(self, script: str) -> Any:
         """What a JavaScript function body returns."""
         return self.driver.execute_script(script)
+
+    def wait(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true; at most ten seconds."""
+        WebDriverWait(self.driver, 10).until(lambda _: self.run(f"return {condition}"))
+
+    def point(self, x: float, y: float) -> None:
+        """Move the mouse to a place in the window."""
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
 
     def picture(self) -> bytes:
         """The window as a PNG."""

@@ -1,6 +1,7 @@
 """The page that a sweep leaves, as a reader's browser sees it."""
 
 import html
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -108,13 +109,14 @@ def test_a_browser_draws_everything_and_asks_for_nothing(page: Path, browser: Br
     for number in range(num_costs):
         browser.run(f"document.querySelector('label[for=cost-{number}]').click()")
         drawn = browser.run(
-            "return [...document.querySelectorAll('#curves svg')].map((e, i) => [i, e.clientWidth > 150"
-            " && e.clientHeight > 100 && e.querySelectorAll('path').length > 10])"
+            "return [...document.querySelectorAll('#curves svg')].map((e, i) => [i, e.parentElement.clientWidth > 150"
+            " && e.parentElement.clientHeight > 100 && e.querySelectorAll('path').length > 10])"
         )
         shown = {index for index, is_drawn in drawn if is_drawn}
         assert len(shown) == 2  # a panel for each budget, of this cost alone
         assert not shown & seen
         seen |= shown
+        browser.wait("document.querySelectorAll('#curves .drawn .bk-Figure').length >= " + str(2 * (number + 1)))
     assert len(seen) == len(drawn)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     bought = browser.run(
@@ -126,7 +128,29 @@ def test_a_browser_draws_everything_and_asks_for_nothing(page: Path, browser: Br
     assert len(pictures) == 2 * 2 * 6
     assert all(complete and natural == 48 and width > 50 for complete, natural, width in pictures)
     assert browser.requests() == [page.as_uri()]
-    assert browser.complaints() == []
+    assert [text for text in browser.complaints() if "[bokeh" not in text] == []
+    assert page.stat().st_size < 3e6
+
+
+def test_curves_are_interactive_and_print_as_drawings(page: Path, browser: Browser) -> None:
+    browser.show(page)
+    browser.wait("document.querySelectorAll('.drawn .bk-Figure').length === 2")
+    visible = (
+        "return Bokeh.documents.flatMap(d => d.roots()).flatMap(r => r.renderers).filter(e => e.visible)"
+        ".map(e => e.name).filter((e, i, all) => all.indexOf(e) === i).sort()"
+    )
+    assert browser.run(visible) == ["0", "1"]
+    browser.run("document.querySelector('button.arm').click()")
+    assert browser.run(visible) == ["1"]
+    limits = browser.run(
+        "return Bokeh.documents.flatMap(d => d.roots()).map(r => [r.x_range.end, r.y_range.start, r.y_range.end])"
+    )
+    assert limits[0] == limits[1]
+    displays = "return ['.drawn > svg', '.interactive'].map(e => getComputedStyle(document.querySelector(e)).display)"
+    assert browser.run(displays) == ["none", "block"]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.run(displays) == ["block", "none"]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 @pytest.mark.parametrize("width", [390, 768, 1600])
@@ -175,8 +199,37 @@ def test_what_others_named_is_escaped(run: RunFolder, tmp_path: Path) -> None:
     text = render([copy])
     assert "a&lt;script&gt;alert(1)&lt;" in text
     assert "&lt;img src=x" in text
-    assert "<script" not in text
+    assert "<script>alert" not in text
     assert "<img src=x" not in text
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', text, flags=re.S)
+    assert figures
+    assert not any(re.search("[<>&]", figure) for figure in figures)
+    assert text.count("<script") == len(figures) + 2
+
+
+def test_names_of_arms_are_text_in_the_library_and_injected_scripts_do_not_run(
+    run: RunFolder, browser: Browser, tmp_path: Path
+) -> None:
+    attack = "<img src=x onerror=document.title=1></script><script>document.title=1</script>$$x$$"
+    page = tmp_path / "named.html"
+    text = render([run]).replace('"random"', json.dumps(attack).replace("<", "\\u003c"))
+    page.write_text(text.replace("</main>", f"{attack}</main>"), encoding="utf-8")
+    browser.show(page)
+    browser.wait("document.querySelectorAll('.drawn .bk-Figure').length === 2")
+    place = browser.run(
+        "document.querySelector('.drawn').scrollIntoView({block: 'center'});"
+        "const view = Bokeh.index.roots[0], marker = view.model.renderers.filter(e => e.name === '0').at(-1);"
+        "const at = name => marker.data_source.data[name].at(-1), box = view.el.getBoundingClientRect();"
+        "return [box.x + view.frame.x_scale.compute(at('x')), box.y + view.frame.y_scale.compute(at('mean'))]"
+    )
+    tips = (
+        "[...document.querySelectorAll('body > *, .interactive > *')].flatMap(function deep(e) {"
+        " return [...(e.className.includes?.('bk-Tooltip') ? [e.shadowRoot.textContent] : []),"
+        " ...[...e.children, ...(e.shadowRoot?.children ?? [])].flatMap(deep)]})"
+    )
+    browser.point(*place)
+    browser.wait(f"{tips}.some(text => text.includes('onerror'))")
+    assert browser.run("return document.title").endswith("ripu report")
 
 
 def test_an_unfinished_sweep_has_a_report(run: RunFolder, tmp_path: Path) -> None:

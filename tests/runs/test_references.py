@@ -4,11 +4,13 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.core.geometry import cover, tiling
 from ripu_ray.data.loading import open_domains
+from ripu_ray.reporting.results import collect, write_tables
 from ripu_ray.runs.grid import expand, schedule_steps, warmup_key
 from ripu_ray.runs.references import WholePool
 from ripu_ray.training.batches import Draw
@@ -48,6 +50,11 @@ def test_references_buy_nothing_and_everything(tmp_path: Path) -> None:
     flags = {"sweep.acquisitions": ["ripu", "source_only", "full"]}
     run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0"), flags))
     assert all(map(run.is_finished, run.trials))
+    write_tables(run, collect(run))
+    table = pd.read_csv(run.path / "results.csv", dtype=str).drop_duplicates("acquisition").set_index("acquisition")
+    assert list(table.loc["ripu", ["mode", "window"]]) == ["region", "3"]
+    assert pd.read_parquet(run.path / "results.parquet")["window"].isna().sum() == 4
+    assert table.loc[["source_only", "full"], ["mode", "window", "budget"]].isna().to_numpy().all()
     none, everything = (run.trial(f"{name}-s0").stage(0).read() for name in ("source_only", "full"))
     ripu = run.trial("region-w3-ripu-b5-s0").stage(1).read()
     assert none.step == everything.step == ripu.step

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ripu_cli import command
 
-from ripu_ray.api.starting import read_run
+import ripu_ray as ripu
 from ripu_ray.config import load_config
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.run_folder import RunFolder
@@ -41,7 +41,7 @@ def test_a_run_that_is_killed_goes_on_from_the_url_alone(
         killed.send_signal(signal.SIGKILL)
     # There is no wait: a process of the same host knows that the owner is dead.
     (folder / "lock.json").unlink()
-    assert not command.run_and_print(read_run(folder), folder)
+    command.conclude(ripu.start(ripu.read_run(folder), folder, command.observer()))
     assert committed(RunFolder(folder)) == plain
     names = {path.name for path in folder.iterdir()}
     assert names >= {"config.yaml", "environment.json", "results.csv", "results.parquet", "curves.png", "trials"}

@@ -15,6 +15,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.tracking.wandb import WandbTracker
 from ripu_ray.tracking.wandb_internals import read_entries
 from tests.conftest import TINY
 from tests.running import run_all
@@ -25,7 +26,7 @@ POOL, VALIDATION = ("target/train/00001", "target/train/00003"), ("target/val/00
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    settings = (*TINY, "cluster.scorers=0", "tracking.wandb=offline", "tracking.images=3")
+    settings = (*TINY, "cluster.scorers=0", "tracking.wandb=offline", "tracking.images=3", "tracking.artifacts=all")
     return run_all(tmp_path_factory.mktemp("content") / "field", load_config(None, settings))
 
 
@@ -150,8 +151,38 @@ def test_seeds_are_repetitions_and_the_share_is_the_axis(files: Path) -> None:
     assert {metric.get("glob_name"): metric.get("step_metric") for metric in metrics}["*"] == "spent_share"
 
 
+def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFolder, files: Path) -> None:
+    def artifacts() -> list[dict[str, Any]]:
+        runs = run.trial(TRIAL).path.glob("wandb/offline-run-*/*.wandb")
+        return [entry["artifact"] for file in runs for entry in read_entries(file) if entry["type"] == "artifact"]
+
+    (key,) = run.warmups
+    source, ledger, model = sorted(artifacts(), key=lambda found: "wlm".index(found["name"][0]))
+    assert [each["type"] for each in (source, ledger, model)] == ["model", "ledger", "model"]
+    # The trial takes the weights of the warm-up and produces the others.
+    assert [each.get("use_after_commit", False) for each in (source, ledger, model)] == [True, False, False]
+    assert source["name"] == f"warmup-{key}-{run.token}"
+    purchases = {f"round_{number:02d}/purchase.{kind}" for number in range(2) for kind in ("parquet", "json")}
+    assert {content["path"] for content in ledger["manifest"]["contents"]} == purchases
+    weights = [run.warmup(key).weights, run.trial(TRIAL).stage(1).weights]
+    for artifact, path in zip((source, model), weights, strict=True):
+        assert [content["local_path"] for content in artifact["manifest"]["contents"]] == [str(path)]
+    record = run.trial(TRIAL).stage(1).record()
+    about = json.loads(model["metadata"])
+    assert (about["round"], about["miou"]) == (1, pytest.approx(record.miou))
+    assert about["weights_sha256"] == record.weights_sha256
+    assert about["warmup_weights_sha256"] == run.warmup(key).record().weights_sha256
+    # A tracker of another process logs none of them again.
+    WandbTracker(run, TRIAL, run.trial(TRIAL).path).close()
+    assert len(list(run.trial(TRIAL).path.glob("wandb/offline-run-*"))) == 2
+    assert len(artifacts()) == 3
+
+
 def test_without_images_there_are_no_pictures(tmp_path: Path) -> None:
     settings = (*TINY, "cluster.scorers=0", "strategy.rounds=1", "tracking.wandb=offline", "tracking.images=0")
     run = run_all(tmp_path / "field", load_config(None, settings))
     assert not list(run.path.glob("trials/*/wandb/*/files/media"))
+    (file,) = run.path.glob("trials/*/wandb/offline-run-*/*.wandb")
+    artifacts = [entry["artifact"]["type"] for entry in read_entries(file) if entry["type"] == "artifact"]
+    assert artifacts == ["ledger"]
     assert json.loads((run.path / "tracking.json").read_text())["mode"] == "offline"

@@ -34,7 +34,12 @@ def test_the_workspace_has_a_panel_for_each_budget_cost_and_class(run: RunFolder
     sections = {section["name"]: section for section in spec["panelBankConfig"]["sections"]}
     assert list(sections) == ["mIoU by budget", "All budgets", "mIoU by cost", "IoU by class", "What was bought"]
     budgets = _panels(sections["mIoU by budget"])
-    assert [panel["metrics"] for panel in budgets] == [["miou_by_budget/2.2"], ["miou_by_budget/40px"]]
+    # A reference is a horizontal line where the axis can end at the budget.
+    assert [panel["metrics"] for panel in budgets] == [
+        ["miou_by_budget/2.2", "reference/full"],
+        ["miou_by_budget/40px"],
+    ]
+    assert [panel.get("xAxisMax") for panel in budgets] == [pytest.approx(0.022), None]
     for panel in budgets:
         assert panel["xAxis"] == "spent_share"
         assert panel["groupBy"] == "trial.value.strategy"

@@ -1,23 +1,22 @@
-"""`ripu --version --verbose`: what a bug report needs."""
+"""Versions, GPUs and Ray of this machine, for bug reports."""
 
 import os
 import platform
 import sys
 
-import typer
-
 from ripu_ray.errors import first_line
 from ripu_ray.runs.versions import TESTED, describe, installed
 
 
-def about() -> None:
-    """Print the versions that matter, those that differ from the tested ones, and the GPUs and the Ray found."""
-    typer.echo(f"ripu {installed('ripu-ray')}")
-    typer.echo(f"python {sys.version.split()[0]}, {platform.platform()}, {os.cpu_count()} CPUs")
-    for package in TESTED:
-        typer.echo(describe(package))
-    typer.echo(f"GPU: {_gpus()}")
-    typer.echo(f"Ray: {_running_ray()}")
+def versions() -> tuple[str, ...]:
+    """One line each: the versions that matter, those that differ from the tested ones, GPUs, and the Ray found."""
+    return (
+        f"ripu {installed('ripu-ray')}",
+        f"python {sys.version.split()[0]}, {platform.platform()}, {os.cpu_count()} CPUs",
+        *map(describe, TESTED),
+        f"GPU: {_gpus()}",
+        f"Ray: {_running_ray()}",
+    )
 
 
 def _gpus() -> str:

@@ -1,0 +1,38 @@
+"""Arguments of Python callers, which no option parser has checked."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ripu_ray.errors import ConfigError
+
+Values = str | float | Iterable[str | float]
+"""One value, several values, or a text of values with commas between them."""
+Settings = Mapping[str, Any] | Iterable[str]
+"""Dotted key -> value, or texts `key=value`."""
+
+
+def as_list(values: Values | None) -> list[str | float] | None:
+    """A list from one value, from several, or from a text of values with commas; None stays None."""
+    if isinstance(values, str):
+        return [part.strip() for part in values.split(",")]
+    if values is None:
+        return None
+    return [*values] if isinstance(values, Iterable) else [values]
+
+
+def as_texts(name: str, values: object) -> list[str]:
+    """A list of texts from a text or path, or from several. Raises ConfigError, which names the argument."""
+    several = [values] if isinstance(values, str | Path) else values
+    if not isinstance(several, Iterable) or not all(isinstance(value, str | Path) for value in several):
+        raise ConfigError(f"{name}: expected texts, found {values!r}")
+    return [*map(str, several)]
+
+
+def as_settings(settings: Settings | None) -> tuple[list[str], dict[str, Any]]:
+    """Texts `key=value`, and values by key. Raises ConfigError."""
+    if not isinstance(settings, Mapping):
+        return as_texts("settings", () if settings is None else settings), {}
+    if wrong := [key for key in settings if not isinstance(key, str)]:
+        raise ConfigError(f"settings: expected dotted keys, found {wrong[0]!r}")
+    return [], dict(settings)

@@ -1,0 +1,53 @@
+"""One row for each arm of a sweep: what the command prints at its end."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ripu_ray.config import REFERENCES
+from ripu_ray.reporting.answer import against_random
+from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.statistics import compare, outcomes
+from ripu_ray.runs.run_folder import RunFolder
+
+
+def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
+    """The result of each arm over its finished trials, and its difference from random windows.
+
+    Args:
+        run: run folder.
+        results: result of `collect`.
+
+    Returns:
+        A row for each arm, in the order of the grid; columns: `api.results.Results.arms`.
+    """
+    if not len(results):
+        return pd.DataFrame()
+    finished = outcomes(results)
+    compared = compare(finished, "miou").to_dict("records")
+    planned = Counter(trial.arm for trial in run.trials.values())
+    arms: list[dict[str, Any]] = []
+    for (condition, strategy, arm), rows in add_names(results).groupby(["condition", "strategy", "arm"], sort=False):
+        last = rows[rows["trial"].isin(finished["trial"])].groupby("trial", sort=False).tail(1)
+        start = rows.loc[rows["round"] < 0, "miou"]
+        against = against_random(str(strategy), [row for row in compared if row["condition"] == condition]) or {}
+        arms.append(
+            {
+                "condition": condition,
+                "strategy": strategy,
+                "arm": arm,
+                "is_reference": rows["acquisition"].iloc[0] in REFERENCES,
+                "seeds": len(last),
+                "planned": planned[str(arm)],
+                "start_mean": start.mean(),
+                "start_std": start.std(),
+                "miou_mean": last["miou"].mean(),
+                "miou_std": last["miou"].std(),
+                **{name: against.get(name, np.nan) for name in ("difference", "low", "high")},
+                "spent_share": last["spent_share"].mean(),
+                "clicks": last["clicks"].mean(),
+            }
+        )
+    return pd.DataFrame(arms)
