@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ripu_ray.annotation.asking import AskedTrial, ask
@@ -60,6 +61,7 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert "null" in (tmp_path / "run/trials/region-w3-ripu-b20-s0/metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_ray_asks_the_same_questions(tmp_path: Path, ray_cpus: int) -> None:
     alone = RunFolder.create(tmp_path / "alone", load_config(None, (*TINY, "cluster.scorers=0", "oracle.kind=human")))
     for key in alone.warmups:

@@ -104,6 +104,7 @@ def test_run_needs_no_ray(finished: Path) -> None:
     assert not (finished / "runs/one/ray").exists()
 
 
+@pytest.mark.slow
 def test_resume_needs_the_folder_and_nothing_else(finished: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished / "runs/one", tmp_path / "runs/one")
     before = pd.read_csv(run / "results.csv")
@@ -287,6 +288,7 @@ def test_a_mistyped_flag_is_a_usage_error(arguments: list[str], tmp_path: Path) 
     assert arguments[-1] in done.stderr
 
 
+@pytest.mark.slow
 def test_an_output_folder_of_another_sweep_is_refused(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished / "runs/one", tmp_path / "runs/one")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -116,6 +116,7 @@ def test_a_second_signal_stops_now(tmp_path: Path) -> None:
         assert not tree.members()
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

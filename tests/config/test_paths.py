@@ -116,6 +116,7 @@ def test_what_cannot_be_expanded_is_named(written: str, says: str) -> None:
     assert str(caught.value) == says
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cpus")
 def test_a_relative_root_reaches_every_worker_of_a_sweep(here: Path) -> None:
     write_data_set(here / "data")

@@ -206,6 +206,7 @@ def test_every_fault_is_a_line_before_anything_starts(tmp_path: Path, name: str)
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_tile_of_more_megapixels_than_pillow_allows_is_read() -> None:
     _replace(Image.new("L", (10_000, 10_000)), ".png")
     Image.new("L", (10_000, 10_000)).save(POOL / "labels/b.png")

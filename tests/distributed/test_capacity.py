@@ -101,6 +101,7 @@ def test_what_one_trial_needs_in_words() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_socket_s_path_that_is_too_long_says_what_to_set(tmp_path: Path) -> None:
     long = tmp_path / ("l" * 100)
     long.mkdir()

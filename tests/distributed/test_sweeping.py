@@ -73,6 +73,7 @@ def test_a_trial_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     assert all(run.trial(trial_id).num_committed() == 2 for trial_id in others)
 
 
+@pytest.mark.slow
 def test_a_warmup_that_fails_is_named_and_no_trial_starts(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", _config("training.learning_rate=1e30", "cluster.scorers=0"))
     for execute in (run_sweep, run_alone):

@@ -38,6 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
+@pytest.mark.slow
 def test_one_setting_more_steps(runs: Path) -> None:
     found = compare_runs(open_side(str(runs / "plain")), open_side(str(runs / "longer")))
     assert found.settings == {"training.round_steps": (2, 9), "sweep.seeds": ([0, 1], [0, 2])}
@@ -56,6 +57,7 @@ def test_one_setting_more_steps(runs: Path) -> None:
     assert found.answer == f"differ from round {parts.round}: {100 * parts.common_share:.0f} % of the pixels in common"
 
 
+@pytest.mark.slow
 def test_overlaps_are_those_of_the_masks(runs: Path) -> None:
     # No trial has a counterpart of the same arm, and each run named has one arm: the seed decides.
     found = compare_runs(open_side(f"{runs}/plain:{TRIAL}"), open_side(str(runs / "random")))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from ripu_ray.config import load_config
 from ripu_ray.reporting.figures import write_curves
@@ -13,6 +14,7 @@ from tests.conftest import TINY
 from tests.running import run_all
 
 
+@pytest.mark.slow
 def test_a_sweep_is_summed_up_in_one_run(tmp_path: Path) -> None:
     config = load_config(None, (*TINY, "cluster.scorers=0", "strategy.rounds=1"), {"sweep.seeds": [0, 1]})
     run = run_all(tmp_path / "run", config)

@@ -109,6 +109,7 @@ def test_a_torn_or_altered_file_of_every_kind_is_named(copy: Path, kind: str) ->
     _read_everything(copy)
 
 
+@pytest.mark.slow
 def test_every_single_byte_of_the_small_files_is_guarded(copy: Path) -> None:
     for kind in ("record.json", "seconds.json", "environment.json"):
         (path,) = copy.glob(KINDS[kind])

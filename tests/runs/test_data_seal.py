@@ -176,6 +176,7 @@ def _ripu(cwd: Path, *arguments: str) -> Result:
         return CliRunner(env={"COLUMNS": "200", "HOME": str(cwd)}).invoke(app, arguments)
 
 
+@pytest.mark.slow
 def test_changed_data_run_in_a_new_folder_and_nowhere_else(tmp_path: Path) -> None:
     write_data_set(tmp_path / "data")
     config = _config(tmp_path / "data")

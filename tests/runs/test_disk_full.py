@@ -55,6 +55,7 @@ def _sweep(folder: Path, config: Config) -> RunFolder:
     return run
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_each_kind_of_write_costs_one_line_and_nothing_else(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

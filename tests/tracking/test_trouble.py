@@ -91,6 +91,7 @@ def _sync(run: RunFolder, server: WandbServer) -> None:
     assert "ERROR" not in done.stdout + done.stderr, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_not_logged_twice(run: RunFolder, online: WandbServer) -> None:
     trial_id = next(iter(run.trials))
     for records in ([WARMUP, ROUNDS[0]], [WARMUP, *ROUNDS]):
@@ -103,6 +104,7 @@ def test_a_resumed_run_is_not_logged_twice(run: RunFolder, online: WandbServer) 
     assert not list(run.path.glob("trials/*/wandb/offline-run-*"))
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_mid_run_costs_no_round(run: RunFolder, online: WandbServer) -> None:
     first, second = run.trials
     tracker = WandbTracker(run, first, run.trial(first).path)
@@ -123,6 +125,7 @@ def test_a_server_that_dies_in_mid_run_costs_no_round(run: RunFolder, online: Wa
         assert [_steps(later, trial_id) for trial_id in run.trials] == [[0, 1, 2]] * 2
 
 
+@pytest.mark.slow
 def test_w_and_b_s_own_process_may_be_killed(run: RunFolder, online: WandbServer) -> None:
     trial_id = next(iter(run.trials))
     tracker = WandbTracker(run, trial_id, run.trial(trial_id).path)

@@ -140,6 +140,7 @@ run_alone(RunFolder(Path(sys.argv[1])), watch)
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_in_mid_phase_repeats_less_than_an_interval(tmp_path: Path) -> None:
     config = _config("training.warmup_steps=8", "training.round_steps=8")
     whole = run_all(tmp_path / "whole", config)
