@@ -138,6 +138,7 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
         try:
             here = RunFolder(path)
             here.config = config
+            here.stop.check()  # in a process that is used again, Tune starts a trial before it looks for a stop
             execute(here, name, report, ray_parts(share))
         except StoppedError:
             return
