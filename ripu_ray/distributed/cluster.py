@@ -60,46 +60,56 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         ray.shutdown()  # a Ray of our own ends with the thread that started it
     if not ray.is_initialized():
         _check_answers(cluster.address)
-        num_cpus = None if cluster.address else local_cpus(cluster)
-        on_sigterm = signal.getsignal(signal.SIGTERM)
-        try:
-            # Other machines cannot connect to a Ray of our own.
-            local = nullcontext() if cluster.address else bound_to_loopback()
-            is_client = (cluster.address or "").startswith("ray://")
-            with warnings.catch_warnings(action="ignore"), local:
-                ray.init(
-                    # Without an address Ray would join an instance that runs on this machine already.
-                    cluster.address or "local",
-                    num_cpus=num_cpus,
-                    job_config=None if is_client else DriverJob(),  # type: ignore[arg-type]
-                    include_dashboard=False if num_cpus else None,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-        except ConnectionError as error:
-            raise ClusterError(
-                f"no Ray at {cluster.address}, or none for this token (RAY_AUTH_TOKEN): {first_line(error)}"
-            ) from None
-        except SystemExit:
-            # SIGTERM: Ray has replaced our handler by its own.
-            _handle_sigterm(on_sigterm)
-            signal.raise_signal(signal.SIGTERM)
-            raise StoppedError("stopped") from None
-        except Exception as error:  # noqa: BLE001  # Ray raises plain Exceptions, such as on a machine too busy to start it
-            if "AF_UNIX path" in str(error):
-                raise ClusterError(
-                    "Ray cannot start: the paths of its sockets would be too long; set RAY_TMPDIR to a short folder, "
-                    "such as RAY_TMPDIR=/tmp"
-                ) from None
-            raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
-        _handle_sigterm(on_sigterm)
+        _join(cluster)
         if not cluster.address:
-            # Ray generates a token if there is none, in a file that all users can read.
-            with suppress(OSError):
-                (Path.home() / ".ray/auth_token").chmod(0o600)
-            if session := own_session():
-                atexit.register(_end_own_ray, session)
+            _close_own_ray()
     return alive_nodes()
+
+
+def _join(cluster: ClusterConfig) -> None:
+    """Start or join Ray, with our handler of SIGTERM afterwards. Errors: see `start_ray`."""
+    num_cpus = None if cluster.address else local_cpus(cluster)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        # Other machines cannot connect to a Ray of our own.
+        local = nullcontext() if cluster.address else bound_to_loopback()
+        is_client = (cluster.address or "").startswith("ray://")
+        with warnings.catch_warnings(action="ignore"), local:
+            ray.init(
+                # Without an address Ray would join an instance that runs on this machine already.
+                cluster.address or "local",
+                num_cpus=num_cpus,
+                job_config=None if is_client else DriverJob(),  # type: ignore[arg-type]
+                include_dashboard=False if num_cpus else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except ConnectionError as error:
+        raise ClusterError(
+            f"no Ray at {cluster.address}, or none for this token (RAY_AUTH_TOKEN): {first_line(error)}"
+        ) from None
+    except SystemExit:
+        # SIGTERM: Ray has replaced our handler by its own.
+        _handle_sigterm(on_sigterm)
+        signal.raise_signal(signal.SIGTERM)
+        raise StoppedError("stopped") from None
+    except Exception as error:  # noqa: BLE001  # Ray raises plain Exceptions, such as on a machine too busy to start it
+        if "AF_UNIX path" in str(error):
+            raise ClusterError(
+                "Ray cannot start: the paths of its sockets would be too long; set RAY_TMPDIR to a short folder, "
+                "such as RAY_TMPDIR=/tmp"
+            ) from None
+        raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
+    _handle_sigterm(on_sigterm)
+
+
+def _close_own_ray() -> None:
+    """Close a Ray of our own to other users, and have its files removed at the end."""
+    # Ray generates a token if there is none, in a file that all users can read.
+    with suppress(OSError):
+        (Path.home() / ".ray/auth_token").chmod(0o600)
+    if session := own_session():
+        atexit.register(_end_own_ray, session)
 
 
 def _end_own_ray(session: Path) -> None:

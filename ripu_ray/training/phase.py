@@ -2,9 +2,9 @@
 
 L = CE(source) + alpha1 * L_cr(source) + CE(bought target pixels) + alpha2 * L_nl(target), and with `training.teacher`
 its weight times the loss of its predictions. With `oracle.answer: multi_hot`, the partial-label loss takes the place of
-the third term. The warm-up has the source
-terms only, source-free training the target terms only. Each mean is over the global batch: every worker contributes its
-sum over the global count. The batches depend on (seed, step) alone, so a phase can be resumed after any step.
+the third term. The warm-up has the source terms only, source-free training the target terms only. Each mean is over the
+global batch: every worker contributes its sum over the global count. The batches depend on (seed, step) alone, so a
+phase can be resumed after any step.
 """
 
 import math
