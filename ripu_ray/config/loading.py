@@ -11,8 +11,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from ripu_ray.config.datasets import DatasetSection
-from ripu_ray.config.demo import demo_tree, drop_comparison
 from ripu_ray.config.fields import Section, Seed
+from ripu_ray.config.merging import merge_sources
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.paths import anchor, copy_paths
 from ripu_ray.config.plugins import (
@@ -26,7 +26,7 @@ from ripu_ray.config.plugins import (
     resolve_plugins,
     run_plugins,
 )
-from ripu_ray.config.reading import one_line, put, read_yaml_file
+from ripu_ray.config.reading import one_line, put
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, walk
 from ripu_ray.config.sections import (
@@ -37,7 +37,6 @@ from ripu_ray.config.sections import (
     TrackingConfig,
 )
 from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
-from ripu_ray.config.texts import Typed, kind_of, read_varied, settle
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.config.writing import to_tree
 from ripu_ray.errors import ConfigError
@@ -181,7 +180,7 @@ def load_config(
         ConfigError: one line that names the file or key and what was expected.
     """
     file = locate(file) if isinstance(file, str) else file
-    tree, typed = _merge(file, settings, flags or {}, demo and not file)
+    tree, typed = merge_sources(Config, file, settings, flags or {}, demo and not file)
     if place := find_credentials(tree):
         raise ConfigError(
             f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
@@ -207,24 +206,6 @@ def load_config(
     return _anchor_varied(config, folder_of("sweep.vary"))
 
 
-def _merge(file: Path | None, settings: Sequence[str], flags: Overrides, demo: bool) -> tuple[Any, list[str]]:
-    """The tree of plain values that the sources of a configuration give, and the keys that were typed."""
-    tree: dict[str, Any] = read_yaml_file(file) if file else demo_tree() if demo else {}
-    typed = []
-    for setting in settings:
-        key, sign, text = setting.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(f"--set {setting}: expected key=value, such as training.round_steps=20")
-        put(tree, key.strip(), Typed(text.strip(), f"--set {setting}"), origin=f"--set {setting}")
-        typed.append(key.strip())
-    for key, value in flags.items():
-        if value is not None:
-            put(tree, key, value, origin=key)
-            typed.append(key)
-    settled = _settle(tree)
-    return drop_comparison(settled, typed) if demo else settled, typed
-
-
 def _with_program(config: Config) -> Config:
     """The configuration with a plug-in for the parts of it that the program registered itself."""
     own = program_plugin({value for _, value in walk(to_tree(config)) if isinstance(value, str)})
@@ -241,23 +222,6 @@ def _with_factories(config: Config, folders: Sequence[Path]) -> Config:
         return config
     plugins = map(Plugin.model_validate, resolve_plugins(found, folders, is_piped=False))
     return config.model_copy(update={"plugins": (*config.plugins, *plugins)})
-
-
-def _settle(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with plain values: texts where a setting, or a varied setting, is a text."""
-    sweep = tree.get("sweep")
-    varied = read_varied(sweep.pop("vary", None)) if isinstance(sweep, dict) else None
-    tree = settle(tree, Config)
-    if isinstance(varied, dict):
-        varied = {
-            key: [settle(value, kind_of(Config, str(key), tree)) for value in values]
-            if isinstance(values, list)
-            else settle(values)
-            for key, values in varied.items()
-        }
-    if (varied := settle(varied)) is not None:
-        tree["sweep"] = {**tree.get("sweep", {}), "vary": varied}
-    return tree
 
 
 def _anchor_varied(config: Config, folder: Path) -> Config:
