@@ -24,8 +24,9 @@ from tests.tracking.server import KEY, WandbServer
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A key is known, and no session of W&B's outlives a test: it would remember the server."""
+    """A key is known, and no session of W&B is shared with another test: a session keeps the server it started with."""
     monkeypatch.setenv("WANDB_API_KEY", KEY)
+    wandb.teardown()
     yield
     wandb.teardown()
 
