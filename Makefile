@@ -10,10 +10,10 @@ demo: .venv/installed
 	$(BIN)/ripu sweep --budgets 2.2,5 --mode region
 
 test: lint
-	$(BIN)/pytest $(PARALLEL) -m "not slow and not cluster"
+	$(BIN)/pytest $(PARALLEL) --durations=20 -m "not slow and not cluster"
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest -m "slow and not cluster"
+	$(BIN)/pytest --durations=40 -m "slow and not cluster"
 
 test-all: test test-slow test-cluster
 
