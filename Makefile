@@ -35,7 +35,7 @@ docs-links: .venv/installed-docs
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ripu-ray needs Python 3.11 or newer; try: make PYTHON=python3.12")'
