@@ -94,7 +94,7 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
     losses, confusion = _train(job, WARMUP_ROUND, bench, seconds, report)
     bench.scorer.release()
     record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _nothing(bench.domains))
-    stage.commit(record, seconds)
+    stage.commit(record, seconds, confusion)
     bench.tracker.log_round(record, seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
@@ -191,7 +191,7 @@ def _run_round(
         with _timed(seconds, "sample"):
             found = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
         record = replace(record, signals=found)
-    stage.commit(record, seconds)
+    stage.commit(record, seconds, confusion)
 
 
 def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains, folder: Path) -> _Bought:
