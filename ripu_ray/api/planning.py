@@ -7,7 +7,7 @@ from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, check
 from ripu_ray.config import Config
 from ripu_ray.distributed.capacity import describe_need
-from ripu_ray.errors import counted
+from ripu_ray.errors import counted, duration
 from ripu_ray.runs.grid import Trial, expand, shared_warmups
 from ripu_ray.storage.remote import locate
 from ripu_ray.tracking.mode import describe_plan
@@ -43,7 +43,7 @@ class Plan:
     @property
     def lines(self) -> tuple[str, ...]:
         """The cost in words, a sentence each."""
-        from ripu_ray.reporting.words import duration, size
+        from ripu_ray.reporting.words import size
 
         steps = self.warmup_steps + self.round_steps
         return (
