@@ -1,10 +1,12 @@
 """What a run shows of its progress, with real reports and a clock of the test."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ripu_cli import progress
 from rich.console import Console
+from ripu_cli import progress
 
 import ripu_ray as ripu
 from ripu_ray.config import load_config
@@ -19,7 +21,7 @@ TRIAL = "region-w3-ripu-b5-s0"
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds, which the test changes."""
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
@@ -29,7 +31,7 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "x", load_config(None, (*TINY, *steps)))
 
 
-def _reports(run: RunFolder, clock: list[float], show: "progress.Callable[[ripu.Progress], None]") -> None:
+def _reports(run: RunFolder, clock: list[float], show: Callable[[ripu.Progress], None]) -> None:
     """A warm-up at 10 steps a second, then a round: 5 images in 2 s, and 25 steps in 5 s."""
     (key,) = run.warmups
     for second in range(11):
