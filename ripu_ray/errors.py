@@ -58,6 +58,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{ending}"
 
 
+def first_of(faults: Sequence[str]) -> str:
+    """The first fault, and how many others there are, in one line."""
+    return f"{faults[0]} (and {len(faults) - 1} more faults)" if len(faults) > 1 else faults[0]
+
+
 class InputError(RipuError, ValueError):
     """Input that the user can mend."""
 
