@@ -13,6 +13,7 @@ from ripu_ray.config import REFERENCES, dump_config
 from ripu_ray.errors import RipuError
 from ripu_ray.reporting import charts, interactive, tables
 from ripu_ray.reporting.answer import answers, question
+from ripu_ray.reporting.confusion import confusion
 from ripu_ray.reporting.curves import add_panels
 from ripu_ray.reporting.examples import Example, choose_trials, draw_example
 from ripu_ray.reporting.headline import headline
@@ -129,6 +130,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "share": SHARE,
         "heat_map": tables.heat_map(finished),
         "class_ious": tables.class_ious(finished) if len(finished) else None,
+        "confusion": confusion(runs, finished),
         "purchase_panels": _purchase_panels(finished, pool, shares, order),
         "purchases": tables.purchases(shares, pool) if shares else None,
         "examples": _examples(runs, finished),

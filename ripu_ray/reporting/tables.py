@@ -32,11 +32,13 @@ class Table:
     caption: content and unit.
     columns: heads of the columns.
     rows: (head cells of the row, other cells), together one for each column.
+    is_matrix: whether the columns are narrow and have vertical heads.
     """
 
     caption: str
     columns: Sequence[str]
     rows: list[tuple[list[str], list[Cell]]] = field(default_factory=list)
+    is_matrix: bool = False
 
 
 def means(summary: pd.DataFrame) -> Table:

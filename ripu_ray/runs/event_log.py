@@ -83,10 +83,13 @@ class EventLog:
         folder: of the run.
         trial: id of the trial, or key of the warm-up; empty for the sweep as a whole.
         forward: receives every report.
+        copy: receives each line as text: time, round and what happened.
     """
 
-    def __init__(self, folder: Path, trial: str, forward: OnProgress) -> None:
-        self._path, self._forward = log_path(folder, trial), forward
+    def __init__(
+        self, folder: Path, trial: str, forward: OnProgress, copy: Callable[[str], object] = lambda line: None
+    ) -> None:
+        self._path, self._forward, self._copy = log_path(folder, trial), forward, copy
         self._latest = Progress(trial, "", 0, 0)
 
     def __call__(self, progress: Progress) -> None:
@@ -105,6 +108,7 @@ class EventLog:
                 "text": progress.note or f"{progress.phase} at step {progress.step}",
             }
             append_line(self._path, json.dumps(line, ensure_ascii=False))
+            self._copy(f"{line['time']} round {progress.round}: {line['text']}")
         self._forward(progress)
 
     def warn(self, text: str, event: Event = Event.NOTICE) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import floor
 from pathlib import Path
 
@@ -39,11 +40,12 @@ WARMUP_ROUND = -1
 
 @dataclass(frozen=True)
 class Workbench:
-    """The data, scorer and fine-tuner of a warm-up or trial, its progress reports and its stop request."""
+    """The data, scorer, fine-tuner and tracker of a warm-up or trial, its progress reports and its stop request."""
 
     domains: Domains
     scorer: Scorer
     fine_tuner: FineTuner
+    tracker: Tracker
     report: OnProgress
     stop: StopRequest
 
@@ -89,17 +91,16 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
         phase = "warm-up" if phase == "train" else phase
         bench.report(Progress(name, phase, WARMUP_ROUND, done, note=note))
 
-    losses, confusion = _train(job, bench, seconds, report)
+    losses, confusion = _train(job, WARMUP_ROUND, bench, seconds, report)
     bench.scorer.release()
     record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _nothing(bench.domains))
-    stage.commit(record, seconds)
+    stage.commit(record, seconds, confusion)
+    bench.tracker.log_round(record, seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
 
 
-def run_trial(
-    trial: Trial, folder: TrialFolder, warmup: StageFolder, bench: Workbench, tracker: Tracker
-) -> list[RoundRecord]:
+def run_trial(trial: Trial, folder: TrialFolder, warmup: StageFolder, bench: Workbench) -> list[RoundRecord]:
     """Run the uncommitted rounds of one trial.
 
     Returns:
@@ -113,7 +114,7 @@ def run_trial(
     ledger = open_ledger(folder.path, trial.config, bench.domains.pool)
     records = [warmup.read()]
     # Trackers receive rounds that were committed before, too: a crash may have happened between commit and log.
-    tracker.log_round(records[-1], warmup.seconds())
+    bench.tracker.log_round(records[-1], warmup.seconds())
     previous, rule, reason = warmup, make_rule(trial.config.stopping), None
     for round_index in range(strategy.rounds):
         stage = folder.stage(round_index)
@@ -125,7 +126,7 @@ def run_trial(
         records.append(stage.read())
         if not strategy.is_reference:
             ledger.check_record(round_index, records[-1])
-        tracker.log_round(records[-1], stage.seconds())
+        bench.tracker.log_round(records[-1], stage.seconds())
         previous = stage
         if rule and (reason := rule.should_stop(records)):
             break
@@ -184,13 +185,13 @@ def _run_round(
         stop=bench.stop,
         named=bought.named,
     )
-    losses, confusion = _train(job, bench, seconds, report)
+    losses, confusion = _train(job, round_index, bench, seconds, report)
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
     if records_signals(config.stopping) and not config.strategy.is_reference:
         with _timed(seconds, "sample"):
             found = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
         record = replace(record, signals=found)
-    stage.commit(record, seconds)
+    stage.commit(record, seconds, confusion)
 
 
 def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains, folder: Path) -> _Bought:
@@ -213,7 +214,11 @@ def _nothing(domains: Domains) -> _Bought:
 
 
 def _train(
-    job: TrainingJob, bench: Workbench, seconds: dict[str, float], report: Callable[[str, int, str], None]
+    job: TrainingJob,
+    round_index: int,
+    bench: Workbench,
+    seconds: dict[str, float],
+    report: Callable[[str, int, str], None],
 ) -> tuple[Losses, NDArray[np.int64]]:
     """Train a stage, from its mid-phase checkpoint if there is one, and evaluate: mean losses, confusion counts."""
     bench.stop.check()
@@ -221,7 +226,8 @@ def _train(
         report("train", 0, f"{fault}; {job.phase} starts again from its first step")
         job.partial.unlink()
     with _timed(seconds, "train"):
-        losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""))
+        log = partial(bench.tracker.log_training, round_index)
+        losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""), log)
     if not bench.domains.validation.image_ids:
         num_classes = bench.domains.classes.num_classes
         return losses, np.zeros((num_classes, num_classes), np.int64)

@@ -43,7 +43,7 @@ def _bash(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
         pytest.param("<&- 2>&-", {}, None, marks=pytest.mark.slow),
         pytest.param("<&- >&- 2>&-", {}, None, marks=pytest.mark.slow),
         pytest.param(">/dev/full 2>/dev/full", {}, None, marks=pytest.mark.slow),
-        ("", {"PYTHONIOENCODING": "ascii"}, None),
+        pytest.param("", {"PYTHONIOENCODING": "ascii"}, None, marks=pytest.mark.slow),
         pytest.param("", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict"}, None, marks=pytest.mark.slow),
     ],
 )
