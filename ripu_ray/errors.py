@@ -75,6 +75,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def first_of(faults: Sequence[str]) -> str:
+    """The first fault, and how many others there are, in one line."""
+    return f"{faults[0]} (and {counted(len(faults) - 1, 'more fault')})" if len(faults) > 1 else faults[0]
+
+
 class InputError(RipuError, ValueError):
     """Input that the user can mend."""
 

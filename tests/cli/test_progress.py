@@ -86,8 +86,13 @@ def test_a_terminal_shows_each_child_with_its_speed(
 
 @pytest.mark.parametrize(
     ("noun", "singular", "plural"),
-    [("trial", "1 trial", "2 trials"), ("warm-up", "1 warm-up", "0 warm-ups"), ("class", "1 class", "3 classes")]
-    + [("more trial", "1 more trial", "7 more trials"), ("shared warm-up", "1 shared warm-up", "2 shared warm-ups")],
+    [
+        ("trial", "1 trial", "2 trials"),
+        ("warm-up", "1 warm-up", "0 warm-ups"),
+        ("class", "1 class", "3 classes"),
+        ("more trial", "1 more trial", "7 more trials"),
+        ("shared warm-up", "1 shared warm-up", "2 shared warm-ups"),
+    ],
 )
 def test_counts_have_their_plural(noun: str, singular: str, plural: str) -> None:
     assert [counted(1, noun), counted(int(plural.partition(" ")[0]), noun)] == [singular, plural]
