@@ -20,6 +20,7 @@ from ripu_ray.data.loading import Domains
 from ripu_ray.data.pairs import PairedImages
 from ripu_ray.data.sections import Split, WithSourceSizes
 from ripu_ray.errors import ConfigError, DataError, first_line
+from ripu_ray.storage.hub import hub_or_cache
 from ripu_ray.storage.remote import locate
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(@[\w./-]+)?", re.ASCII)
@@ -174,14 +175,17 @@ def _load(origin: str | Path) -> dict[str, Any]:
         raise ConfigError("data.dataset huggingface needs datasets: pip install 'ripu-ray[datasets]'") from None
     if isinstance(origin, Path) and not any((origin / name).is_file() for name in _SAVED):
         raise DataError(f"{origin}: expected a folder that the library's save_to_disk has written")
+    why = ""
     try:
         if isinstance(origin, Path):
             loaded = datasets.load_from_disk(str(origin))
         else:
             name, _, revision = origin.partition("@")
-            loaded = datasets.load_dataset(name, revision=revision or None)
+            with hub_or_cache() as why:
+                loaded = datasets.load_dataset(name, revision=revision or None)
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"{origin}: cannot be loaded ({first_line(error)})") from None
+        reason = f"not in the cache; {why}" if why else first_line(error)
+        raise DataError(f"{origin}: cannot be loaded ({reason})") from None
     if isinstance(loaded, datasets.DatasetDict):
         return dict(loaded)
     return {str(loaded.split or "train"): loaded}

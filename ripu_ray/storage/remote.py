@@ -208,6 +208,10 @@ def check_writable(folder: Path) -> None:
         InputError: the write failed, or there was no answer within 20 s.
     """
     if isinstance(folder, RemotePath):
+        if folder.parts[0] in ("http:", "https:"):
+            raise InputError(
+                f"{folder}: cannot be written: expected a folder, or the URL of a store such as s3://bucket"
+            )
         probe = folder / f".seen.{os.getpid()}-{secrets.token_hex(4)}.part"
 
         def write() -> None:
