@@ -7,7 +7,7 @@ import typer
 
 import ripu_ray as ripu
 from ripu_cli.options import ConfigOption, PathText, RunArgument, SetOption
-from ripu_ray.errors import printable
+from ripu_ray.errors import counted, printable
 
 _FORMATS = ("coco", "cvat", "labelstudio", "png")
 AddressOption = Annotated[
@@ -50,7 +50,7 @@ def query(
     if asked.results:
         command.conclude(asked.results)
     images = {question.key[0] for question in asked.questions}
-    typer.echo(f"questions  {len(asked.questions)} in {len(images)} images")
+    typer.echo(f"questions  {len(asked.questions)} in {counted(len(images), 'image')}")
     typer.echo(f"files      {printable(str(asked.folder))}")
     _print_next(folder)
 

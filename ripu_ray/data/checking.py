@@ -17,7 +17,7 @@ from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.loading import Domains, Unlabelled
 from ripu_ray.data.pairs import SAME_ASPECT
 from ripu_ray.data.pictures import noted_warnings, picture_size, shown_size
-from ripu_ray.errors import DataError, first_of
+from ripu_ray.errors import DataError, counted, first_of
 from ripu_ray.storage.remote import RemotePath
 
 MAX_SIDE = 2**16
@@ -114,7 +114,9 @@ def inspect_domains(
         report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier), images)
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
-        same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
+        same = (
+            f"{other} and {name} have {counted(count, 'image')} in common" for other, count in shared.items() if count
+        )
         unused = data.without_effect() if not reports else ()
         reports.append(replace(report, notes=(*unused, *report.notes, *same)))
         files[name] = mine

@@ -163,12 +163,12 @@ class ScorerPool:
             self._starting[actor.ready.remote()] = actor
 
     def _wait_for(self, number: int) -> WaitLimit:
-        return WaitLimit(self._cluster, f"{number} scorers, {each(self._cluster)}", self._warn)
+        return WaitLimit(self._cluster, f"{counted(number, 'scorer')}, {each(self._cluster)}", self._warn)
 
     def _give_up(self, deaths: Counter[str]) -> None:
         (name, number), *_ = deaths.most_common(1)
         if number > self._cluster.max_failures:
-            raise ClusterError(f"image {name}: its scoring actor died {number} times; given up")
+            raise ClusterError(f"image {name}: its scoring actor died {counted(number, 'time')}; given up")
 
 
 def _answered(

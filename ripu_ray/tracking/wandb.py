@@ -16,7 +16,16 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.artifacts import log_artifacts
-from ripu_ray.tracking.content import AXIS, TRAINING_AXIS, numbers, pictures, reference_line, summary, training_numbers
+from ripu_ray.tracking.content import (
+    AXIS,
+    TRAINING_AXIS,
+    confusion,
+    numbers,
+    pictures,
+    reference_line,
+    summary,
+    training_numbers,
+)
 from ripu_ray.tracking.identity import identify_trial, identify_warmup
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import TIMEOUT_S, end_session, open_run
@@ -43,9 +52,10 @@ class WandbTracker:
         self._trial = trial = run.trials.get(name)
         self._budgets = [each.config.strategy.budget for each in run.trials.values()]
         self._identity = identify_trial(run, trial) if trial else identify_warmup(run, name)
+        warmup = run.warmup(run.warmup_key(trial.config) if trial else name)
+        self._stage = lambda round_index: warmup if round_index < 0 else run.trial(name).stage(round_index)
         self._examples: Examples | None = None
         if trial and (count := run.config.tracking.images):
-            warmup = run.warmup(run.warmup_key(trial.config))
             self._examples = Examples(trial, run.trial(name), warmup, count)
         self._is_online = current(run.config.tracking, run.path).mode == "online"
         self._records: list[RoundRecord] = []
@@ -107,9 +117,14 @@ class WandbTracker:
 
     def _content(self, records: tuple[RoundRecord, ...], seconds: Mapping[str, float]) -> dict[str, Any]:
         content: dict[str, Any] = {**numbers(records, seconds, self._identity.budget)}
+        record = records[-1]
+        with suppress(RipuError):
+            counts_CC = self._stage(record.round).confusion()
+            if counts_CC is not None and counts_CC.any():
+                content["confusion_matrix"] = confusion(counts_CC, list(record.iou))
         if self._examples:
             with suppress(RipuError):
-                content |= pictures(self._examples, records[-1].round)
+                content |= pictures(self._examples, record.round)
         return content
 
     def _open(self) -> None:

@@ -62,7 +62,9 @@ def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[st
     assert [entry["step"]["num"] for entry in history] == [3 + 1, 5 + 2, 7 + 3]
     for count, (entry, (record, seconds)) in enumerate(zip(history, _records(run), strict=True), start=1):
         numbers = {
-            key: value for key, value in entry["item"].items() if not key.startswith(("_", "pool/", "validation/"))
+            key: value
+            for key, value in entry["item"].items()
+            if not key.startswith(("_", "pool/", "validation/", "confusion_matrix"))
         }
         expected = {
             "round": record.round,
@@ -125,6 +127,24 @@ def test_training_has_an_axis_of_its_own_and_is_logged_once(run: RunFolder, file
     assert not [entry for entry in read_entries(again) if entry["type"] == "history"]
 
 
+def test_the_confusion_matrix_has_the_counts_of_the_record(
+    run: RunFolder, files: Path, history: list[dict[str, Any]]
+) -> None:
+    table = json.loads((files / history[-1]["item"]["confusion_matrix_table.path"]).read_text())
+    assert table["columns"] == ["Actual", "Predicted", "nPredictions"]
+    stage = run.trial(TRIAL).stage(1)
+    names, counts_CC = list(stage.record().iou), stage.confusion()
+    assert counts_CC is not None and counts_CC.sum() > 0
+    assert {(row[0], row[1]): row[2] for row in table["data"]} == {
+        (true, predicted): counts_CC[row, column]
+        for row, true in enumerate(names)
+        for column, predicted in enumerate(names)
+    }
+    (file,) = files.parent.glob("*.wandb")
+    charts = [entry for entry in read_entries(file) if "wandb/confusion_matrix/v1" in json.dumps(entry)]
+    assert charts
+
+
 def test_the_tab_of_logs_has_the_lines_of_the_event_log(run: RunFolder, files: Path) -> None:
     (file,) = files.parent.glob("*.wandb")
     lines = [entry["output_logger"]["line"] for entry in read_entries(file) if entry["type"] == "output_logger"]
@@ -155,7 +175,7 @@ def test_pictures_are_of_the_same_images_in_each_round(
     masks |= {f"pool/{image_id}.masks.{mask}" for image_id in POOL for mask in ("bought", "windows")}
     for entry in history:
         item = entry["item"]
-        paths = {key.removesuffix(".path") for key in item if key.endswith(".path")}
+        paths = {key.removesuffix(".path") for key in item if key.endswith(".path")} - {"confusion_matrix_table"}
         assert paths == {*names, *masks}
         for image_id in VALIDATION:
             label = domains.validation.label(image_id)
