@@ -200,10 +200,13 @@ def compare(
 @one_line_errors
 def dashboard(
     folder: RunArgument,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; contact no server.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it as JSON; contact no server.")] = False,
+    as_report: Annotated[
+        bool, typer.Option("--report", help="Build a W&B Report: text, results, curves, parallel coordinates.")
+    ] = False,
 ) -> None:
-    """Build a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard]."""
-    typer.echo(ripu.dashboard(folder, dry_run))
+    """Build a workspace in W&B for a sweep: mIoU by budget, cost and class. Needs the extra [dashboard]."""
+    typer.echo(ripu.dashboard(folder, dry_run, as_report))
 
 
 for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):

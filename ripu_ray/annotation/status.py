@@ -79,5 +79,5 @@ def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:
     left = rounds[due].open
     if not rounds[due].answered and rounds[due].asked:
         return f"round {due}: answer {counted(left, 'open question')}, then `ripu answer {path} FILE...`"
-    more = f" (or answer its {left} open questions first)" if left else ""
-    return f"round {due}: train on its {rounds[due].answered} answers with `ripu train {path}`{more}"
+    more = f" (or answer {counted(left, 'open question')} first)" if left else ""
+    return f"round {due}: train on {counted(rounds[due].answered, 'answer')} with `ripu train {path}`{more}"

@@ -160,7 +160,8 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
             plan.lists[names] = "".join(f"{stem}\n" for stem in both)
             data[f"{part}_list"] = str(names.name)
             plan.lines.append(
-                f"aside     {counted(len(alone), 'image')} without label, such as {alone[0].name}: {names.name} lists the others"
+                f"aside     {counted(len(alone), 'image')} without label, such as {alone[0].name}: "
+                f"{names.name} lists the others"
             )
     shares = ("source_share" in data) + ("validation_share" in data)
     if len(plan.pairs["target"]) <= shares:

@@ -17,6 +17,8 @@ AXIS = "spent_share"
 """The x-axis of every panel: strategies are compared at equal cost."""
 TRAINING_AXIS = "train/step"
 """The x-axis of what is measured of training: optimiser updates since the start of the warm-up."""
+CONFUSION = "confusion_matrix"
+"""The key of the confusion matrix."""
 COSTS = ("spent_pixels", "clicks", "boundary_pixels", "annotation_s")
 """Columns of the other x-axes."""
 _PLAIN = ("round", "step", AXIS, *COSTS, "void_pixels", "clipped_pixels", "miou", "accuracy")
@@ -97,7 +99,7 @@ def confusion(counts_CC: NDArray[np.int64], class_names: Sequence[str]) -> Any:
     """W&B's chart of a confusion matrix, from counts of pixels; rows are true classes."""
     import wandb
 
-    rows = [
+    rows: list[list[Any]] = [
         [true, predicted, int(counts_CC[row, column])]
         for row, true in enumerate(class_names)
         for column, predicted in enumerate(class_names)

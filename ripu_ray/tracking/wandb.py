@@ -18,6 +18,7 @@ from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.artifacts import log_artifacts
 from ripu_ray.tracking.content import (
     AXIS,
+    CONFUSION,
     TRAINING_AXIS,
     confusion,
     numbers,
@@ -47,15 +48,14 @@ class WandbTracker:
     """
 
     def __init__(self, run: RunFolder, name: str, folder: Path) -> None:
-        self._sweep, self._folder = run.path, folder
+        self._sweep, self._folder = run, folder
         self._log_artifacts = partial(log_artifacts, run=run, name=name)
         self._trial = trial = run.trials.get(name)
         self._budgets = [each.config.strategy.budget for each in run.trials.values()]
         self._identity = identify_trial(run, trial) if trial else identify_warmup(run, name)
-        warmup = run.warmup(run.warmup_key(trial.config) if trial else name)
-        self._stage = lambda round_index: warmup if round_index < 0 else run.trial(name).stage(round_index)
         self._examples: Examples | None = None
         if trial and (count := run.config.tracking.images):
+            warmup = run.warmup(run.warmup_key(trial.config))
             self._examples = Examples(trial, run.trial(name), warmup, count)
         self._is_online = current(run.config.tracking, run.path).mode == "online"
         self._records: list[RoundRecord] = []
@@ -89,6 +89,7 @@ class WandbTracker:
 
         def finish() -> None:
             self._log()
+            self._log_confusion()
             if failure:
                 self._run.summary["failure"] = failure
             self._log_files()
@@ -117,14 +118,9 @@ class WandbTracker:
 
     def _content(self, records: tuple[RoundRecord, ...], seconds: Mapping[str, float]) -> dict[str, Any]:
         content: dict[str, Any] = {**numbers(records, seconds, self._identity.budget)}
-        record = records[-1]
-        with suppress(RipuError):
-            counts_CC = self._stage(record.round).confusion()
-            if counts_CC is not None and counts_CC.any():
-                content["confusion_matrix"] = confusion(counts_CC, list(record.iou))
         if self._examples:
             with suppress(RipuError):
-                content |= pictures(self._examples, record.round)
+                content |= pictures(self._examples, records[-1].round)
         return content
 
     def _open(self) -> None:
@@ -157,6 +153,20 @@ class WandbTracker:
             self._run.define_metric(key, step_metric=None if key == TRAINING_AXIS else TRAINING_AXIS)
             self._defined.add(key)
 
+    def _log_confusion(self) -> None:
+        """Log the confusion matrix of the last round of a finished trial, unless it was logged.
+
+        Its table is an artifact in W&B, so that one for each round would be many.
+        """
+        trial, run = self._trial, self._sweep
+        if not trial or not run.is_finished(trial.trial_id) or any(CONFUSION in name for name in self._artifacts):
+            return
+        stage = run.trial(trial.trial_id).stage(run.trial(trial.trial_id).num_committed() - 1)
+        counts_CC = stage.confusion()
+        if counts_CC is not None and counts_CC.any():
+            self._last_step += 1
+            self._run.log({CONFUSION: confusion(counts_CC, list(stage.record().iou))}, step=self._last_step)
+
     def _log_files(self) -> None:
         """Log the artifacts. If W&B itself has failed, `finish` raises too, and all is repeated."""
 
@@ -176,7 +186,7 @@ class WandbTracker:
         try:
             do()
         except TimeoutError:
-            go_offline(self._sweep, "the upload did not end in time")
+            go_offline(self._sweep.path, "the upload did not end in time")
             keep_for_upload(Path(self._run.dir).parent)
         except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a trial)
             self._open_again(error)
@@ -184,7 +194,7 @@ class WandbTracker:
                 do()
 
     def _open_again(self, error: Exception) -> None:
-        end_session(self._sweep, error)
+        end_session(self._sweep.path, error)
         self._run, self._is_online = None, False
         with suppress(Exception):
             self._open()

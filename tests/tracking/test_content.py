@@ -62,9 +62,7 @@ def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[st
     assert [entry["step"]["num"] for entry in history] == [3 + 1, 5 + 2, 7 + 3]
     for count, (entry, (record, seconds)) in enumerate(zip(history, _records(run), strict=True), start=1):
         numbers = {
-            key: value
-            for key, value in entry["item"].items()
-            if not key.startswith(("_", "pool/", "validation/", "confusion_matrix"))
+            key: value for key, value in entry["item"].items() if not key.startswith(("_", "pool/", "validation/"))
         }
         expected = {
             "round": record.round,
@@ -130,7 +128,9 @@ def test_training_has_an_axis_of_its_own_and_is_logged_once(run: RunFolder, file
 def test_the_confusion_matrix_has_the_counts_of_the_record(
     run: RunFolder, files: Path, history: list[dict[str, Any]]
 ) -> None:
-    table = json.loads((files / history[-1]["item"]["confusion_matrix_table.path"]).read_text())
+    (item,) = (entry["item"] for entry in _history(files) if "confusion_matrix_table.path" in entry["item"])
+    assert item["spent_share"] == history[-1]["item"]["spent_share"]
+    table = json.loads((files / item["confusion_matrix_table.path"]).read_text())
     assert table["columns"] == ["Actual", "Predicted", "nPredictions"]
     stage = run.trial(TRIAL).stage(1)
     names, counts_CC = list(stage.record().iou), stage.confusion()
@@ -175,7 +175,7 @@ def test_pictures_are_of_the_same_images_in_each_round(
     masks |= {f"pool/{image_id}.masks.{mask}" for image_id in POOL for mask in ("bought", "windows")}
     for entry in history:
         item = entry["item"]
-        paths = {key.removesuffix(".path") for key in item if key.endswith(".path")} - {"confusion_matrix_table"}
+        paths = {key.removesuffix(".path") for key in item if key.endswith(".path")}
         assert paths == {*names, *masks}
         for image_id in VALIDATION:
             label = domains.validation.label(image_id)
@@ -220,7 +220,8 @@ def test_seeds_are_repetitions_and_the_share_is_the_axis(files: Path) -> None:
 def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFolder, files: Path) -> None:
     def artifacts() -> list[dict[str, Any]]:
         runs = run.trial(TRIAL).path.glob("wandb/offline-run-*/*.wandb")
-        return [entry["artifact"] for file in runs for entry in read_entries(file) if entry["type"] == "artifact"]
+        found = [entry["artifact"] for file in runs for entry in read_entries(file) if entry["type"] == "artifact"]
+        return [artifact for artifact in found if artifact["type"] != "run_table"]
 
     (key,) = run.warmups
     source, ledger, model = sorted(artifacts(), key=lambda found: "wlm".index(found["name"][0]))
@@ -250,8 +251,8 @@ def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFo
 def test_without_images_there_are_no_pictures(tmp_path: Path) -> None:
     settings = (*TINY, "cluster.scorers=0", "strategy.rounds=1", "tracking.wandb=offline", "tracking.images=0")
     run = run_all(tmp_path / "field", load_config(None, settings))
-    assert not list(run.path.glob("trials/*/wandb/*/files/media"))
+    assert not list(run.path.glob("trials/*/wandb/*/files/media/images"))
     (file,) = run.path.glob("trials/*/wandb/offline-run-*/*.wandb")
     artifacts = [entry["artifact"]["type"] for entry in read_entries(file) if entry["type"] == "artifact"]
-    assert artifacts == ["ledger"]
+    assert sorted(artifacts) == ["ledger", "run_table"]
     assert json.loads((run.path / "tracking.json").read_text())["mode"] == "offline"
