@@ -145,9 +145,7 @@ def evaluate(
     config: ConfigOption = None,
     settings: SetOption = None,
     plugins: PluginOption = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average the predictions of each image and its mirror image.")
-    ] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the predictions of the mirror image.")] = False,
     predictions: PredictionsOption = None,
 ) -> None:
     """Evaluate one checkpoint on the target's validation split."""

@@ -128,9 +128,9 @@ class Shared:
     show_config: Annotated[
         bool, typer.Option("--show-config", help="With --dry-run: print the resolved configuration first.")
     ] = False
-    each: Annotated[
-        bool, typer.Option("--each", help="Print a row for each trial instead of each arm, also with --dry-run.")
-    ] = False
+    each: Annotated[bool, typer.Option("--each", help="A row for each trial, not each arm; also with --dry-run.")] = (
+        False
+    )
     accept_changed_data: Annotated[
         bool,
         typer.Option("--accept-changed-data", help="If the data changed since the start: run in a new folder."),
