@@ -99,7 +99,7 @@ def confusion(counts_CC: NDArray[np.int64], class_names: Sequence[str]) -> Any:
     """W&B's chart of a confusion matrix, from counts of pixels; rows are true classes."""
     import wandb
 
-    rows: list[list[Any]] = [
+    rows: list[Iterable[Any]] = [
         [true, predicted, int(counts_CC[row, column])]
         for row, true in enumerate(class_names)
         for column, predicted in enumerate(class_names)

@@ -66,7 +66,7 @@ def build_report(
         ConfigError: wandb-workspaces is not installed.
     """
     reports, _, expr = _libraries()
-    filters = [expr.Metric("Group") == run.name, expr.Metric("JobType") == "trial"]
+    filters = expr.And(expr.Metric("Group") == run.name, expr.Metric("JobType") == "trial")
 
     def grid(panels: Sequence[Any], *groups: str) -> Any:
         grouped = [f"config.trial.{name}" for name in groups]
