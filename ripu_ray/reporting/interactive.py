@@ -113,13 +113,14 @@ def _draw(plot: Any, line: str, curve: pd.DataFrame, number: int, scale: float) 
 
 
 def _references(plot: Any, levels: Mapping[str, float], axes: Axes) -> None:
-    for name, miou, is_below in axes.labelled(levels):
+    for name, miou, is_below, is_left in axes.labelled(levels):
         plot.add_layout(Span(location=100 * miou, dimension="width", line_color=INK, line_dash=[6, 4], line_alpha=0.7))
         # Two dollar signs would begin a formula.
         text = f"{name} {100 * miou:.1f}".replace("$$", "$\u200b$")
         plot.add_layout(
             Label(
-                x=axes.right, y=100 * miou, x_offset=-4, y_offset=-2 if is_below else 2, text=text, text_align="right",
+                x=plot.x_range.start if is_left else axes.right, y=100 * miou, x_offset=4 if is_left else -4,
+                y_offset=-2 if is_below else 2, text=text, text_align="left" if is_left else "right",
                 text_baseline="top" if is_below else "bottom", text_color=INK, text_font_size="12px",
                 text_font="system-ui, sans-serif",
             )
