@@ -23,13 +23,21 @@ class Axes:
     Attributes:
         bottom, top: limits of mIoU in [0, 1].
         right: upper limit of the cost, as printed; the lower is 0.
-        cost: label of the x-axis.
+        cost: name of the cost.
+        scale: factor of the values; unit: of the scaled values, or empty.
     """
 
     bottom: float
     top: float
     right: float
     cost: str
+    scale: float = 1
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        """Label of the x-axis."""
+        return f"{self.cost} ({self.unit})" if self.unit else self.cost
 
     @property
     def ticks(self) -> list[float]:
@@ -50,9 +58,7 @@ class Axes:
             yield name, miou, above - miou < 0.07 * (self.top - self.bottom), is_left
 
 
-def curve_panel(
-    points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], shared: Axes, percent: bool
-) -> Figure:
+def curve_panel(points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], shared: Axes) -> Figure:
     """Draw mIoU over one cost: mean and standard deviation of each line, references as horizontal lines,
     a ring where a stopping rule ended a trial.
 
@@ -61,12 +67,11 @@ def curve_panel(
         order: line -> number of its colour and marker.
         levels: result of `reference_levels`.
         shared: the axes of all panels of this cost.
-        percent: whether the cost is a share.
     """
     figure, axes = _empty()
     for line, curve in points.groupby("line", sort=False):
         number = order[str(line)]
-        x = curve["x"] * (100 if percent else 1)
+        x = curve["x"] * shared.scale
         mean, deviation = 100 * curve["mean"], 100 * curve["deviation"].fillna(0)
         axes.fill_between(x, mean - deviation, mean + deviation, color=series(number), alpha=0.1, linewidth=0)
         style = "-" if curve["finished"].all() else ":"
@@ -87,7 +92,7 @@ def curve_panel(
     axes.set_xlim(0, shared.right)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"))
-    axes.set_xlabel(shared.cost, fontsize=_TEXT, color=INK)
+    axes.set_xlabel(shared.label, fontsize=_TEXT, color=INK)
     axes.set_ylabel("mIoU (%)", fontsize=_TEXT, color=INK)
     figure.subplots_adjust(left=0.115, right=0.97, top=0.97, bottom=0.16)
     return figure

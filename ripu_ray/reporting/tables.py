@@ -12,6 +12,9 @@ from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
 from ripu_ray.reporting.words import duration, probability
 
+_HEADS = {"share": "share of the pool", "boundary": "pixels of outlines", "seconds": "annotation time"}
+"""Heads of columns of COSTS, where they differ from the name."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -114,17 +117,22 @@ def wins(matrix: pd.DataFrame) -> Table:
 
 
 def reaching(reached: pd.DataFrame, share: float) -> Table:
-    """Pixels that reach a share of full supervision. Args: reached: result of `pixels_to_reach`."""
-    table = Table(
-        f"Labelled pixels of the whole pool at which the curve reaches {100 * share:.0f} % of full supervision's mIoU",
-        ("condition", "strategy", "seeds that reach it", "median of all seeds"),
-    )
-    for (condition, strategy), rows in reached.groupby(["condition", "strategy"], sort=False):
-        median = float(rows["pixels"].median())
-        count = int(np.isfinite(rows["pixels"]).sum())
+    """Pixels that reach a share of full supervision, where a seed does. Args: reached: result of `pixels_to_reach`."""
+    of_full = f"{100 * share:.0f} % of full supervision's mIoU"
+    rows = []
+    groups = reached.groupby(["condition", "strategy"], sort=False)["pixels"]
+    for (condition, strategy), pixels in groups:
+        median, count = float(pixels.median()), int(np.isfinite(pixels).sum())
         text = f"{median:,.0f}" if np.isfinite(median) else "not within the budget"
-        table.rows.append(([str(condition), str(strategy)], [Cell(f"{count} of {len(rows)}"), Cell(text)]))
-    return table
+        if count:
+            rows.append(([str(condition), str(strategy)], [Cell(f"{count} of {len(pixels)}"), Cell(text)]))
+    others = "The others do not reach it within their budgets." if rows else f"No strategy reaches {of_full}."
+    return Table(
+        f"Labelled pixels of the whole pool at which the curve reaches {of_full}",
+        ("condition", "strategy", "seeds that reach it", "median of all seeds"),
+        rows,
+        note=others if len(rows) < groups.ngroups else "",
+    )
 
 
 def costs(finished: pd.DataFrame) -> Table:
@@ -132,7 +140,8 @@ def costs(finished: pd.DataFrame) -> Table:
     columns = {name: column for name, column in COSTS.items() if column in finished and finished[column].max() > 0}
     others = {"void pixels among them": "void_pixels", "clipped by borders": "clipped_pixels"}
     shares = ["labelled_share"] if "labelled_share" in finished else []
-    heads = ("condition", "strategy", *columns, *others, *(name.replace("_", " ") for name in shares))
+    words = [_HEADS.get(name, name.replace("_", " ")) for name in (*columns, *others, *shares)]
+    heads = ("condition", "strategy", *words)
     table = Table("Mean cost of a finished trial", heads)
     for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
         cells = [Cell(_cost(column, float(rows[column].mean()))) for column in (*columns.values(), *others.values())]
