@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.errors import duration
 from ripu_ray.reporting.inference import LEVEL, MOST_SEEDS, seeds_needed
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
-from ripu_ray.reporting.words import duration, probability
+from ripu_ray.reporting.words import probability
 
 _HEADS = {"share": "share of the pool", "boundary": "pixels of outlines", "seconds": "annotation time"}
 """Heads of columns of COSTS, where they differ from the name."""
