@@ -184,7 +184,8 @@ def test_it_fits_the_window_and_tables_scroll(page: Path, browser: Browser, widt
     browser.show(page, width=width)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert browser.run("return document.documentElement.scrollWidth") <= width
-    outside = "return [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .pictures, pre, svg, .choice input')"
+    scrolling = ".scroll, .pictures, pre, svg, .choice input"
+    outside = f"return [...document.querySelectorAll('main *')].filter(e => !e.closest('{scrolling}')"
     beyond = browser.run(
         f"{outside} && e.getBoundingClientRect().right > {width} + 1).map(e => e.outerHTML.slice(0, 80))"
     )
