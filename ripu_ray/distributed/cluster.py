@@ -29,6 +29,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
+from ripu_ray.distributed.draining import leaving_nodes
 from ripu_ray.distributed.ray_internals import (
     DriverJob,
     ask_gcs,
@@ -125,8 +126,10 @@ def _handle_sigterm(handler: Any) -> None:
 
 
 def alive_nodes() -> list[dict[str, float]]:
-    """Resources of each node that is alive, such as {"CPU": 2.0}."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    """Resources of each node that is alive and stays, such as {"CPU": 2.0}."""
+    leaving = leaving_nodes()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
 
 
 def _check_answers(address: str | None) -> None:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
+from ripu_ray.distributed.cluster import start_ray, this_node  # isort: skip (sets Ray's variables)
 from ray import tune
 
 from ripu_ray.distributed.capacity import (
@@ -21,6 +21,7 @@ from ripu_ray.distributed.capacity import (
     num_scorers,
     trial_gpus,
 )
+from ripu_ray.distributed.draining import NodeLeavesError
 from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
@@ -141,7 +142,10 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
             here.stop.check()  # in a process that is used again, Tune starts a trial before it looks for a stop
             execute(here, name, report, ray_parts(share))
         except StoppedError:
-            return
+            if here.stop.is_made():
+                return
+            tune.report({"progress": asdict(latest), "leaves": this_node()})
+            raise NodeLeavesError(error_msg="the node is about to go") from None
         except RipuError as error:
             # Reported as a result: Tune would retry an exception, and the trial would fail again.
             tune.report({"progress": asdict(failed(name)), "failure": str(error)})
