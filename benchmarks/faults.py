@@ -48,7 +48,7 @@ ON_RAY = ("sweep", "--budgets", "5,9px", "--set", "cluster.scorers=1")
 ALONE = ("run", "--set", "cluster.scorers=0")
 NAME = "x"
 PATIENCE_S = 1800.0
-KILLS_IN_A_RUN = 10
+KILLS_IN_A_RUN = 5
 COMMITTED = ("purchase.parquet", "purchase.json", "record.json", "weights.pt")
 
 

@@ -183,7 +183,7 @@ def load_config(
     tree, typed = merge_sources(Config, file, settings, flags or {}, demo and not file)
     if place := find_credentials(tree):
         raise ConfigError(
-            f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
+            f"{f'{file}: ' if file else ''}{place}: a URL with a password, token or signature would be written into every run folder and log: "
             "fetch what it names yourself, and name the file"
         )
 
