@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 import warnings
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from ripu_ray.runs.event_log import Warn
 
 NOTICE_S = 30.0
 """A longer wait for resources is reported."""
+WANDB_KEY = "WANDB_API_KEY"
 CONNECT_TIMEOUT_S = 5.0
 """Timeout of the connection to a head."""
 
@@ -74,8 +76,9 @@ def _join(cluster: ClusterConfig) -> None:
     try:
         # Other machines cannot connect to a Ray of our own.
         local = nullcontext() if cluster.address else bound_to_loopback()
+        keyless = nullcontext() if cluster.address else _without_key()
         is_client = (cluster.address or "").startswith("ray://")
-        with warnings.catch_warnings(action="ignore"), local:
+        with warnings.catch_warnings(action="ignore"), local, keyless:
             ray.init(
                 # Without an address Ray would join an instance that runs on this machine already.
                 cluster.address or "local",
@@ -102,6 +105,17 @@ def _join(cluster: ClusterConfig) -> None:
             ) from None
         raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
     _handle_sigterm(on_sigterm)
+
+
+@contextmanager
+def _without_key() -> Iterator[None]:
+    """Keep W&B's key from what the block starts: `run_sweep` gives it to the processes that log."""
+    key = os.environ.pop(WANDB_KEY, None)
+    try:
+        yield
+    finally:
+        if key is not None:
+            os.environ[WANDB_KEY] = key
 
 
 def _close_own_ray() -> None:
