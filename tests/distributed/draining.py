@@ -21,6 +21,7 @@ from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.ledger import Ledger
+from ripu_ray.runs.record import Losses
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation import execution
@@ -28,7 +29,7 @@ from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
 from ripu_ray.simulation.protocols import ScoreRequest
 from ripu_ray.training.heartbeat import Heartbeat
-from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.job import OnStep, TrainingJob
 from ripu_ray.training.workers import worker_rank
 from tests.conftest import TINY
 from tests.distributed.nodes import joined_cluster, tell, write_weights
@@ -117,7 +118,7 @@ def _run_trial(folder: Path) -> dict[str, Any]:
 
     def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:
         class Draining(LocalFineTuner):
-            def fit(self, job: TrainingJob, on_step: Any) -> Any:
+            def fit(self, job: "TrainingJob", on_step: "OnStep") -> "Losses":  # pickled by value
                 def count(done: int) -> None:
                     on_step(done)
                     if done == 3 and not grave.exists():
