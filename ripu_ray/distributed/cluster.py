@@ -124,6 +124,7 @@ def _close_own_ray() -> None:
     with suppress(OSError):
         (Path.home() / ".ray/auth_token").chmod(0o600)
     if session := own_session():
+        session.chmod(0o700)  # all users may write into what Ray creates
         atexit.register(_end_own_ray, session)
 
 
