@@ -1,4 +1,4 @@
-"""Two users of one machine run at the same time, each with a Ray of its own, and neither reaches what is the other's."""
+"""Two users of one machine run at the same time, each with a Ray of its own; neither reaches what is the other's."""
 
 import os
 import pwd
@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 # Where Python is below /root, which others cannot enter, they see an empty /root with it, in a mount namespace.
 AS_USER = """
 if [ "${BASE#/root/}" != "$BASE" ]; then
-  mkdir "$HOME/python" && mount --bind "$BASE" "$HOME/python" && mount -t tmpfs -o mode=755 none /root || exit 9
+  mkdir -p "$HOME/python" && mount --bind "$BASE" "$HOME/python" && mount -t tmpfs -o mode=755 none /root || exit 9
   mkdir -p "$BASE" && mount --bind "$HOME/python" "$BASE" || exit 9
 fi
 cd "$HOME"; umask 077; exec setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"
@@ -73,7 +74,11 @@ def _uid(home: Path) -> int:
 
 
 def _owned(folder: str, uid: int, pattern: str = "*") -> list[Path]:
-    return [path for path in Path(folder).glob(pattern) if path.exists() and path.stat().st_uid == uid]
+    found = []
+    for path in Path(folder).glob(pattern):
+        with suppress(FileNotFoundError):
+            found += [path] if path.stat().st_uid == uid else []
+    return found
 
 
 def _closed_session(home: Path, run: "subprocess.Popen[str]") -> Path:
