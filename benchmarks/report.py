@@ -14,8 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
+from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.models.networks import build_network
@@ -26,6 +28,7 @@ from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import Selection
+from ripu_ray.runs.stages import Ending, StageFolder
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import TrainingState
 
@@ -68,7 +71,7 @@ def make_up(folder: Path, config: Config) -> RunFolder:
         stage = run.warmup(key)
         stage.path.mkdir(parents=True)
         stage.weights.hardlink_to(weights)
-        stage.commit(_record(Trial("warm-up", warmup), -1, domains, digest(weights)), {"train": 23.0, "evaluate": 0.5})
+        _commit(stage, Trial("warm-up", warmup), -1, domains, {"train": 23.0, "evaluate": 0.5}, digest(weights))
     for trial_id, trial in run.trials.items():
         strategy = trial.config.strategy
         trial_folder = run.trial(trial_id)
@@ -82,22 +85,26 @@ def make_up(folder: Path, config: Config) -> RunFolder:
             if trial.config.seed == first:
                 stage.weights.hardlink_to(weights)
             seconds = {"acquire": 0.1, "score": 0.7, "train": 9.0, "evaluate": 0.5}
-            stage.commit(_record(trial, number, domains, digest(weights)), seconds)
+            _commit(stage, trial, number, domains, seconds, digest(weights))
+        trial_folder.finish(Ending(strategy.rounds))
     weights.unlink()
     return run
 
 
-def _record(trial: Trial, number: int, domains: Domains, sha256: str) -> RoundRecord:
+def _commit(
+    stage: StageFolder, trial: Trial, number: int, domains: Domains, seconds: dict[str, float], sha256: str
+) -> None:
     strategy, seed = trial.config.strategy, trial.config.seed
     total = sum(height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids))
     done = (number + 1) / strategy.rounds
     share = 0.0 if number < 0 or strategy.acquisition == "source_only" else float(strategy.budget.value) / 100 * done
     rng = generator(seed, "record", trial.arm, number)
     gain = GAIN.get(strategy.acquisition, 0.28) * (1 - np.exp(-60 * share if share else -done))
-    miou = 0.38 + 0.03 * generator(seed, "start").normal() + float(gain) + 0.005 * rng.normal() * (number >= 0)
+    level = 0.38 + 0.03 * generator(seed, "start").normal() + float(gain) + 0.005 * rng.normal() * (number >= 0)
     names, chances = domains.classes.names, np.linspace(2, 0.2, domains.classes.num_classes)
     bought = rng.dirichlet(20 * chances) * share * total * 0.9
-    return RoundRecord(
+    confusion_CC = _confusion(level, len(names), rng)
+    record = RoundRecord(
         round=number,
         step=300 + 60 * (number + 1),
         budget_pixels=int(total * float(strategy.budget.value) / 100),
@@ -106,9 +113,9 @@ def _record(trial: Trial, number: int, domains: Domains, sha256: str) -> RoundRe
         clipped_pixels=0,
         clicks=int(total * share / strategy.window**2),
         spent_share=share,
-        miou=miou,
-        accuracy=miou + 0.2,
-        iou={name: float(np.clip(miou + 0.1 * rng.normal(), 0, 1)) for name in names},
+        miou=miou(confusion_CC),
+        accuracy=pixel_accuracy(confusion_CC),
+        iou=dict(zip(names, iou(confusion_CC).tolist(), strict=True)),
         losses={"total": 1.0},
         purchase_sha256="",
         weights_sha256=sha256,
@@ -116,6 +123,17 @@ def _record(trial: Trial, number: int, domains: Domains, sha256: str) -> RoundRe
         annotation_s=total * share / 9,
         bought=dict(zip(names, bought.astype(int).tolist(), strict=True)),
     )
+    stage.commit(record, seconds, confusion_CC)
+
+
+def _confusion(level: float, num_classes: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Confusion counts whose mIoU is near `level`, with classes of different IoU."""
+    easy_C = 0.25 * np.cos(np.arange(num_classes)) + 0.01 * rng.normal(size=num_classes)
+    iou_C = np.clip(level + easy_C, 0.02, 0.98)
+    right_C = 2 * iou_C / (1 + iou_C)  # with as many false positives as false negatives
+    others_CC = np.random.default_rng(0).dirichlet(np.full(num_classes, 0.3), num_classes) * (1 - np.eye(num_classes))
+    others_CC = others_CC / others_CC.sum(axis=1, keepdims=True) * (1 - right_C)[:, None]
+    return np.asarray(100_000 * (np.diag(right_C) + others_CC)).astype(np.int64)
 
 
 def _selection(trial: Trial, number: int, image_id: str) -> Selection:

@@ -21,7 +21,7 @@ from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob
 
-COMMITTED = ("purchase.parquet", "purchase.json", "classes.json", "record.json", "weights.pt")
+COMMITTED = ("purchase.parquet", "purchase.json", "classes.json", "confusion.json", "record.json", "weights.pt")
 
 
 def ripu_here(cwd: Path, *arguments: str) -> Result:

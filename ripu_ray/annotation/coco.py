@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ripu_ray.annotation.catalogue import Drawing, Export, Names, Sheet, attributes, read_bytes
-from ripu_ray.annotation.masks import Size, is_rectangle, polygon_drawing, rle_code, rle_drawing
+from ripu_ray.annotation.masks import Size, box_drawing, is_number, is_rectangle, polygon_drawing, rle_code, rle_drawing
 from ripu_ray.errors import DataError
 from ripu_ray.storage.files import replace_json
 
@@ -106,9 +106,13 @@ def _drawing(annotation: dict[str, Any], label: int, size: Size) -> Drawing:
     code = annotation.get("segmentation")
     if isinstance(code, dict):
         return rle_drawing(label, code, size)
-    if not isinstance(code, list) or not code or not all(isinstance(ring, list) for ring in code):
-        raise ValueError("no segmentation: expected polygons or a run-length code")
-    return polygon_drawing(label, code, size)
+    if isinstance(code, list) and code and all(isinstance(ring, list) for ring in code):
+        return polygon_drawing(label, code, size)
+    box = annotation.get("bbox")
+    if code in (None, []) and isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
+        left, top, width, height = box
+        return box_drawing(label, (left, top, left + width, top + height), size)
+    raise ValueError("expected a segmentation (polygons or a run-length code), or a bbox of 4 numbers")
 
 
 def _listed(tree: Any, key: str, path: Path) -> list[dict[str, Any]]:

@@ -35,8 +35,8 @@ def polygon_drawing(label: int, rings: Sequence[Sequence[float]], size: Size) ->
         if len(ring) < 6 or len(ring) % 2 or len(ring) > 10**6:
             raise ValueError(f"a polygon of {len(ring)} numbers: expected x and y of 3 corners or more")
         for limit, values in ((width, ring[::2]), (height, ring[1::2])):
-            if not all(_is_number(value) and -limit <= value <= 2 * limit for value in values):
-                raise ValueError(f"a polygon with a corner that is no number or far outside the image of {_text(size)}")
+            if not all(is_number(value) and -limit <= value <= 2 * limit for value in values):
+                raise ValueError(f"a corner that is no number or far outside the image of {_text(size)}")
     coco = _pycocotools()
     codes = coco.merge(coco.frPyObjects([[float(value) for value in ring] for ring in rings], height, width))
     return _cropped(label, coco.decode(codes).astype(np.bool_))
@@ -74,23 +74,21 @@ def whole(drawing: Drawing, size: Size) -> NDArray[np.bool_]:
 
 
 def box_drawing(label: int, box: Sequence[float], size: Size) -> Drawing:
-    """A rectangle (left, top, right, bottom), with edges rounded to pixels and cut at the border of the image.
+    """A rectangle (left, top, right, bottom) in pixels, drawn as the polygon of its corners.
 
     Raises:
-        ValueError: not a rectangle, or outside the image.
+        ValueError: not a rectangle, far outside the image, or without a pixel in it.
     """
-    if not all(map(_is_number, box)):
-        raise ValueError("a rectangle with a value that is no number")
-    limits = (size[1], size[0], size[1], size[0])
-    left, top, right, bottom = (round(min(max(value, 0), limit)) for value, limit in zip(box, limits, strict=True))
-    if left >= right or top >= bottom:
+    left, top, right, bottom = box
+    drawing = polygon_drawing(label, [[left, top, right, top, right, bottom, left, bottom]], size)
+    if not (left < right and top < bottom and drawing.mask_hw.size):
         raise ValueError(f"a rectangle without a pixel inside the image of {_text(size)}")
-    return Drawing(label, (top, left), np.ones((bottom - top, right - left), np.bool_))
+    return drawing
 
 
 def click_drawing(label: int, x: float, y: float, size: Size) -> Drawing:
     """One pixel that stands for its question. Raises ValueError: outside the image."""
-    if not (_is_number(x) and _is_number(y) and 0 <= x < size[1] and 0 <= y < size[0]):
+    if not (is_number(x) and is_number(y) and 0 <= x < size[1] and 0 <= y < size[0]):
         raise ValueError(f"a point outside the image of {_text(size)}")
     return Drawing(label, (math.floor(y), math.floor(x)), np.ones((1, 1), np.bool_), is_click=True)
 
@@ -139,7 +137,8 @@ def _cropped(label: int, mask_HW: NDArray[np.bool_]) -> Drawing:
     return Drawing(label, (top, left), mask_HW[top : rows[-1] + 1, left : cols[-1] + 1])
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value of a file is a number of a magnitude that pixels have; NaN is not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 

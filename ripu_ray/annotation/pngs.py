@@ -1,7 +1,8 @@
 """Questions and answers as label maps in PNG files, one for each image, named as the image.
 
-An answer holds class ids, or the colours of the classes; 255 is not answered. The id after the last class means that
-a pixel has no class; a region with other labels needs it for none of its pixels, a region without any other does.
+An answer holds class ids, grey or with any palette, or the colours of the classes; 255 is not answered. The id after
+the last class means that a pixel has no class; a region with other labels needs it for none of its pixels, a region
+without any other does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,9 +58,9 @@ def read(path: Path, name: str, names: Names) -> Iterator[Sheet]:
 
 
 def with_void(names: Names) -> ClassTable:
-    """The classes and, if there is an id left, one more: no class. Ids of other data sets are not translated."""
+    """The classes and, if there is an id left, one more: no class. The encoding of the data set is not used."""
     classes = names.classes
-    encoding = replace(classes.encoding, ids=None)
+    encoding = replace(classes.encoding, ids=None, stored=None, palette_colours=False)
     if classes.num_classes >= IGNORE_LABEL:
         return replace(classes, encoding=encoding)
     used = {*classes.colours, *encoding.void_colours}

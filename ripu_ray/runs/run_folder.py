@@ -4,7 +4,8 @@
     <run>/plugins/<name>.py                     source of each plug-in that is not an installed module
     <run>/warmups/<key>/                        record of round -1 and weights, shared by trials
     <run>/trials/<trial_id>/finished.json        number of rounds, and the reason of an early stop
-    <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, weights.pt, seconds.json, record.json
+    <run>/trials/<trial_id>/round_NN/            purchase.parquet, purchase.json, classes.json,
+                                                 weights.pt, seconds.json, confusion.json, record.json
     <run>/trials/<trial_id>/questions, answers   with people as the oracle: a ledger of questions, and their answers
 
 A round is committed when its `record.json` exists.

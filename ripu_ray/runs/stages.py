@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
 
+from ripu_ray.core.metrics import iou
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.validate import read_record, read_typed
@@ -17,6 +21,17 @@ _OF = "round"
 """Key in `seconds.json` of the round, -1 for a warm-up."""
 
 
+@dataclass(frozen=True)
+class _Confusion:
+    """The content of `confusion.json`. Attributes: round: -1 for a warm-up; counts: rows are true classes."""
+
+    round: int
+    counts: list[list[Annotated[int, Field(ge=0, le=2**53)]]]
+
+
+_CONFUSION = TypeAdapter(_Confusion)
+
+
 class StageFolder:
     """The folder of a round or a warm-up, with weights and a record."""
 
@@ -26,14 +41,22 @@ class StageFolder:
         self.partial = path / "partial.pt"
         self._record = path / "record.json"
         self._seconds = path / "seconds.json"
+        self._confusion = path / "confusion.json"
 
     def is_committed(self) -> bool:
         """Whether the record exists."""
         return self._record.exists()
 
-    def commit(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """Write the record and the seconds of each phase, and remove the mid-phase checkpoint."""
+    def commit(self, record: RoundRecord, seconds: Mapping[str, float], confusion_CC: NDArray[np.int64]) -> None:
+        """Write the seconds of each phase, the confusion counts and the record; remove the mid-phase checkpoint.
+
+        Args:
+            record: of the round.
+            seconds: phase -> seconds.
+            confusion_CC: (C, C) pixels of the validation split, rows are true classes; all 0 without validation images.
+        """
         write_json(self._seconds, {**seconds, _OF: record.round})
+        write_json(self._confusion, asdict(_Confusion(record.round, confusion_CC.tolist())))
         write_json(self._record, record.to_tree())
         self.partial.unlink(missing_ok=True)
 
@@ -54,6 +77,26 @@ class StageFolder:
         if read.pop(_OF, None) != self.record().round:
             raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
         return read
+
+    def confusion(self) -> NDArray[np.int64] | None:
+        """The confusion counts behind the committed record's IoU.
+
+        Returns:
+            (C, C) pixels of the validation split; rows are true classes and columns predicted ones, in the order of
+            `record().iou`. None in a run of older code, which did not write them.
+
+        Raises:
+            RunFolderError: the file was altered, or is of another round or warm-up.
+        """
+        if not self._confusion.exists():
+            return None
+        read, record = read_typed(_CONFUSION, self._confusion), self.record()
+        num_classes, expected = len(record.iou), [np.nan if value is None else value for value in record.iou.values()]
+        if [len(row) for row in read.counts] == [num_classes] * num_classes:
+            counts_CC = np.array(read.counts, np.int64)
+            if read.round == record.round and np.array_equal(iou(counts_CC), expected, equal_nan=True):
+                return counts_CC
+        raise RunFolderError(f"{self._confusion}: belongs to another round or warm-up")
 
 
 @dataclass(frozen=True)

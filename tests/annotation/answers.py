@@ -35,15 +35,18 @@ def masks(asked: AskedTrial, questions: list[Question], truth: Truth) -> dict[st
 
 
 def write_png(asked: AskedTrial, questions: list[Question], truth: Truth, folder: Path) -> list[Path]:
-    """Label maps of class ids, 255 outside the questions."""
+    """Label maps of class ids, 255 outside the questions, grey and with a palette by turns."""
     ids = [*asked.classes.names, Names(asked.classes).void]
-    for image_id, drawn in masks(asked, questions, truth).items():
+    for number, (image_id, drawn) in enumerate(masks(asked, questions, truth).items()):
         label_HW = np.full(asked.pool.label_size(image_id), IGNORE_LABEL, np.uint8)
         for name, mask_HW in drawn:
             label_HW[mask_HW] = ids.index(name)
         path = folder / f"{image_id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(label_HW).save(path)
+        picture = Image.fromarray(label_HW)
+        if number % 2:
+            picture.putpalette([7] * 768)
+        picture.save(path)
     return [folder]
 
 
@@ -70,7 +73,7 @@ def write_coco(asked: AskedTrial, questions: list[Question], truth: Truth, folde
 
 
 def write_cvat(asked: AskedTrial, questions: list[Question], truth: Truth, folder: Path) -> list[Path]:
-    """One file with masks, polygons, boxes and points, by turns."""
+    """One file with masks, polygons and boxes, and points in mode pixel, by turns."""
     lines = ["<annotations><version>1.1</version>"]
     for number, (image_id, drawn) in enumerate(masks(asked, questions, truth).items()):
         height, width = asked.pool.label_size(image_id)
@@ -78,15 +81,19 @@ def write_cvat(asked: AskedTrial, questions: list[Question], truth: Truth, folde
         for index, (name, mask_HW) in enumerate(drawn):
             common = f'label="{name}" source="manual" occluded="0" z_order="0"'
             pixels = np.argwhere(mask_HW).tolist()
-            if index % 3 == 0:
+            kind = index % (3 + _has_clicks(asked))
+            if kind == 0:
                 (top, left), (bottom, right) = np.argwhere(mask_HW).min(axis=0), np.argwhere(mask_HW).max(axis=0) + 1
                 runs = [(int(value), len([*run])) for value, run in groupby(mask_HW[top:bottom, left:right].ravel())]
                 code = ", ".join([*(["0"] if runs[0][0] else []), *(str(length) for _, length in runs)])
                 place = f'left="{left}" top="{top}" width="{right - left}" height="{bottom - top}"'
                 lines.append(f'<mask {common} rle="{code}" {place}></mask>')
-            elif index % 3 == 1:
+            elif kind == 1:
                 for y, x in pixels:
                     lines.append(f'<polygon {common} points="{x}.0,{y};{x + 1},{y};{x + 1},{y + 1};{x},{y + 1}"/>')
+            elif kind == 3:
+                points = ";".join(f"{x}.50,{y}.25" for y, x in pixels)
+                lines.append(f'<points {common} points="{points}"/>')
             else:
                 lines += [f'<box {common} xtl="{x}" ytl="{y}" xbr="{x + 1}" ybr="{y + 1}"/>' for y, x in pixels]
         lines.append("</image>")
@@ -96,14 +103,15 @@ def write_cvat(asked: AskedTrial, questions: list[Question], truth: Truth, folde
 
 
 def write_labelstudio(asked: AskedTrial, questions: list[Question], truth: Truth, folder: Path) -> list[Path]:
-    """One file with brushes, polygons and rectangles, by turns; the image is a local file."""
+    """One file with brushes, polygons and rectangles, and keypoints in mode pixel, by turns; images are local files."""
+    kinds = ("brushlabels", "polygonlabels", "rectanglelabels", "keypointlabels")[: 3 + _has_clicks(asked)]
     tasks: list[object] = []
     for image_id, drawn in masks(asked, questions, truth).items():
         height, width = asked.pool.label_size(image_id)
         common = {"original_width": width, "original_height": height, "image_rotation": 0, "to_name": "image"}
         result: list[object] = []
         for index, (name, mask_HW) in enumerate(drawn):
-            kind = ("brushlabels", "polygonlabels", "rectanglelabels")[index % 3]
+            kind = kinds[index % len(kinds)]
             values: list[dict[str, object]] = []
             if kind == "brushlabels":
                 values = [{"format": "rle", "rle": brush.encode(mask_HW)}]
@@ -114,6 +122,8 @@ def write_labelstudio(asked: AskedTrial, questions: list[Question], truth: Truth
                 elif kind == "rectanglelabels":
                     box = {"x": 100 * x / width, "y": 100 * y / height}
                     values.append({**box, "width": 100 / width, "height": 100 / height, "rotation": 0})
+                elif kind == "keypointlabels":
+                    values.append({"x": 100 * (x + 0.5) / width, "y": 100 * (y + 0.5) / height, "width": 0.5})
             for value in values:
                 region = {"id": f"{index}-{len(result)}", "type": kind, "from_name": kind[:-6]}
                 result.append({**common, **region, "value": {**value, kind: [name]}})
@@ -122,6 +132,11 @@ def write_labelstudio(asked: AskedTrial, questions: list[Question], truth: Truth
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "answers.json").write_text(json.dumps(tasks))
     return [folder / "answers.json"]
+
+
+def _has_clicks(asked: AskedTrial) -> bool:
+    """Whether a point may stand for a question: it has one pixel, so it has one label."""
+    return asked.strategy.mode == "pixel"
 
 
 def _segmentation(mask_HW: NDArray[np.bool_], kind: int) -> object:
@@ -138,3 +153,11 @@ def _segmentation(mask_HW: NDArray[np.bool_], kind: int) -> object:
 
 
 WRITERS = {"png": write_png, "coco": write_coco, "cvat": write_cvat, "labelstudio": write_labelstudio}
+KINDS = {
+    "png": (),
+    "coco": ('"counts": "', '"counts": [', '"segmentation": [['),
+    "cvat": ("<mask", "<polygon", "<box"),
+    "labelstudio": ("brushlabels", "polygonlabels", "rectanglelabels"),
+}
+"""Texts of the shapes that the files of a form have; in mode pixel also CLICKS."""
+CLICKS = {"cvat": "<points", "labelstudio": "keypointlabels"}

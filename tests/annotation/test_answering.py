@@ -1,9 +1,6 @@
 """Answers that are wrong, partial, repeated, or outside the questions."""
 
 import json
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +9,18 @@ import pytest
 from PIL import Image
 
 from ripu_ray.annotation.answering import answer
-from ripu_ray.annotation.asking import AskedTrial, Question, ask, buy_answered
+from ripu_ray.annotation.asking import ask, buy_answered
 from ripu_ray.annotation.status import read_status
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.errors import ConfigError, DataError, RunFolderError
-from ripu_ray.runs.run_folder import RunFolder
 from tests.annotation.answers import write_coco
+from tests.annotation.conftest import Asked
 from tests.conftest import TINY
-from tests.running import execute_trial, execute_warmup, ignore
+from tests.running import execute_trial, ignore
 
 SIZE = 32, 48
-
-
-@dataclass
-class Asked:
-    """A run whose first round is asked, and its questions in the first image."""
-
-    run: RunFolder
-    questions: list[Question]
-
-    def trial(self) -> AskedTrial:
-        return AskedTrial(self.run)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    config = load_config(None, (*TINY, "cluster.scorers=0", "oracle.kind=human"))
-    run = RunFolder.create(tmp_path_factory.mktemp("runs") / "asked", config)
-    for key in run.warmups:
-        execute_warmup(run, key, ignore)
-    yield Asked(run, ask(AskedTrial(run), 0, ignore, ray_parts()))
-
-
-@pytest.fixture
-def asked(first: Asked, tmp_path: Path) -> Asked:
-    shutil.copytree(first.run.path, tmp_path / "run")
-    return Asked(RunFolder(tmp_path / "run"), first.questions)
 
 
 def coco_tree(segmentation: object, category: int = 0, **image: object) -> dict[str, Any]:
@@ -83,7 +54,7 @@ BAD: dict[str, tuple[str, object, str]] = {
     "unknown class": ("a.json", coco_tree(SQUARE, 7), "00000.png: annotation 5: there is no category 7"),
     "other image": ("a.json", coco_tree(SQUARE, file_name="source/train/00000.png"), "not an image of the pool"),
     "other size": ("a.json", coco_tree(SQUARE, height=33), "33x48 .*expected 32x48"),
-    "far polygon": ("a.json", coco_tree([[0, 0, 1e9, 0, 4, 4]]), "annotation 5: a polygon .* far outside"),
+    "far polygon": ("a.json", coco_tree([[0, 0, 1e9, 0, 4, 4]]), "annotation 5: a corner .* far outside"),
     "two corners": ("a.json", coco_tree([[0, 0, 4, 4]]), "annotation 5: a polygon of 4 numbers"),
     "short code": ("a.json", coco_tree({"size": [32, 48], "counts": [3, 4]}), "of 7 pixels: expected 1536"),
     "wrong text": ("a.json", coco_tree({"size": [32, 48], "counts": "o" * 99}), "annotation 5: a run-length code"),

@@ -1,12 +1,17 @@
 """Masks against other implementations, and the parts of the exports."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco
 
-from ripu_ray.annotation import brush
-from ripu_ray.annotation.catalogue import Images
+from ripu_ray.annotation import brush, pngs
+from ripu_ray.annotation.catalogue import Images, Names
 from ripu_ray.annotation.masks import _parse_counts, polygon_drawing, rle_drawing, whole
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.labels import ClassTable, Encoding
 
 SDK_CODE = [0, 0, 0, 36, 57, 27, 252, 127, 246, 192, 35, 255, 182, 1, 31, 248]
 """mask2rle of label-studio-sdk 2.1.2, of the identity matrix of 3x3."""
@@ -71,3 +76,20 @@ def test_images_are_found_by_their_names(name: str, expected: str | None) -> Non
             images.find(name)
     else:
         assert images.find(name) == expected
+
+
+@pytest.mark.parametrize("stored", ["ids", "colours", "palette", "uint16_channel0", None])
+def test_label_maps_hold_class_ids_whatever_the_encoding_of_the_data_set(tmp_path: Path, stored: str | None) -> None:
+    encoding = Encoding(stored=stored, palette_colours=stored == "colours", ids=((7, 0), (8, 1)))
+    names = Names(ClassTable(("road", "sky"), ((1, 1, 1), (2, 2, 2)), encoding))
+    for mode in ("L", "P"):
+        picture = Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8))
+        if mode == "P":
+            picture.putpalette([9] * 768)
+        picture.save(tmp_path / f"{mode}.png")
+        (sheet,) = pngs.read(tmp_path / f"{mode}.png", "a", names)
+        assert [(drawing.label, np.argwhere(drawing.mask_hw).tolist()) for drawing in sheet.drawings] == [
+            (0, [[0, 0]]),
+            (1, [[0, 1]]),
+            (IGNORE_LABEL, [[1, 0]]),
+        ]

@@ -11,7 +11,7 @@ from ripu_ray.config import Config, load_config, vary
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.runs.run_folder import RunFolder
-from tests.annotation.answers import WRITERS
+from tests.annotation.answers import CLICKS, KINDS, WRITERS
 from tests.conftest import TINY
 from tests.running import committed, execute_trial, execute_warmup, ignore, run_all
 
@@ -50,4 +50,7 @@ def test_perfect_answers_give_the_ledger_and_weights_of_the_simulation(
     config = load_config(None, (*TINY, "cluster.scorers=0", *settings))
     simulated = committed(run_all(tmp_path / "simulated", config))
     asked = committed(replay(tmp_path, config, form))
+    text = "".join(path.read_text() for path in tmp_path.glob("answers*/answers.*"))
+    kinds = [*KINDS[form], *([CLICKS[form]] if config.strategy.mode == "pixel" and form in CLICKS else [])]
+    assert all(kind in text for kind in kinds)
     assert {name: content for name, content in asked.items() if "/questions/" not in name} == simulated

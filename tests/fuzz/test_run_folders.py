@@ -169,11 +169,14 @@ PLACES = (
     "warmups/*",
     "warmups/*/record.json",
     "warmups/*/seconds.json",
+    "warmups/*/confusion.json",
     "trials/*/round_00",
     *(
         f"trials/*/round_0{index}/{name}"
         for index in (0, 1)
-        for name in ("record.json", "seconds.json", "weights.pt", "purchase.parquet", "purchase.json")
+        for name in (
+            *("record.json", "seconds.json", "confusion.json", "weights.pt", "purchase.parquet", "purchase.json"),
+        )
     ),
 )
 
@@ -242,6 +245,7 @@ def test_any_run_folder(
         run = RunFolder(folder)
         for trial_id in run.trials:
             run.is_finished(trial_id)
+            run.trial(trial_id).stage(0).confusion()
             Ledger(run.trial(trial_id).path, [f"target/train/{i:05d}" for i in range(5)], 9)
         return collect(run)
 

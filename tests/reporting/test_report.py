@@ -9,12 +9,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ripu_cli.main import app
 from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
+from ripu_ray.errors import RunFolderError
+from ripu_ray.reporting.confusion import confusion
 from ripu_ray.reporting.report import render, write_report
+from ripu_ray.reporting.results import collect
+from ripu_ray.reporting.statistics import competitors, outcomes
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.stages import StageFolder
 from tests.conftest import TINY
@@ -90,6 +95,27 @@ def test_markup_is_sound(page: Path) -> None:
     assert structure.missing == []
 
 
+def test_the_confusion_matrix_sums_the_seeds_of_the_best_strategy(run: RunFolder, tmp_path: Path) -> None:
+    finished = outcomes(collect(run).assign(sweep="tiny"))
+    table = confusion({"tiny": run}, finished)
+    assert table is not None
+    last = competitors(finished)[lambda there: there["condition"] == "9 px"]
+    best = last.groupby("strategy")["miou"].mean().idxmax()
+    assert table.caption.startswith(f"Confusion matrix of {best}, 9 px, after the last round, 2 seeds together")
+    stages = [run.trial(trial).stage(1) for trial in last.loc[last["strategy"] == best, "trial"]]
+    counts_CC = np.sum([counts_CC for stage in stages if (counts_CC := stage.confusion()) is not None], axis=0)
+    for ((name,), cells), row_C in zip(table.rows, counts_CC, strict=True):
+        shares = [f"{share:.0f}" if share >= 0.5 else "·" for share in 100 * row_C / max(row_C.sum(), 1)]
+        assert [cell.text for cell in cells] == (shares if row_C.any() else ["–"] * len(row_C)), name
+    copy = RunFolder(shutil.copytree(run.path, tmp_path / "older"))
+    for path in copy.path.rglob("confusion.json"):
+        path.unlink()
+    assert confusion({"tiny": copy}, finished) is None
+    shutil.copy(stages[0].path / "confusion.json", copy.trial(last["trial"].iloc[0]).stage(0).path)
+    with pytest.raises(RunFolderError, match="belongs to another round or warm-up"):
+        copy.trial(last["trial"].iloc[0]).stage(0).confusion()
+
+
 def test_it_says_what_it_must(page: Path) -> None:
     text = html.unescape(re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", page.read_text(encoding="utf-8"), flags=re.S))
     assert "Which of these acquisition functions give the best mIoU for the same labels, at 5 % and 9 px?" in text
@@ -97,7 +123,7 @@ def test_it_says_what_it_must(page: Path) -> None:
     assert "of the way from source-only to full supervision" in text
     assert "8 of 12 trials" not in text
     assert "12 of 12 trials finished" in text
-    assert text.count("data:image/jpeg;base64") == 2 * 2
+    assert text.count("data:image/jpeg;base64") == 2 * (1 + 2 * 2)  # the image; purchase and score of each strategy
     assert "warmup_steps: 3" in text
 
 
@@ -125,8 +151,8 @@ def test_a_browser_draws_everything_and_asks_for_nothing(page: Path, browser: Br
     assert len(bought) == 2
     assert min(bought) > 100
     pictures = browser.run("return [...document.images].map(e => [e.complete, e.naturalWidth, e.width])")
-    assert len(pictures) == 2 * 2 * 6
-    assert all(complete and natural == 48 and width > 50 for complete, natural, width in pictures)
+    assert len(pictures) == 2 * 3 * 3  # for each image, a column for itself and one for each strategy
+    assert all(complete and natural == 48 and width >= 240 for complete, natural, width in pictures)
     assert browser.requests() == [page.as_uri()]
     assert [text for text in browser.complaints() if "[bokeh" not in text] == []
     assert page.stat().st_size < 3e6
@@ -158,9 +184,8 @@ def test_it_fits_the_window_and_tables_scroll(page: Path, browser: Browser, widt
     browser.show(page, width=width)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert browser.run("return document.documentElement.scrollWidth") <= width
-    outside = (
-        "return [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, pre, svg, .choice input')"
-    )
+    scrolling = ".scroll, .pictures, pre, svg, .choice input"
+    outside = f"return [...document.querySelectorAll('main *')].filter(e => !e.closest('{scrolling}')"
     beyond = browser.run(
         f"{outside} && e.getBoundingClientRect().right > {width} + 1).map(e => e.outerHTML.slice(0, 80))"
     )
@@ -195,7 +220,9 @@ def test_what_others_named_is_escaped(run: RunFolder, tmp_path: Path) -> None:
         stage = StageFolder(path.parent)
         record = stage.record()
         iou = {f"<img src=x onerror=alert({name})>": value for name, value in record.iou.items()}
-        stage.commit(replace(record, iou=iou), stage.seconds())
+        confusion_CC = stage.confusion()
+        assert confusion_CC is not None
+        stage.commit(replace(record, iou=iou), stage.seconds(), confusion_CC)
     text = render([copy])
     assert "a&lt;script&gt;alert(1)&lt;" in text
     assert "&lt;img src=x" in text

@@ -39,11 +39,15 @@ def copy(finished: RunFolder, tmp_path: Path) -> Path:
 
 
 def _read_everything(folder: Path) -> None:
-    """As a resumed sweep does: the folder, the results of every stage, and every trial, which finds nothing to do."""
+    """As a resumed sweep does: the folder, the results of every stage, and every trial, which finds nothing to do.
+
+    And as a report does: the confusion counts.
+    """
     run = RunFolder(folder)
     collect(run)
     for trial_id in run.trials:
         execute_trial(run, trial_id, ignore)
+        run.trial(trial_id).stage(1).confusion()
 
 
 def _flip(position: float, bit: int = 0) -> Harm:
@@ -67,6 +71,7 @@ KINDS = {
     "weights.pt": "trials/*/round_01/weights.pt",
     "record.json": "trials/*/round_00/record.json",
     "seconds.json": "trials/*/round_01/seconds.json",
+    "confusion.json": "trials/*/round_01/confusion.json",
     "warm-up's weights.pt": "warmups/*/weights.pt",
     "warm-up's record.json": "warmups/*/record.json",
     "warm-up's seconds.json": "warmups/*/seconds.json",

@@ -18,7 +18,7 @@ from tests.running import committed, execute_trial, execute_warmup, ignore, run_
 
 SIZE = 8 * 2**20
 KINDS = (
-    *("environment.json", "config.yaml", "partial.pt", "weights.pt", "seconds.json", "record.json"),
+    *("environment.json", "config.yaml", "partial.pt", "weights.pt", "seconds.json", "confusion.json", "record.json"),
     *("purchase.parquet", "purchase.json", "metrics.jsonl", "results.csv", "results.parquet", "curves.png"),
 )
 
