@@ -70,8 +70,7 @@ class RayFineTuner:
             # A new folder: Train would resume from the checkpoint of an older run of the same name.
             attempt = self._storage / uuid.uuid4().hex
             try:
-<<<<<<< HEAD
-                self._attempt(attempt, reference, on_step)
+                self._attempt(attempt, reference, on_step, on_measured)
                 result: dict[str, Any] = json.loads((attempt / "outcome.json").read_text())
                 if "stopped" not in result:
                     break
@@ -80,10 +79,6 @@ class RayFineTuner:
                     raise StoppedError(result["stopped"])
                 self._warn(f"the node of a training worker is about to go; {_describe_restart(job)}")
                 continue
-=======
-                self._attempt(attempt, reference, on_step, on_measured)
-                break
->>>>>>> main
             except WorkerGroupError as error:
                 ranks, why = _read_failures(error.worker_failures)
                 place = join_places(_places(attempt, ranks or range(self._cluster.train_workers)))

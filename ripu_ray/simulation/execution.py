@@ -128,13 +128,7 @@ def workbench(
         fine_tuner = parts.fine_tuner(config, heartbeat, run, name, events.warn)
         scorer = parts.scorer(config, heartbeat, run, name, events.warn)
         try:
-<<<<<<< HEAD
-            yield Workbench(
-                open_domains(config.data, config.opens_source), scorer, fine_tuner, events, parts.stop(run.path)
-            )
-=======
             domains = open_domains(config.data, config.opens_source)
-            yield Workbench(domains, scorer, fine_tuner, tracker, events, run.stop)
->>>>>>> main
+            yield Workbench(domains, scorer, fine_tuner, tracker, events, parts.stop(run.path))
         finally:
             scorer.close()
