@@ -96,8 +96,7 @@ class ScorerPool:
         running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]] = {}
         while True:
             load = Counter(actor for actor, _ in running.values())
-            staying = self._part_from_leaving(load)
-            for actor in staying * IN_FLIGHT:
+            for actor in (staying := self._part_from_leaving(load)) * IN_FLIGHT:
                 if load[actor] < IN_FLIGHT and (batch := again.popleft() if again else next(fresh, None)):
                     running[call(actor, batch)] = actor, batch
                     load[actor] += 1
@@ -112,8 +111,7 @@ class ScorerPool:
                 except RayActorError:
                     lost: list[list[Item]] = []
                     yield from _answered(actor, running, lost)
-                    # Single items from now on identify the image that kills its actor.
-                    again.extend([item] for batch in lost for item in batch)
+                    again.extend([item] for batch in lost for item in batch)  # single ones identify who kills an actor
                     if actor not in self._leaving:
                         deaths.update(map(name, lost[0]))
                         self._give_up(deaths)

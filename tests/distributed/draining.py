@@ -29,7 +29,7 @@ from ripu_ray.simulation.execution import Parts
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
 from ripu_ray.simulation.protocols import ScoreRequest
 from ripu_ray.training.heartbeat import Heartbeat
-from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob
 from ripu_ray.training.workers import worker_rank
 from tests.conftest import TINY
 from tests.distributed.nodes import joined_cluster, tell, write_weights
@@ -118,14 +118,15 @@ def _run_trial(folder: Path) -> dict[str, Any]:
 
     def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:
         class Draining(LocalFineTuner):
-            def fit(self, job: "TrainingJob", on_step: "OnStep") -> "Losses":  # pickled by value
+            # Pickled by value, without the types.
+            def fit(self, job: "TrainingJob", on_step: "OnStep", *more: "OnMeasured") -> "Losses":
                 def count(done: int) -> None:
                     on_step(done)
                     if done == 3 and not grave.exists():
                         grave.touch()
                         _drain_own()
 
-                return super().fit(job, count)
+                return super().fit(job, count, *more)
 
         execution.execute_trial(
             run, name, report, replace(parts, fine_tuner=lambda config, heartbeat, *_: Draining(config, heartbeat))
