@@ -31,8 +31,7 @@ def test_no_planted_secret_leaves_the_machine_s_own_places(tmp_path: Path, score
         tree.wait_until(lambda: holders.update(_holders(tree)))
         assert tree.process.wait() == 0, tree.err
         said = tree.out + tree.err
-    # Those that `ripu` starts itself have it, such as git, and so has W&B's own process, which logs.
-    assert [line for line in holders.values() if "wandb" in line]
+    # What `ripu` starts itself inherits it, such as git and W&B's own process, which logs.
     assert [line for line in holders.values() if "ray::" in line or "/ray/" in line] == []
     folder = tmp_path / "runs" / "secretive"
     files = [path for path in folder.rglob("*") if path.is_file()]
