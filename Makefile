@@ -10,10 +10,10 @@ demo: .venv/installed
 	$(BIN)/ripu sweep --budgets 2.2,5 --mode region
 
 test: lint
-	$(BIN)/pytest $(PARALLEL) -m "not slow and not cluster"
+	$(BIN)/pytest $(PARALLEL) --durations=20 -m "not slow and not cluster"
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest -m "slow and not cluster"
+	$(BIN)/pytest --durations=40 -m "slow and not cluster"
 
 test-all: test test-slow test-cluster
 
@@ -35,7 +35,7 @@ docs-links: .venv/installed-docs
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ripu-ray needs Python 3.11 or newer; try: make PYTHON=python3.12")'

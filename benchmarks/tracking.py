@@ -20,6 +20,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.execution import execute_trial, execute_warmup, local_parts
 from ripu_ray.simulation.protocols import Tracker
 from ripu_ray.tracking.group import open_trackers
+from ripu_ray.training.job import Measurement
 
 Result = TypeVar("Result")
 
@@ -30,6 +31,14 @@ class Timed:
     def __init__(self, start: Callable[[], Tracker]) -> None:
         self.seconds: dict[str, float] = {}
         self._tracker: Tracker = self._time("start", start)
+
+    def log_training(self, round_index: int, measured: Measurement) -> None:
+        """See `Tracker`."""
+        self._time("training", lambda: self._tracker.log_training(round_index, measured))
+
+    def log_line(self, line: str) -> None:
+        """See `Tracker`."""
+        self._time("lines", lambda: self._tracker.log_line(line))
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """See `Tracker`."""
@@ -64,7 +73,7 @@ def main() -> None:
         start = time.perf_counter()
         execute_trial(run, trial_id, _ignore, parts)
         total = time.perf_counter() - start
-    (tracker,) = timed
+    tracker = timed[-1]  # the first is of the warm-up
     for name, seconds in tracker.seconds.items():
         print(f"{name:8} {seconds:6.2f} s")
     print(f"trial    {total:6.2f} s")

@@ -18,6 +18,7 @@ RemoteError (OSError)            a store behind a URL that refuses, or does not 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import isnan
 
 _LONGEST = 1000
 """Characters of a message; the middle of a longer one is left out."""
@@ -57,6 +58,27 @@ def counted(number: int, noun: str) -> str:
     """A number and its noun in the singular or plural: "1 trial", "2 trials", "2 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number} {noun}{ending}"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units: "2 h 11 min", "3 min 20 s", "4.2 s"; a dash for NaN."""
+    if isnan(seconds):
+        return "–"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def first_of(faults: Sequence[str]) -> str:
+    """The first fault, and how many others there are, in one line."""
+    return f"{faults[0]} (and {counted(len(faults) - 1, 'more fault')})" if len(faults) > 1 else faults[0]
 
 
 class InputError(RipuError, ValueError):

@@ -17,8 +17,7 @@ from ripu_ray.annotation import coco, cvat, labelstudio, pngs
 from ripu_ray.annotation.asking import AskedTrial
 from ripu_ray.annotation.catalogue import QUERY, Images, Names, Sheet
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.data.listing import counted
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, first_of
 from ripu_ray.runs.answers import Answer, Key
 
 
@@ -74,7 +73,7 @@ def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, acc
                 by_file[path].append(f"{_place(path, sheet)}: {error}")
     faults = [fault for lines in by_file.values() for fault in lines]
     if faults and not skip_bad:
-        raise DataError(counted(faults), [counted(lines) for lines in by_file.values()])
+        raise DataError(first_of(faults), [first_of(lines) for lines in by_file.values()])
     intake.outcome.skipped = faults
     if intake.found or intake.outside_new:
         asked.answers.commit([*intake.found.values(), *intake.outside_new])

@@ -1,5 +1,6 @@
 """The section `data` of the configuration: what every data set's section offers. Each stands beside its reader."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, PrivateAttr
@@ -17,12 +18,14 @@ class DatasetSection(Section):
 
     is_drawn: ClassVar[bool] = False
     """Whether images are drawn and not read from files, so that no check of files is needed."""
-    source_prefix: ClassVar[str] = "data."
-    """The settings of the source's sizes, without `input_size` and `label_size`."""
-
     dataset: str
     """Name of the data set."""
     _asks_people: bool = PrivateAttr(False)
+
+    @property
+    def source_prefix(self) -> str:
+        """The settings of the source's sizes, without `input_size` and `label_size`."""
+        return "data."
 
     @property
     def asks_people(self) -> bool:
@@ -34,6 +37,10 @@ class DatasetSection(Section):
         copy = self.model_copy()
         copy._asks_people = people
         return copy
+
+    def without_effect(self) -> Iterable[str]:
+        """A line for each setting that another one makes useless."""
+        return ()
 
     def open(self, with_source: bool = True) -> Any:
         """The `Domains` (ripu_ray.data.loading) of this data set. Cheap: lists folders, opens no image.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ripu_ray.data.folder import IMAGE_SUFFIXES
 from ripu_ray.data.naming import Affixes, find_affixes
+from ripu_ray.data.patterns import IMAGE_SUFFIXES
 from ripu_ray.data.pictures import opened
 from ripu_ray.errors import DataError
 
@@ -50,7 +50,7 @@ class Arrangement:
     """Patterns of images and labels, and the names that stand for `{domain}` and `{split}` in them.
 
     Attributes:
-        images, labels: see `Pattern` of `ripu_ray.data.layout`.
+        images, labels: see `FolderPattern` of `ripu_ray.data.folder`.
         splits: domain -> names of its splits; "" where the patterns have no such part.
         aside: further folders with pictures, which follow other patterns.
     """

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.contents import Mark, mark_file
 from ripu_ray.data.images import FileImageSet, ImageSet
-from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.pairs import PairedImages
 from ripu_ray.errors import DataError, StorageError
 from ripu_ray.storage.files import replace_file, replace_text
 
@@ -112,19 +112,12 @@ class CachedImages:
         return array
 
 
-def cached(
-    images: FileImageSet,
-    folder: Path | None,
-    reader: str,
-    classes: ClassTable,
-    input_size: tuple[int, int] | None,
-    label_size: tuple[int, int] | None,
-) -> ImageSet:
-    """`images`, read through the cache in `folder`; None: `images`. The other arguments are what entries depend on."""
+def cached(images: PairedImages, folder: Path | None) -> ImageSet:
+    """`images`, read through the cache in `folder`; None: `images`."""
     if folder is None:
         return images
-    reading = {"reader": reader, "classes": repr(classes), "input_size": input_size, "label_size": label_size}
-    return CachedImages(images, folder, reading, classes.num_classes)
+    reading = {"classes": repr(images.classes), "sizes": images.sizes}
+    return CachedImages(images, folder, reading, images.classes.num_classes)
 
 
 def _with_digest(array: NDArray[np.uint8]) -> bytes:

@@ -15,10 +15,10 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.contents import NOTHING, Contents, Marks, digest_classes, line, mark_array, mark_file
 from ripu_ray.data.foreign import is_foreign
 from ripu_ray.data.images import FileImageSet, ImageSet
-from ripu_ray.data.listing import counted
 from ripu_ray.data.loading import Domains, Unlabelled
+from ripu_ray.data.pairs import SAME_ASPECT
 from ripu_ray.data.pictures import noted_warnings, picture_size, shown_size
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, first_of
 from ripu_ray.storage.remote import RemotePath
 
 MAX_SIDE = 2**16
@@ -88,7 +88,7 @@ def check_domains(
     reports = inspect_domains(domains, data, earlier=earlier)
     faults = [fault for report in reports for fault in report.faults]
     if faults:
-        raise DataError(counted(faults), faults)
+        raise DataError(first_of(faults), faults)
     for note in (note for report in reports for note in report.notes):
         notify(note)
     return Contents(digest_classes(domains.classes), {report.name: report.marks for report in reports})
@@ -113,14 +113,15 @@ def inspect_domains(
     """
     num_classes = domains.classes.num_classes
     splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
-    reports = []
+    reports: list[SplitReport] = []
     files: dict[str, set[str]] = {}
     for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
         report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier), images)
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
         same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
-        reports.append(replace(report, notes=(*report.notes, *same)))
+        unused = data.without_effect() if not reports else ()
+        reports.append(replace(report, notes=(*unused, *report.notes, *same)))
         files[name] = mine
     return tuple(reports)
 
@@ -219,7 +220,7 @@ def _inspect(
         tuple(_faults(readings, prefix)),
         (
             *_squeezed(name, readings, prefix),
-            *(counted([f"{path}: {line}" for path in paths]) for line, paths in warned.items()),
+            *(first_of([f"{path}: {line}" for path in paths]) for line, paths in warned.items()),
         ),
         {reading.image_id: line(reading.marks) for reading in readings if reading.marks},
     )
@@ -242,7 +243,7 @@ def _squeezed(name: str, readings: list[_Reading], prefix: str) -> Iterable[str]
         if changes == told:
             continue
         told = changes
-        changed = {pair: count for pair, count in changes.items() if not 0.97 < _aspect(*pair) < 1.03}
+        changed = {pair: count for pair, count in changes.items() if abs(_aspect(*pair) - 1) > SAME_ASPECT}
         for ((height, width), (new_height, new_width)), count in list(changed.items())[:1]:
             yield (
                 f"{name}: {prefix}{key} changes the aspect of {sum(changed.values())} images, such as from "

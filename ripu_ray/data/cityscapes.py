@@ -4,12 +4,13 @@
 Source: paper.md, "Data facts that bite" (16 and 13 classes).
 """
 
-from typing import ClassVar, Literal
+from typing import Literal, Self
 
-from ripu_ray.config import DatasetSection, Size
-from ripu_ray.config.fields import FilePath, LocalPath
+from pydantic import model_validator
+
+from ripu_ray.config.fields import FilePath
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.data.described import PatternsData
+from ripu_ray.data.described import DescribedData, PatternsData
 from ripu_ray.data.loading import Domains
 
 NAMES_13 = (
@@ -22,44 +23,30 @@ NOT_AMONG_13 = ("wall", "fence", "pole")
 
 
 @DATASETS.register("cityscapes")
-class CityscapesData(DatasetSection):
+class CityscapesData(DescribedData):
     """GTAV or SYNTHIA as the source and Cityscapes as the target, each in the folders it is published in.
 
-    With GTAV there are 19 classes, with SYNTHIA 16. Sizes are (height, width), as in `FolderData`.
+    With GTAV there are 19 classes, with SYNTHIA 16. Sizes are (height, width).
     """
-
-    source_prefix: ClassVar[str] = "data.source_"
 
     dataset: Literal["cityscapes"] = "cityscapes"
     """Name of the data set."""
     source: Literal["gtav", "synthia"]
-    """Name of the source."""
-    source_root: FilePath | None = None
-    """Folder of the source: with `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder
-    RAND_CITYSCAPES). It may be left out if the source is not opened."""
-    target_root: FilePath
-    """Folder of Cityscapes, with `leftImg8bit` and `gtFine`."""
-    source_list: FilePath | None = None
-    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
+    """Name of the source. Its folder holds `images` and `labels` (GTAV), or `RGB` and `GT/LABELS` (SYNTHIA, the folder
+    RAND_CITYSCAPES); the folder of Cityscapes holds `leftImg8bit` and `gtFine`."""
     train_list: FilePath | None = None
-    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
-    validation_list: FilePath | None = None
-    """Text or Parquet file with the names of the images to use, one a line. None: all images."""
-    source_input_size: Size | None = None
-    """Height and width of the source's images at the network's input. None: as stored."""
-    source_label_size: Size | None = None
-    """Height and width of the source's labels in training. None: as stored."""
-    input_size: Size | None = None
-    """Height and width of the target's images at the network's input; images are resized bilinearly. None: as
-    stored."""
-    label_size: Size | None = None
-    """Height and width at which the target's labels are bought and evaluated; labels are resized to nearest. None: as
-    stored."""
-    cache: LocalPath | None = None
-    """Local folder for decoded and resized images and labels, which processes share. None: decode at every use."""
+    """The earlier name of `target_list`."""
+
+    @model_validator(mode="after")
+    def _list_is_told_once(self) -> Self:
+        if self.train_list and self.target_list:
+            raise ValueError("data.train_list is another name of data.target_list: leave out one of them")
+        return self
 
     def open(self, with_source: bool = True) -> Domains:
         """See `DatasetSection`."""
         same = self.model_dump(exclude={"dataset", "train_list"})
-        section = PatternsData.model_validate({**same, "target": "cityscapes", "target_list": self.train_list})
-        return section.open(with_source)
+        section = PatternsData.model_validate(
+            {**same, "target": "cityscapes", "target_list": self.train_list or self.target_list}
+        )
+        return section.asking(self.asks_people).open(with_source)

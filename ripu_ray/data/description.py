@@ -4,7 +4,9 @@ The data sets that come with this package are `sets/*.yaml` beside this file.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +16,7 @@ from ripu_ray.config.fields import FilePath, Section
 from ripu_ray.config.reading import one_line, read_yaml_file
 from ripu_ray.config.texts import settle
 from ripu_ray.data.encodings import colour_table
+from ripu_ray.data.finding import Place
 from ripu_ray.data.labels import ClassTable, class_table
 from ripu_ray.data.patterns import Pattern
 from ripu_ray.errors import ConfigError
@@ -139,12 +142,22 @@ class Description(LabelFormat):
         """Whether the paths have `{split}`."""
         return SPLIT in Pattern(self.images[0]).placeholders
 
+    def places(self, split: str, choice: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
+        """The patterns of a split. `choice`: placeholder -> values to use; all values of those that are left out."""
+        values = {SPLIT: (split,), **self.choices, **choice}
+        chosen = [dict(zip(values, texts, strict=True)) for texts in product(*values.values())]
+        texts = (*self.images, self.labels, self.image_ids or "/".join(Pattern(self.images[0]).tokens))
+        patterns = [[Pattern(text, one) for text in texts] for one in chosen]
+        return tuple(Place(tuple(images), label, image_id) for *images, label, image_id in patterns)
+
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
 
 
 def _parsed(place: str, text: str) -> Pattern:
     try:
+        if wrong := next((sign for sign in "?[]" if sign in text), None):
+            raise ValueError(f"{text!r}: has {wrong!r}: expected *, ** and {{placeholders}} only")
         return Pattern(text)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None

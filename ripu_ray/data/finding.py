@@ -2,25 +2,33 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
-from ripu_ray.data.description import SPLIT, Description
-from ripu_ray.data.listing import counted
 from ripu_ray.data.lists import GAP, read_names
 from ripu_ray.data.pairs import PairedFiles
-from ripu_ray.data.patterns import Pattern, Stars
-from ripu_ray.errors import DataError
+from ripu_ray.data.patterns import IMAGE_SUFFIXES, Pattern, Stars
+from ripu_ray.errors import DataError, first_of
 from ripu_ray.storage.remote import RemotePath
+
+LABEL_SUFFIXES = (".png",)
+_IN_ANY_FOLDER = "*/"
+"""In front of a name that is looked up without its folder: no path has it."""
+_Key = tuple[int, Stars]
+"""Of an image or a label: the number of its place, and what the stars of its pattern stand for."""
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """The patterns of a data set with one text in place of each placeholder."""
 
     images: tuple[Pattern, ...]
     label: Pattern
     image_id: Pattern
+
+    @property
+    def tells_labels(self) -> bool:
+        """Whether an image's path tells its label's."""
+        return self.label.has_suffix and self.label.stars == self.images[0].stars
 
 
 @dataclass(frozen=True, order=True)
@@ -33,17 +41,16 @@ class _Found:
 
 
 def find_pairs(
-    name: str, description: Description, root: Path, split: str, choice: Mapping[str, Sequence[str]], names: Path | None
+    name: str, places: Sequence[Place], root: Path, names: Path | None = None, labelled: bool = True
 ) -> PairedFiles:
     """The images and labels of one split.
 
     Args:
         name: of the data set, for messages.
-        description: its patterns.
+        places: its patterns.
         root: its folder.
-        split: what stands in place of `{split}`.
-        choice: placeholder -> values to use; all values of those that are left out.
         names: list of the images to use; None: all. If every name tells its path, no folder is listed.
+        labelled: False: no labels are looked for, and an image stands for its own label, which has its size.
 
     Returns:
         Image id -> image and label, in an order that depends on the names alone.
@@ -52,78 +59,90 @@ def find_pairs(
         DataError: a pattern matches nothing, an image has no label or a label no image, two images have one id, or the
             list is wrong.
     """
-    places = list(_places(description, split, choice))
-    if names is None:
-        found = _list_images(name, root, places)
+    found = _list_images(name, root, places) if names is None else _named(name, root, places, names)
+    labels: dict[_Key, list[str]] | None = None
+    if not labelled:
+        labels = {_key(image, places): [image.path] for image in found}
+    elif names is None or not all(place.tells_labels for place in places):
         labels = _list_labels(name, root, places)
-    else:
-        found = _named(name, root, places, names)
-        labels = None
     pairs, faults = _pair(root, places, found, labels)
+    if labels and names is None:
+        keys = {_key(image, places) for image in found}
+        faults += [f"{root / path}: has no image" for key, paths in labels.items() if key not in keys for path in paths]
     if faults:
-        raise DataError(counted(faults), faults)
+        raise DataError(first_of(faults), faults)
     return PairedFiles(root, pairs)
 
 
-def _places(description: Description, split: str, choice: Mapping[str, Sequence[str]]) -> Iterator[_Place]:
-    first = Pattern(description.images[0])
-    image_id = description.image_ids or "/".join(first.tokens)
-    values = {SPLIT: (split,), **description.choices, **choice}
-    for texts in product(*values.values()):
-        chosen = dict(zip(values, texts, strict=True))
-        images = tuple(Pattern(image).with_values(chosen) for image in description.images)
-        yield _Place(images, Pattern(description.labels).with_values(chosen), Pattern(image_id).with_values(chosen))
-
-
-def _list_images(name: str, root: Path, places: Sequence[_Place]) -> list[_Found]:
+def _list_images(name: str, root: Path, places: Sequence[Place]) -> list[_Found]:
     found = []
     for number, place in enumerate(places):
-        files = [_Found(number, stars, path) for pattern in place.images for stars, path in pattern.files(root)]
+        # What is a label is no image, where both lie in one folder.
+        taken = {path for _, path in place.label.files(root)} if any(map(place.label.overlaps, place.images)) else set()
+        files = [
+            _Found(number, stars, path)
+            for pattern in place.images
+            for stars, path in pattern.files(root)
+            if path not in taken
+        ]
         if not files:
-            raise DataError(_nothing(name, root, place.images, "images"))
+            raise DataError(_nothing(name, root, place.images, "images", IMAGE_SUFFIXES))
         found += sorted(files)
     return found
 
 
-def _list_labels(name: str, root: Path, places: Sequence[_Place]) -> dict[tuple[int, Stars], str]:
-    labels: dict[tuple[int, Stars], str] = {}
+def _list_labels(name: str, root: Path, places: Sequence[Place]) -> dict[_Key, list[str]]:
+    """The labels of each image: one, if nothing is wrong."""
+    labels: dict[_Key, list[str]] = {}
     for number, place in enumerate(places):
-        files = dict(place.label.files(root))
+        files = list(place.label.files(root))
         if not files:
-            raise DataError(_nothing(name, root, (place.label,), "labels"))
-        labels |= {(number, stars): path for stars, path in files.items()}
+            raise DataError(_nothing(name, root, (place.label,), "labels", LABEL_SUFFIXES))
+        for stars, path in files:
+            labels.setdefault((number, place.label.key(stars)), []).append(path)
     return labels
 
 
-def _nothing(name: str, root: Path, patterns: Sequence[Pattern], what: str) -> str:
+def _key(image: _Found, places: Sequence[Place]) -> _Key:
+    return image.place, places[image.place].images[0].key(image.stars)
+
+
+def _nothing(name: str, root: Path, patterns: Sequence[Pattern], what: str, suffixes: Sequence[str]) -> str:
     folder, expected = patterns[0].folder, " or ".join(pattern.text for pattern in patterns)
     if not (root / folder).is_dir():
         return f"{root / folder}: is missing; expected the {what} of {name}, {expected}"
+    if not patterns[0].has_suffix:
+        kinds = ", ".join(suffixes)
+        return f"{root / folder}: holds no {what[:-1]} ({kinds}); expected the {what} of {name}, {expected}"
     below = " or ".join(pattern.text.removeprefix(pattern.folder).lstrip("/") for pattern in patterns)
     return f"{root / folder}: holds no {below}; expected the {what} of {name}"
 
 
 def _pair(
-    root: Path, places: Sequence[_Place], found: Iterable[_Found], labels: Mapping[tuple[int, Stars], str] | None
+    root: Path, places: Sequence[Place], found: Iterable[_Found], labels: Mapping[_Key, list[str]] | None
 ) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """The pairs by image id, and a line for each fault. `labels`: what was listed; None: nothing was."""
     pairs: dict[str, tuple[str, str]] = {}
     faults = []
-    unused = dict(labels or {})
     for image in found:
-        key = image.place, image.stars
-        expected = places[image.place].label.with_stars(image.stars)
-        label = expected if labels is None else labels.get(key)
-        if label is None or (labels is None and not _is_there(root, label)):
-            faults.append(f"{root / image.path}: has no label; expected {root / expected}")
-            continue
-        unused.pop(key, None)
-        image_id = places[image.place].image_id.with_stars(image.stars)
-        if image_id in pairs:
-            faults.append(f"{root / image.path}: {pairs[image_id][0]} has the same id, {image_id}")
+        place = places[image.place]
+        expected = place.label.with_stars(image.stars) if place.tells_labels else ""
+        if labels is None:
+            there = [expected] if _is_there(root, expected) else []
         else:
-            pairs[image_id] = image.path, label
-    return pairs, faults + [f"{root / path}: has no image" for path in unused.values()]
+            there = labels.get(_key(image, places), [])
+        image_id = place.image_id.with_stars(image.stars)
+        if not there:
+            faults.append(f"{root / image.path}: has no label{f'; expected {root / expected}' if expected else ''}")
+        elif len(there) > 1:
+            faults.append(f"{root / there[1]}: {there[0]} is a label of the same image")
+        elif image_id in pairs:
+            faults.append(f"{root / image.path}: {pairs[image_id][0]} has the same id, {image_id}")
+        elif Path(there[0]).suffix.lower() not in LABEL_SUFFIXES and there[0] != image.path:
+            faults.append(f"{root / there[0]}: a JPEG label, whose compression changes ids and colours: save PNGs")
+        else:
+            pairs[image_id] = image.path, there[0]
+    return pairs, faults
 
 
 def _is_there(root: Path, path: str) -> bool:
@@ -131,20 +150,19 @@ def _is_there(root: Path, path: str) -> bool:
     return isinstance(root, RemotePath) or (root / path).is_file()
 
 
-def _named(name: str, root: Path, places: Sequence[_Place], names: Path) -> list[_Found]:
+def _named(name: str, root: Path, places: Sequence[Place], names: Path) -> list[_Found]:
     """The images of a list, sorted. Folders are listed only if a name does not tell its path."""
     entries = read_names(names)
     told = {text: _tell(text, places) for _, text in entries}
     by_name: dict[str, list[_Found]] = {}
     is_listed = None in told.values()
     for image in _list_images(name, root, places) if is_listed else ():
-        file = image.path.rpartition("/")[2]
-        for short in {file, file.rpartition(".")[0], places[image.place].image_id.with_stars(image.stars)}:
-            by_name.setdefault(short, []).append(image)
+        for text in _ways_to_name(image, places):
+            by_name.setdefault(text, []).append(image)
 
     def find(text: str) -> list[_Found]:
         if is_listed:
-            return by_name.get(text) or _closest(text, by_name.get(text.rpartition("/")[2], []))
+            return by_name.get(text) or _closest(text, by_name.get(_IN_ANY_FOLDER + text.rpartition("/")[2], []))
         image = told[text] if text in told else _tell(text, places)
         return [image] if image and _is_there(root, image.path) else []
 
@@ -152,7 +170,8 @@ def _named(name: str, root: Path, places: Sequence[_Place], names: Path) -> list
     for place, text in entries:
         images, short = find(text), text.rpartition("/")[2]
         columns = GAP.split(text)
-        if len(columns) > 1 and not images and find(columns[0]):
+        is_whole = any(text in _ways_to_name(image, places) for image in images)
+        if len(columns) > 1 and not is_whole and find(columns[0]):
             raise DataError(f"{names}: {place}: {text!r}: expected one name a line")
         if len(images) != 1:
             fault = f"{text} may be any of {len(images)} images: put the folder in front of it" if images else ""
@@ -163,7 +182,17 @@ def _named(name: str, root: Path, places: Sequence[_Place], names: Path) -> list
     return sorted(chosen)
 
 
-def _tell(text: str, places: Sequence[_Place]) -> _Found | None:
+def _ways_to_name(image: _Found, places: Sequence[Place]) -> set[str]:
+    """Path and id, whole and from the first star on, and names in whatever folder; all with and without suffix."""
+    place = places[image.place]
+    image_id = place.image_id.with_stars(image.stars)
+    folders = [(image.path, pattern.folder) for pattern in place.images] + [(image_id, place.image_id.folder)]
+    texts = {image_id, image.path, *(text.removeprefix(f"{folder}/") for text, folder in folders)}
+    texts |= {_IN_ANY_FOLDER + text.rpartition("/")[2] for text in (image.path, image_id)}
+    return texts | {text.removesuffix(Path(image.path).suffix) for text in texts}
+
+
+def _tell(text: str, places: Sequence[Place]) -> _Found | None:
     """The image that a name stands for, if the name has all that the stars of a pattern stand for.
 
     The name is a path, with or without the folders in front of the first star and the suffix, or an image id.
@@ -178,21 +207,21 @@ def _tell(text: str, places: Sequence[_Place]) -> _Found | None:
     return None
 
 
-def _by_path(text: str, places: Sequence[_Place], with_suffix: bool) -> Iterator[tuple[int, _Found]]:
+def _by_path(text: str, places: Sequence[Place], with_suffix: bool) -> Iterator[tuple[int, _Found]]:
     """Images whose path ends with the name, and how many of the folders in front of it agree."""
     for number, place in enumerate(places):
         for pattern in place.images:
-            if (stars := pattern.stars_of_end(text, with_suffix)) is not None:
+            if pattern.has_suffix and (stars := pattern.stars_of_end(text, with_suffix)) is not None:
                 num_parts = len(pattern.parts) - pattern.num_fixed
                 tail = "/".join(text.split("/")[-num_parts:])
                 path = f"{pattern.folder}/{tail}".lstrip("/") if with_suffix else pattern.with_stars(stars)
                 yield _num_shared(text, path), _Found(number, stars, path)
 
 
-def _by_id(text: str, places: Sequence[_Place]) -> Iterator[tuple[int, _Found]]:
+def _by_id(text: str, places: Sequence[Place]) -> Iterator[tuple[int, _Found]]:
     for number, place in enumerate(places):
         stars = place.image_id.stars_of_end(text, with_suffix=True)
-        if stars is not None and len(place.images) == 1:
+        if stars is not None and len(place.images) == 1 and place.images[0].has_suffix:
             shared = _num_shared(text, place.image_id.with_stars(stars))
             yield shared, _Found(number, stars, place.images[0].with_stars(stars))
 

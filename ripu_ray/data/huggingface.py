@@ -11,16 +11,16 @@ from typing import IO, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from ripu_ray.config import DatasetSection, Size
 from ripu_ray.config.fields import LocalPath
 from ripu_ray.config.registry import DATASETS
-from ripu_ray.data.combining import shared_classes, with_classes
+from ripu_ray.data.combining import shared_classes
 from ripu_ray.data.description import LabelFormat
-from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import ClassTable
-from ripu_ray.data.loading import Domains, NoImages
+from ripu_ray.data.loading import Domains
 from ripu_ray.data.pairs import PairedImages
+from ripu_ray.data.sections import Split, WithSourceSizes
 from ripu_ray.errors import ConfigError, DataError, first_line
+from ripu_ray.storage.hub import hub_or_cache
 from ripu_ray.storage.remote import locate
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(@[\w./-]+)?", re.ASCII)
@@ -44,14 +44,16 @@ Origin = Annotated[str | LocalPath, BeforeValidator(_origin)]
 
 
 @DATASETS.register("huggingface")
-class HuggingFaceData(DatasetSection):
+class HuggingFaceData(WithSourceSizes):
     """A source and a target in the format of the library `datasets`, with columns of images.
 
-    The classes are those that both have, by name, in the order of the target. Sizes are (height, width), as in
-    `FolderData`.
+    The classes are those that both have, by name, in the order of the target. Sizes are (height, width).
     """
 
-    source_prefix: ClassVar[str] = "data.source_"
+    of_source: ClassVar[tuple[str, ...]] = (
+        *("source", "source_split", "source_labels", "source_input_size", "source_label_size"),
+    )
+    of_validation: ClassVar[tuple[str, ...]] = ("validation_split",)
 
     dataset: Literal["huggingface"] = "huggingface"
     """Name of the data set."""
@@ -73,37 +75,24 @@ class HuggingFaceData(DatasetSection):
     """Column of the images."""
     label_column: str = "label"
     """Column of the labels."""
-    source_input_size: Size | None = None
-    """Height and width of the source's images at the network's input. None: as stored."""
-    source_label_size: Size | None = None
-    """Height and width of the source's labels in training. None: as stored."""
-    input_size: Size | None = None
-    """Height and width of the target's images at the network's input; images are resized bilinearly. None: as
-    stored."""
-    label_size: Size | None = None
-    """Height and width at which the target's labels are bought and evaluated; labels are resized to nearest. None: as
-    stored."""
 
     def open(self, with_source: bool = True) -> Domains:
         """See `DatasetSection`. Raises ConfigError, besides: the library is not installed."""
         own = classes = self.labels.table("data.labels")
         theirs = self.source_labels.table("data.source_labels") if self.source_labels else own
-        if self.source is not None:
+        if self.source is not None and not self.source_share:
             classes = shared_classes(theirs, own)
-        source: ImageSet = NoImages()
-        if with_source:
-            if self.source is None:
-                raise DataError("data.source: expected the data set to train on first")
-            sizes = self.source_input_size, self.source_label_size
-            rows = self._rows("source", self.source, self.source_split)
-            source = with_classes(PairedImages(rows, theirs, *sizes), theirs, classes)
 
-        def target(split: str) -> ImageSet:
-            rows = self._rows("target", self.target, split)
-            return with_classes(PairedImages(rows, own, self.input_size, self.label_size), own, classes)
+        def open_split(part: Split) -> PairedImages:
+            if part == "source":
+                if self.source is None:
+                    raise DataError("data.source: expected the data set to train on first")
+                rows = self._rows("source", self.source, self.source_split)
+                return PairedImages(rows, theirs, self.source_input_size, self.source_label_size, self.max_megapixels)
+            rows = self._rows("target", self.target, self.train_split if part == "target" else self.validation_split)
+            return PairedImages(rows, own, self.input_size, self.label_size, self.max_megapixels)
 
-        kept = ClassTable(classes.names, classes.colours)
-        return Domains(kept, source, target(self.train_split), target(self.validation_split))
+        return self.share_out(ClassTable(classes.names, classes.colours), open_split, with_source)
 
     def _rows(self, domain: str, origin: str | Path, split: str) -> "Rows":
         splits = _load(origin)
@@ -186,14 +175,17 @@ def _load(origin: str | Path) -> dict[str, Any]:
         raise ConfigError("data.dataset huggingface needs datasets: pip install 'ripu-ray[datasets]'") from None
     if isinstance(origin, Path) and not any((origin / name).is_file() for name in _SAVED):
         raise DataError(f"{origin}: expected a folder that the library's save_to_disk has written")
+    why = ""
     try:
         if isinstance(origin, Path):
             loaded = datasets.load_from_disk(str(origin))
         else:
             name, _, revision = origin.partition("@")
-            loaded = datasets.load_dataset(name, revision=revision or None)
+            with hub_or_cache() as why:
+                loaded = datasets.load_dataset(name, revision=revision or None)
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"{origin}: cannot be loaded ({first_line(error)})") from None
+        reason = f"not in the cache; {why}" if why else first_line(error)
+        raise DataError(f"{origin}: cannot be loaded ({reason})") from None
     if isinstance(loaded, datasets.DatasetDict):
         return dict(loaded)
     return {str(loaded.split or "train"): loaded}

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from ripu_ray.data.arrangement import Arrangement, arrange
-from ripu_ray.data.folder import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from ripu_ray.data.finding import LABEL_SUFFIXES
+from ripu_ray.data.folder import folder_place
 from ripu_ray.data.guessing import Watch, guess_classes
 from ripu_ray.data.labels import class_file, read_class_table
-from ripu_ray.data.layout import find_place
+from ripu_ray.data.patterns import IMAGE_SUFFIXES
 from ripu_ray.data.pictures import picture_size
 from ripu_ray.errors import DataError
 from ripu_ray.storage.files import one_line_error
@@ -143,12 +144,12 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
     if "validation_split" in data:
         parts["validation"] = (target, data["validation_split"])
     for part, (domain, split) in parts.items():
-        images, labels = (
-            find_place(root, data[key], domain, split).files(suffixes)
-            for key, suffixes in (("images", IMAGE_SUFFIXES), ("labels", LABEL_SUFFIXES))
+        place = folder_place(data["images"], data["labels"], domain, split)
+        labels, images = (
+            {"".join(stars): root / path for stars, path in pattern.files(root) if path.lower().endswith(suffixes)}
+            for pattern, suffixes in ((place.label, LABEL_SUFFIXES), (place.images[0], IMAGE_SUFFIXES))
         )
-        taken = set(labels.values())
-        images = {stem: path for stem, path in images.items() if path not in taken}
+        images = {stem: path for stem, path in images.items() if path not in labels.values()}
         both = [stem for stem in images if stem in labels]
         if not both:
             raise DataError(f"{root}: no image of the {part} has a PNG as its label (JPEG changes ids and colours)")

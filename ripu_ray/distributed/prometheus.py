@@ -17,7 +17,7 @@ from ray.util.metrics import Counter, Gauge
 from ripu_ray.runs.event_log import Event, OnProgress, Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, PoolSample, Scorer, ScoreRequest
+from ripu_ray.simulation.protocols import Evaluation, NoTracker, PoolSample, Scorer, ScoreRequest
 
 FLUSH_S = 1.0
 """Interval of counting images; counting each one would cost some microseconds per image."""
@@ -73,8 +73,8 @@ _KINDS = {Event.SCORER_DIED: "scorer", Event.WORKER_DIED: "training_worker", Eve
 """Event -> the tag `kind` of `FAILURES`."""
 
 
-class RoundMetrics:
-    """A `Tracker` that counts rounds, their seconds and their pixels.
+class RoundMetrics(NoTracker):
+    """A `Tracker` that counts rounds, their seconds and their pixels; the driver, which sees all failures, counts them.
 
     Args:
         sweep: name of the sweep.
@@ -95,9 +95,6 @@ class RoundMetrics:
         SPENT_PIXELS.record(bought, **self._tags)
         for phase, spent_s in seconds.items():
             PHASE_SECONDS.record(spent_s, phase=phase, **self._tags)
-
-    def close(self, failure: str | None = None) -> None:
-        """See `Tracker`. The driver counts failures, because it receives all of them."""
 
 
 class CountedScorer:

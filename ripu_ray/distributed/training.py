@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,14 @@ from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
 from ripu_ray.training.checkpoint import identify, load_partial
 from ripu_ray.training.heartbeat import Heartbeat, Place, join_places, name_suspects, read_place
-from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
+from ripu_ray.training.measuring import MeasurementFile
 from ripu_ray.training.phase import train
 from ripu_ray.training.workers import worker_rank
 
 POLL_S = 1.0
-"""Interval of reading the heartbeat."""
+"""Interval of reading the heartbeat and the measurements of worker 0."""
+_MEASURED = "measured.jsonl"
 
 
 class RayFineTuner:
@@ -51,7 +54,7 @@ class RayFineTuner:
         self._cluster = config.cluster
         self._storage, self._warn = storage, warn
 
-    def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
+    def fit(self, job: TrainingJob, on_step: OnStep, on_measured: OnMeasured = ignore_measurement) -> Losses:
         """See `FineTuner`. A group that lost a worker is restarted from the mid-phase checkpoint.
 
         Raises:
@@ -66,7 +69,7 @@ class RayFineTuner:
             # A new folder: Train would resume from the checkpoint of an older run of the same name.
             attempt = self._storage / uuid.uuid4().hex
             try:
-                self._attempt(attempt, reference, on_step)
+                self._attempt(attempt, reference, on_step, on_measured)
                 break
             except WorkerGroupError as error:
                 ranks, why = _read_failures(error.worker_failures)
@@ -98,8 +101,8 @@ class RayFineTuner:
         losses: Losses = result["losses"]
         return losses
 
-    def _attempt(self, folder: Path, reference: ray.ObjectRef[Any], on_step: OnStep) -> None:
-        cluster = self._cluster
+    def _attempt(self, folder: Path, reference: ray.ObjectRef[Any], on_step: OnStep, on_measured: OnMeasured) -> None:
+        cluster, measured = self._cluster, MeasurementFile(folder / _MEASURED)
         trainer = ray.train.torch.TorchTrainer(
             _work,
             train_loop_config={"job": [reference], "folder": folder},
@@ -130,6 +133,8 @@ class RayFineTuner:
                     wait_limit.notify()
                 elif place.done > done:
                     on_step(done := place.done)
+                    measured.forward(on_measured)
+            measured.forward(on_measured)
             try:
                 running.result()
             except ControllerError:
@@ -177,13 +182,15 @@ def _work(config: dict[str, Any]) -> None:
     device = str(ray.train.torch.get_device())
     result: dict[str, Any]
     try:
-        with Heartbeat(_heartbeat_path(folder, worker_rank()), this_node()) as heartbeat:
+        measured = MeasurementFile(folder / _MEASURED)
+        with closing(measured), Heartbeat(_heartbeat_path(folder, worker_rank()), this_node()) as heartbeat:
             domains = heartbeat.watch(open_domains(job.config.data, job.config.opens_source))
             losses = train(
                 job,
                 domains,
                 device,
                 heartbeat.count,
+                measured.add,
                 wrap=lambda step: heartbeat.note_steps(
                     DistributedDataParallel(step, find_unused_parameters=step.network.may_idle)
                 ),

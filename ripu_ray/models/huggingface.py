@@ -6,7 +6,7 @@ asked only where the configuration has the id of a model.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from ripu_ray.errors import ConfigError, DataError, blamed
 from ripu_ray.models.heads import LinearHead, PyramidHead
 from ripu_ray.models.protocol import IMAGENET_MEAN, IMAGENET_STD, Network
 from ripu_ray.models.wrapped import Wrapped
+from ripu_ray.storage.hub import hub_or_cache
 
 _PROCESSOR = "preprocessor_config.json"
 _DEEPEST = 32
@@ -246,7 +247,8 @@ def _fitted(images_B3HW: Tensor, config: Any, run: Any) -> Tensor:
 @contextmanager
 def _reported(settings: ModelConfig) -> Iterator[None]:
     """Raise errors of transformers as one line, and silence its tables and bars."""
-    with blamed(f"model.checkpoint {settings.checkpoint}"):
+    is_local = isinstance(settings.checkpoint, Path)
+    with nullcontext() if is_local else hub_or_cache(), blamed(f"model.checkpoint {settings.checkpoint}"):
         from transformers.utils import logging
 
         level, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

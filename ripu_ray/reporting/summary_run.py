@@ -13,8 +13,9 @@ from ripu_ray.reporting.statistics import outcomes, summarise
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.remote import RemotePath
 from ripu_ray.tracking.content import AXIS
+from ripu_ray.tracking.identity import identify
 from ripu_ray.tracking.mode import current
-from ripu_ray.tracking.session import end_session, identify, open_run
+from ripu_ray.tracking.session import end_session, open_run
 from ripu_ray.tracking.target import files_of
 from ripu_ray.tracking.wandb_internals import read_local_runs
 

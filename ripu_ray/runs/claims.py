@@ -1,7 +1,8 @@
-"""Names of runs, and whether a folder may become a run folder. Nothing is touched or created here."""
+"""Names of runs, and whether a folder may become a run folder. Nothing is left behind here."""
 
 import os
 from pathlib import Path
+from tempfile import mkdtemp
 
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.data_seal import SEAL
@@ -55,6 +56,11 @@ def _check_creatable(path: Path) -> None:
         raise RunFolderError(f"{path}: cannot be created: {parent} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise RunFolderError(f"{path}: cannot be created: {parent} cannot be written")
+    try:
+        # Rights are not all: /proc, full disks and network folders refuse whatever they say.
+        Path(mkdtemp(prefix=".seen.", suffix=".part", dir=parent)).rmdir()
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be created: {parent} cannot be written ({error.strerror})") from None
 
 
 def _is_ours(path: Path) -> bool:

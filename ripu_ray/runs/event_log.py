@@ -36,6 +36,7 @@ class Progress:
         round: 0-based, -1 for a warm-up.
         step: optimiser updates since the start of the warm-up.
         miou: after the warm-up and each round so far, in [0, 1].
+        images: scored so far in the current phase.
         note: a line for the console; empty for plain progress.
         event: the kind of the report.
     """
@@ -47,6 +48,7 @@ class Progress:
     miou: tuple[float, ...] = ()
     note: str = ""
     event: Event = Event.PROGRESS
+    images: int = 0
 
 
 OnProgress = Callable[[Progress], None]
@@ -83,10 +85,13 @@ class EventLog:
         folder: of the run.
         trial: id of the trial, or key of the warm-up; empty for the sweep as a whole.
         forward: receives every report.
+        copy: receives each line as text: time, round and what happened.
     """
 
-    def __init__(self, folder: Path, trial: str, forward: OnProgress) -> None:
-        self._path, self._forward = log_path(folder, trial), forward
+    def __init__(
+        self, folder: Path, trial: str, forward: OnProgress, copy: Callable[[str], object] = lambda line: None
+    ) -> None:
+        self._path, self._forward, self._copy = log_path(folder, trial), forward, copy
         self._latest = Progress(trial, "", 0, 0)
 
     def __call__(self, progress: Progress) -> None:
@@ -105,6 +110,7 @@ class EventLog:
                 "text": progress.note or f"{progress.phase} at step {progress.step}",
             }
             append_line(self._path, json.dumps(line, ensure_ascii=False))
+            self._copy(f"{line['time']} round {progress.round}: {line['text']}")
         self._forward(progress)
 
     def warn(self, text: str, event: Event = Event.NOTICE) -> None:

@@ -13,7 +13,7 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer, local_device
 from ripu_ray.simulation.loop import Workbench, run_trial, run_warmup
-from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
+from ripu_ray.simulation.protocols import FineTuner, NoTracker, Scorer, Tracker
 from ripu_ray.training.heartbeat import Heartbeat
 
 Failures = dict[str, str]
@@ -53,18 +53,16 @@ def execute_warmup(run: RunFolder, key: str, report: OnProgress, parts: Parts) -
     """Train and evaluate one warm-up of `run`, unless it is committed."""
     config, stage = run.warmups[key], run.warmup(key)
     tracker = parts.tracker(run, key)
-    with _closing(tracker), workbench(run, config, key, report, parts) as bench:
-        record = run_warmup(key, config, stage, bench)
-        tracker.log_round(record, stage.seconds())
-    return record
+    with _closing(tracker), workbench(run, config, key, report, parts, tracker) as bench:
+        return run_warmup(key, config, stage, bench)
 
 
 def execute_trial(run: RunFolder, trial_id: str, report: OnProgress, parts: Parts) -> list[RoundRecord]:
     """Run the uncommitted rounds of one trial of `run`; its warm-up must be committed."""
     trial, folder = run.trials[trial_id], run.trial(trial_id)
     tracker = parts.tracker(run, trial_id)
-    with _closing(tracker), workbench(run, trial.config, trial_id, report, parts) as bench:
-        return run_trial(trial, folder, run.warmup(run.warmup_key(trial.config)), bench, tracker)
+    with _closing(tracker), workbench(run, trial.config, trial_id, report, parts, tracker) as bench:
+        return run_trial(trial, folder, run.warmup(run.warmup_key(trial.config)), bench)
 
 
 def run_alone(run: RunFolder, report: OnProgress, parts: Parts) -> Failures:
@@ -112,13 +110,21 @@ def _closing(tracker: Tracker) -> Iterator[None]:
 
 
 @contextmanager
-def workbench(run: RunFolder, config: Config, name: str, report: OnProgress, parts: Parts) -> Iterator[Workbench]:
+def workbench(
+    run: RunFolder,
+    config: Config,
+    name: str,
+    report: OnProgress,
+    parts: Parts,
+    tracker: Tracker = NoTracker(),  # noqa: B008 (without state)
+) -> Iterator[Workbench]:
     """The workbench of a trial or a warm-up of `run` until the block ends; `name` is its id or key."""
-    events = EventLog(run.path, name, report)
+    events = EventLog(run.path, name, report, tracker.log_line)
     with Heartbeat(run.heartbeat(name), parts.node()) as heartbeat:
         fine_tuner = parts.fine_tuner(config, heartbeat, run, name, events.warn)
         scorer = parts.scorer(config, heartbeat, run, name, events.warn)
         try:
-            yield Workbench(open_domains(config.data, config.opens_source), scorer, fine_tuner, events, run.stop)
+            domains = open_domains(config.data, config.opens_source)
+            yield Workbench(domains, scorer, fine_tuner, tracker, events, run.stop)
         finally:
             scorer.close()

@@ -16,7 +16,7 @@ from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.heartbeat import Heartbeat
-from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.phase import train
 
 
@@ -98,8 +98,9 @@ class LocalFineTuner:
         self._domains = open_domains(config.data, config.opens_source)
         self._device = local_device(config)
 
-    def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
+    def fit(self, job: TrainingJob, on_step: OnStep, on_measured: OnMeasured = ignore_measurement) -> Losses:
         """See `FineTuner`."""
         if not self._heartbeat:
-            return train(job, self._domains, self._device, on_step)
-        return train(job, self._heartbeat.watch(self._domains), self._device, on_step, wrap=self._heartbeat.note_steps)
+            return train(job, self._domains, self._device, on_step, on_measured)
+        watched = self._heartbeat.watch(self._domains)
+        return train(job, watched, self._device, on_step, on_measured, wrap=self._heartbeat.note_steps)

@@ -4,9 +4,10 @@ It uses the protocols of `simulation.protocols`. Uncommitted work is repeated af
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import floor
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
+from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.stages import Ending, StageFolder, TrialFolder
 from ripu_ray.simulation.pool import measure_signals, open_ledger, select_regions, until_stopped
 from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
@@ -39,11 +41,12 @@ WARMUP_ROUND = -1
 
 @dataclass(frozen=True)
 class Workbench:
-    """The data, scorer and fine-tuner of a warm-up or trial, its progress reports and its stop request."""
+    """The data, scorer, fine-tuner and tracker of a warm-up or trial, its progress reports and its stop request."""
 
     domains: Domains
     scorer: Scorer
     fine_tuner: FineTuner
+    tracker: Tracker
     report: OnProgress
     stop: StopRequest
 
@@ -89,17 +92,16 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
         phase = "warm-up" if phase == "train" else phase
         bench.report(Progress(name, phase, WARMUP_ROUND, done, note=note))
 
-    losses, confusion = _train(job, bench, seconds, report)
+    losses, confusion = _train(job, WARMUP_ROUND, bench, seconds, report)
     bench.scorer.release()
     record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _nothing(bench.domains))
     stage.commit(record, seconds, confusion)
+    bench.tracker.log_round(record, seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
 
 
-def run_trial(
-    trial: Trial, folder: TrialFolder, warmup: StageFolder, bench: Workbench, tracker: Tracker
-) -> list[RoundRecord]:
+def run_trial(trial: Trial, folder: TrialFolder, warmup: StageFolder, bench: Workbench) -> list[RoundRecord]:
     """Run the uncommitted rounds of one trial.
 
     Returns:
@@ -113,7 +115,7 @@ def run_trial(
     ledger = open_ledger(folder.path, trial.config, bench.domains.pool)
     records = [warmup.read()]
     # Trackers receive rounds that were committed before, too: a crash may have happened between commit and log.
-    tracker.log_round(records[-1], warmup.seconds())
+    bench.tracker.log_round(records[-1], warmup.seconds())
     previous, rule, reason = warmup, make_rule(trial.config.stopping), None
     for round_index in range(strategy.rounds):
         stage = folder.stage(round_index)
@@ -125,7 +127,7 @@ def run_trial(
         records.append(stage.read())
         if not strategy.is_reference:
             ledger.check_record(round_index, records[-1])
-        tracker.log_round(records[-1], stage.seconds())
+        bench.tracker.log_round(records[-1], stage.seconds())
         previous = stage
         if rule and (reason := rule.should_stop(records)):
             break
@@ -158,8 +160,13 @@ def _run_round(
     steps = config.round_steps(round_index)
     seconds: dict[str, float] = {}
 
-    def report(phase: str, done: int = 0, note: str = "") -> None:
-        bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note))
+    def report(phase: str, done: int = 0, note: str = "", images: int = 0) -> None:
+        bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note, images=images))
+
+    def scored(selections: Iterable[Selection]) -> Iterator[Selection]:
+        for count, selection in enumerate(until_stopped(selections, bench.stop), start=1):
+            yield selection
+            report("score", images=count)
 
     bench.stop.check()
     if not config.strategy.is_reference and ledger.num_rounds == round_index:
@@ -168,7 +175,7 @@ def _run_round(
             bench.scorer.acquire()
         with _timed(seconds, "score"):
             selections = select_regions(config, round_index, previous.weights, ledger, bench.domains, bench.scorer)
-            ledger.commit(round_index, until_stopped(selections, bench.stop))
+            ledger.commit(round_index, scored(selections))
     bench.scorer.release()
     bought = _bought(config, round_index, ledger, bench.domains, stage.path)
     job = TrainingJob(
@@ -184,7 +191,7 @@ def _run_round(
         stop=bench.stop,
         named=bought.named,
     )
-    losses, confusion = _train(job, bench, seconds, report)
+    losses, confusion = _train(job, round_index, bench, seconds, report)
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
     if records_signals(config.stopping) and not config.strategy.is_reference:
         with _timed(seconds, "sample"):
@@ -213,7 +220,11 @@ def _nothing(domains: Domains) -> _Bought:
 
 
 def _train(
-    job: TrainingJob, bench: Workbench, seconds: dict[str, float], report: Callable[[str, int, str], None]
+    job: TrainingJob,
+    round_index: int,
+    bench: Workbench,
+    seconds: dict[str, float],
+    report: Callable[[str, int, str], None],
 ) -> tuple[Losses, NDArray[np.int64]]:
     """Train a stage, from its mid-phase checkpoint if there is one, and evaluate: mean losses, confusion counts."""
     bench.stop.check()
@@ -221,7 +232,8 @@ def _train(
         report("train", 0, f"{fault}; {job.phase} starts again from its first step")
         job.partial.unlink()
     with _timed(seconds, "train"):
-        losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""))
+        log = partial(bench.tracker.log_training, round_index)
+        losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""), log)
     if not bench.domains.validation.image_ids:
         num_classes = bench.domains.classes.num_classes
         return losses, np.zeros((num_classes, num_classes), np.int64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.selections import Selection
-from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.job import Measurement, OnMeasured, OnStep, TrainingJob, ignore_measurement
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,37 @@ class Scorer(Protocol):
 class FineTuner(Protocol):
     """Trains the network."""
 
-    def fit(self, job: TrainingJob, on_step: OnStep) -> Losses:
+    def fit(self, job: TrainingJob, on_step: OnStep, on_measured: OnMeasured = ignore_measurement) -> Losses:
         """Train the job's steps, write its checkpoint, and return the mean losses."""
 
 
 class Tracker(Protocol):
-    """Logs the records of one trial."""
+    """Logs one trial, or one warm-up."""
+
+    def log_training(self, round_index: int, measured: Measurement) -> None:
+        """Log a measurement of the training of a round; one that was logged before is ignored."""
+
+    def log_line(self, line: str) -> None:
+        """Log a line of the event log."""
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """Log one committed round and the seconds of its phases; a round that was logged before is ignored."""
 
     def close(self, failure: str | None = None) -> None:
         """End the log; `failure` is the cause if the trial failed."""
+
+
+class NoTracker:
+    """A `Tracker` that logs nothing; trackers that log a part extend it."""
+
+    def log_training(self, round_index: int, measured: Measurement) -> None:
+        """Do nothing."""
+
+    def log_line(self, line: str) -> None:
+        """Do nothing."""
+
+    def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def close(self, failure: str | None = None) -> None:
+        """Do nothing."""

@@ -77,14 +77,6 @@ class RemotePath(PosixPath):
         for entry in self._call("ls", detail=False):
             yield self / entry.rstrip("/").rpartition("/")[2]
 
-    def file_names(self, deep: bool = False) -> list[str]:
-        """Names of the objects directly below, or at any depth with `/`, from one request for many of them."""
-        entries = self._call("ls", detail=True)
-        if deep and any(entry["type"] == "directory" for entry in entries):
-            entries = self._call("find", detail=True).values()
-        names = (entry["name"].removeprefix(self.key).lstrip("/") for entry in entries if entry["type"] == "file")
-        return [name for name in names if name]
-
     def entries(self) -> list[tuple[str, bool]]:
         """Names directly below and whether each is a folder, from one request for many of them."""
         entries = self._call("ls", detail=True)
@@ -216,6 +208,10 @@ def check_writable(folder: Path) -> None:
         InputError: the write failed, or there was no answer within 20 s.
     """
     if isinstance(folder, RemotePath):
+        if folder.parts[0] in ("http:", "https:"):
+            raise InputError(
+                f"{folder}: cannot be written: expected a folder, or the URL of a store such as s3://bucket"
+            )
         probe = folder / f".seen.{os.getpid()}-{secrets.token_hex(4)}.part"
 
         def write() -> None:

@@ -10,9 +10,12 @@ from ripu_ray.core.metrics import IGNORE_LABEL, aubc
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.simulation.inspection import Examples
+from ripu_ray.training.job import Measurement
 
 AXIS = "spent_share"
 """The x-axis of every panel: strategies are compared at equal cost."""
+TRAINING_AXIS = "train/step"
+"""The x-axis of what is measured of training: optimiser updates since the start of the warm-up."""
 COSTS = ("spent_pixels", "clicks", "boundary_pixels", "annotation_s")
 """Columns of the other x-axes."""
 _PLAIN = ("round", "step", AXIS, *COSTS, "void_pixels", "clipped_pixels", "miou", "accuracy")
@@ -42,6 +45,11 @@ def numbers(records: Sequence[RoundRecord], seconds: Mapping[str, float], budget
     }
 
 
+def training_numbers(measured: Measurement) -> dict[str, float]:
+    """A measurement of training by W&B key."""
+    return {TRAINING_AXIS: measured.step, **{f"train/{name}": value for name, value in measured.numbers.items()}}
+
+
 def summary(records: Sequence[RoundRecord]) -> dict[str, float]:
     """What W&B's table of runs shows for a trial: the last values, and the best mIoU with its round (-1: warm-up).
 
@@ -54,28 +62,6 @@ def summary(records: Sequence[RoundRecord]) -> dict[str, float]:
         best = max(measured, key=lambda record: record.miou)
         found |= {"best/miou": best.miou, "best/round": best.round}
     return {name: value for name, value in found.items() if not np.isnan(value)}
-
-
-def describe(trial: Trial) -> str:
-    """One sentence: what a trial is."""
-    config, strategy = trial.config, trial.config.strategy
-    task = f"{config.model.name} on {config.data.dataset}, seed {config.seed}"
-    if strategy.acquisition == "source_only":
-        return f"Reference without purchases: {task}."
-    if strategy.acquisition == "full":
-        return f"Reference with every pixel of the pool bought: {task}."
-    rounds = f"{strategy.rounds} round{'s' * (strategy.rounds != 1)}"
-    unit = "%" if strategy.budget.unit == "percent" else "pixels"
-    scope = "each image" if strategy.allocation == "per_image" else "an image on average over the pool"
-    bought = f"{strategy.budget.value:f} {unit} of {scope} in {rounds}"
-    return f"Active learning with {strategy.acquisition} in mode {strategy.mode}, {bought}: {task}."
-
-
-def tags(trial: Trial) -> tuple[str, ...]:
-    """Tags of a trial: its acquisition function, its mode unless it is a reference, and its data set."""
-    strategy = trial.config.strategy
-    mode = () if strategy.is_reference else (strategy.mode,)
-    return (strategy.acquisition, *mode, trial.config.data.dataset)
 
 
 def budget_key(budget: str) -> str:

@@ -16,6 +16,7 @@ from ripu_ray.tracking.jsonl import JsonlTracker
 from ripu_ray.tracking.mode import current
 from ripu_ray.tracking.target import files_of
 from ripu_ray.tracking.wandb import WandbTracker
+from ripu_ray.training.job import Measurement
 
 
 class TrackerGroup:
@@ -23,6 +24,16 @@ class TrackerGroup:
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = tuple(trackers)
+
+    def log_training(self, round_index: int, measured: Measurement) -> None:
+        """See `Tracker`."""
+        for tracker in self._trackers:
+            tracker.log_training(round_index, measured)
+
+    def log_line(self, line: str) -> None:
+        """See `Tracker`."""
+        for tracker in self._trackers:
+            tracker.log_line(line)
 
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """See `Tracker`."""
@@ -35,22 +46,19 @@ class TrackerGroup:
             tracker.close(failure)
 
 
-class _Uploaded:
+class _Uploaded(TrackerGroup):
     """A tracker that writes to a local folder, which is copied to a remote folder on close.
 
     A killed process loses these files: the resumed trial logs every round again.
     """
 
     def __init__(self, tracker: Tracker, local: Path, folder: Path) -> None:
-        self._tracker, self._local, self._folder = tracker, local, folder
-
-    def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        """See `Tracker`."""
-        self._tracker.log_round(record, seconds)
+        super().__init__([tracker])
+        self._local, self._folder = local, folder
 
     def close(self, failure: str | None = None) -> None:
         """See `Tracker`. Raises StorageError: the folder cannot be written."""
-        self._tracker.close(failure)
+        super().close(failure)
         for path in sorted(self._local.rglob("*")):
             if path.is_file() and not path.is_symlink():
                 replace_file(self._folder / path.relative_to(self._local), partial(_copy, path))
@@ -62,17 +70,22 @@ def _copy(path: Path, file: BinaryIO) -> None:
         shutil.copyfileobj(source, file)
 
 
-def open_trackers(run: RunFolder, trial_id: str) -> TrackerGroup:
-    """Open the configured trackers of a trial; `metrics.jsonl` is always written. A warm-up has no tracker."""
-    if trial_id not in run.trials:
-        return TrackerGroup(())
-    folder = run.trial(trial_id).path
-    trackers: list[Tracker] = [JsonlTracker(folder)]
-    if run.config.tracking.wandb != "disabled" and current(run.config.tracking, run.path).mode != "disabled":
-        place = files_of(run, trial_id, folder)
+def open_trackers(run: RunFolder, name: str) -> TrackerGroup:
+    """Open the configured trackers of a trial, or of a warm-up by its key.
+
+    `metrics.jsonl` of a trial is always written. A warm-up is in W&B only for its training: not without
+    `tracking.log_every`.
+    """
+    is_trial, tracking = name in run.trials, run.config.tracking
+    folder = run.trial(name).path if is_trial else run.warmup(name).path
+    trackers: list[Tracker] = [JsonlTracker(folder)] if is_trial else []
+    if not is_trial and not tracking.log_every:
+        return TrackerGroup(trackers)
+    if tracking.wandb != "disabled" and current(tracking, run.path).mode != "disabled":
+        place = files_of(run, name if is_trial else f"warmup-{name}", folder)
         if isinstance(place, RemotePath):
             local = Path(tempfile.mkdtemp(prefix="ripu-wandb-"))
-            trackers.append(_Uploaded(WandbTracker(run, trial_id, local), local, folder))
+            trackers.append(_Uploaded(WandbTracker(run, name, local), local, folder))
         else:
-            trackers.append(WandbTracker(run, trial_id, place))
+            trackers.append(WandbTracker(run, name, place))
     return TrackerGroup(trackers)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ripu_ray.errors import StorageError
 from ripu_ray.runs.record import RoundRecord
+from ripu_ray.simulation.protocols import NoTracker
 from ripu_ray.storage.files import replace_text
 
 
-class JsonlTracker:
-    """See `Tracker`. The file is for `tail -F` and other tools; this package reads the records of the rounds instead.
+class JsonlTracker(NoTracker):
+    """Logs rounds only. The file is for `tail -F` and other tools; this package reads the records of rounds instead.
 
     Each line rewrites the whole file atomically. A resumed trial drops incomplete lines and lines that differ from its
     records.

@@ -1,60 +1,17 @@
 """Opening and closing W&B runs. `wandb` is imported on first use, because that takes 0.7 s."""
 
-import hashlib
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ripu_ray.errors import first_line
-from ripu_ray.runs.environment import ENVIRONMENT
-from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.storage.checksums import read_json
 from ripu_ray.tracking.mode import QUIET, go_offline
-from ripu_ray.tracking.target import find_target
 from ripu_ray.tracking.wandb_internals import private_settings
 
-_READABLE = 80
-"""Characters of the trial's name in a run's id."""
-_LONGEST_TAG = 64
-"""Characters of a tag that W&B's server accepts."""
 TIMEOUT_S = {"online": 8.0, "offline": 60.0}
 """Timeout of the start of a run, and of the upload at its end; what is not uploaded stays on disk."""
-
-
-def identify(
-    run: RunFolder, name: str, kind: str, config: Mapping[str, Any], tags: Sequence[str] = (), notes: str | None = None
-) -> dict[str, Any]:
-    """Arguments of `wandb.init` that identify a run of a sweep.
-
-    The configuration gets the commit of the code that the sweep was started with, if environment.json has it. Tags of
-    the user come first.
-
-    The id is the same in every process, and when the run is resumed, also under another name of its folder. It has the
-    token of the run folder, so no other run has it, and a digest, because names that differ may become the same when
-    other characters are replaced.
-    """
-    target = find_target(run.config.tracking, run.path)
-    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
-    own = f"{run.token}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return {
-        "project": target.project,
-        "entity": target.entity,
-        "tags": list(dict.fromkeys((*target.tags, *(tag[:_LONGEST_TAG] for tag in tags)))) or None,
-        "notes": notes,
-        "group": run.name,
-        "job_type": kind,
-        "name": name,
-        "id": f"{readable[:_READABLE]}-{own}",
-        "config": {**config, **({"commit": commit} if (commit := _commit(run)) else {})},
-    }
-
-
-def _commit(run: RunFolder) -> str | None:
-    path = run.path / ENVIRONMENT
-    return read_json(path).get("git_revision") if path.exists() else None
 
 
 def open_run(identity: Mapping[str, Any], folder: Path, is_online: bool) -> Any:

@@ -1,6 +1,6 @@
-"""Weights & Biases: one run per trial, grouped by sweep, with the spent share as x-axis.
+"""Weights & Biases: one run per trial and per warm-up, grouped by sweep, with the spent share as x-axis.
 
-A failure of W&B never ends a trial: it continues with an offline run that holds every round, for `wandb sync`.
+A failure of W&B never ends a trial: it continues with an offline run that holds everything, for `wandb sync`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,57 +11,67 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ripu_ray.config import to_tree
 from ripu_ray.errors import RipuError
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.artifacts import log_artifacts
-from ripu_ray.tracking.content import AXIS, describe, numbers, pictures, reference_line, summary, tags
+from ripu_ray.tracking.content import AXIS, TRAINING_AXIS, numbers, pictures, reference_line, summary, training_numbers
+from ripu_ray.tracking.identity import identify_trial, identify_warmup
 from ripu_ray.tracking.mode import current, go_offline
-from ripu_ray.tracking.session import TIMEOUT_S, end_session, identify, open_run
+from ripu_ray.tracking.session import TIMEOUT_S, end_session, open_run
 from ripu_ray.tracking.wandb_internals import keep_for_upload, read_local_runs
+from ripu_ray.training.job import Measurement
 
 
 class WandbTracker:
     """See `Tracker`. A separate thread calls W&B; the trial waits for it only in `close`.
 
+    W&B accepts increasing steps only. A measurement after n optimiser updates in round r has step n + r + 1, and the
+    record of a round that ends after n updates has step n + r + 2: they increase, and are the same in a resumed trial,
+    which logs only what is above the last step that was logged.
+
     Args:
         run: the sweep; its name is the run's group.
-        trial_id: the run's name; sweep and trial form its id.
+        name: id of a trial, or key of a warm-up; it and the sweep form the run's id.
         folder: local folder for W&B's files.
     """
 
-    def __init__(self, run: RunFolder, trial_id: str, folder: Path) -> None:
+    def __init__(self, run: RunFolder, name: str, folder: Path) -> None:
         self._sweep, self._folder = run.path, folder
-        self._log_artifacts = partial(log_artifacts, run=run, trial_id=trial_id)
-        self._trial = trial = run.trials[trial_id]
-        strategy = trial.config.strategy
+        self._log_artifacts = partial(log_artifacts, run=run, name=name)
+        self._trial = trial = run.trials.get(name)
         self._budgets = [each.config.strategy.budget for each in run.trials.values()]
-        self._budget = "any" if strategy.is_reference else str(strategy.budget)
-        # Panels are grouped by these names: seeds repeat a strategy, and each budget has its own panel.
-        names = {"arm": trial.arm, "strategy": trial.arm.replace(f"-b{self._budget}", "", 1), "budget": self._budget}
-        digests = {"data_digest": digest} if (digest := run.seal.digest(trial.config)) else {}
-        config = {**to_tree(trial.config), "trial": names, **digests}
-        self._identity = identify(run, trial_id, "trial", config, tags(trial), describe(trial))
+        self._identity = identify_trial(run, trial) if trial else identify_warmup(run, name)
         self._examples: Examples | None = None
-        if count := run.config.tracking.images:
+        if trial and (count := run.config.tracking.images):
             warmup = run.warmup(run.warmup_key(trial.config))
-            self._examples = Examples(trial, run.trial(trial_id), warmup, count)
+            self._examples = Examples(trial, run.trial(name), warmup, count)
         self._is_online = current(run.config.tracking, run.path).mode == "online"
-        self._rounds: list[tuple[RoundRecord, Mapping[str, float]]] = []
-        self._logged: set[int] = set()
+        self._records: list[RoundRecord] = []
+        self._entries: list[tuple[int, Callable[[], Mapping[str, Any]]]] = []
+        self._num_done, self._last_step = 0, -1
         self._artifacts: Collection[str] = ()
+        self._defined: set[str] = set()
         self._run: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wandb")
         self._thread.submit(self._start)
 
+    def log_training(self, round_index: int, measured: Measurement) -> None:
+        """Queue a measurement for logging."""
+        content = training_numbers(measured)
+        self._thread.submit(self._add, measured.step + round_index + 1, lambda: content)
+
+    def log_line(self, line: str) -> None:
+        """Queue a line for the tab `Logs` of the run."""
+        self._thread.submit(self._attempt, lambda: self._run.write_logs(line))
+
     def log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
         """Queue the round for logging."""
-        self._thread.submit(self._log_round, record, seconds)
+        self._thread.submit(self._add_round, record, seconds)
 
     def wait(self) -> None:
-        """Wait until every queued round is logged or has failed."""
+        """Wait until everything queued is logged or has failed."""
         self._thread.submit(lambda: None).result()
 
     def close(self, failure: str | None = None) -> None:
@@ -83,35 +93,54 @@ class WandbTracker:
         except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a trial)
             self._open_again(error)
 
-    def _log_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
-        self._rounds.append((record, seconds))
+    def _add_round(self, record: RoundRecord, seconds: Mapping[str, float]) -> None:
+        self._records.append(record)
+        records, step = tuple(self._records), record.step + record.round + 2
+        self._add(step, lambda: self._content(records, seconds))
+        if self._trial:
+            for later, end in enumerate(reference_line(self._trial, record, self._budgets), start=step + 1):
+                self._add(later, partial(dict, end))
+
+    def _add(self, step: int, content: Callable[[], Mapping[str, Any]]) -> None:
+        self._entries.append((step, content))
         self._attempt(self._log)
+
+    def _content(self, records: tuple[RoundRecord, ...], seconds: Mapping[str, float]) -> dict[str, Any]:
+        content: dict[str, Any] = {**numbers(records, seconds, self._identity.budget)}
+        if self._examples:
+            with suppress(RipuError):
+                content |= pictures(self._examples, records[-1].round)
+        return content
 
     def _open(self) -> None:
         local = read_local_runs(self._folder)
         # A run that started offline stays offline, so that its parts are uploaded in order.
         self._is_online = self._is_online and not local.is_pending
-        self._run = open_run(self._identity, self._folder, self._is_online)
-        # No round is logged twice: an online run knows its last step from the server.
-        self._logged = set(range(self._run.step)) if self._is_online else set(local.steps)
-        self._artifacts = local.artifacts
+        self._run = open_run(self._identity.arguments, self._folder, self._is_online)
+        # Nothing is logged twice: an online run knows its last step from the server.
+        self._last_step = self._run.step - 1 if self._is_online else max(local.steps, default=-1)
+        self._num_done, self._artifacts = 0, local.artifacts
+        self._defined = set()
         self._run.define_metric(AXIS)
         self._run.define_metric("*", step_metric=AXIS)
 
     def _log(self) -> None:
-        records = [record for record, _ in self._rounds]
-        for count, (record, seconds) in enumerate(self._rounds, start=1):
-            if record.round + 1 not in self._logged:
-                logged: dict[str, Any] = {**numbers(records[:count], seconds, self._budget)}
-                if self._examples:
-                    with suppress(RipuError):
-                        logged |= pictures(self._examples, record.round)
-                self._log_step(record.round + 1, logged)
-            for step, end in enumerate(reference_line(self._trial, record, self._budgets), start=record.round + 2):
-                if step not in self._logged:
-                    self._log_step(step, end)
-        if records:
-            self._run.summary.update(summary(records))
+        for step, content in self._entries[self._num_done :]:
+            if step > self._last_step:
+                logged = content()
+                if TRAINING_AXIS in logged:
+                    self._define(logged)
+                self._run.log(logged, step=step)
+                self._last_step = step
+            self._num_done += 1
+        if self._records:
+            self._run.summary.update(summary(self._records))
+
+    def _define(self, logged: Mapping[str, Any]) -> None:
+        """Give the keys of a measurement their own axis. One by one: a pattern would compete with `*`."""
+        for key in logged.keys() - self._defined:
+            self._run.define_metric(key, step_metric=None if key == TRAINING_AXIS else TRAINING_AXIS)
+            self._defined.add(key)
 
     def _log_files(self) -> None:
         """Log the artifacts. If W&B itself has failed, `finish` raises too, and all is repeated."""
@@ -124,10 +153,6 @@ class WandbTracker:
         thread = Thread(target=log, name="wandb-artifacts", daemon=True)
         thread.start()
         thread.join(TIMEOUT_S["online" if self._is_online else "offline"])
-
-    def _log_step(self, step: int, logged: Mapping[str, Any]) -> None:
-        self._run.log(logged, step=step)
-        self._logged.add(step)
 
     def _attempt(self, do: Callable[[], None]) -> None:
         """Call `do`. If W&B fails, repeat it in a new offline run; if that fails too, ignore it."""

@@ -16,6 +16,28 @@ OnStep = Callable[[int], None]
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What was measured over the steps since the last measurement.
+
+    Attributes:
+        step: completed steps since the start of the warm-up.
+        numbers: `loss/<term>`, means over these steps; `learning_rate` of the last step, before the factors of groups;
+            `steps_per_s`, `images_per_s`; `data_wait_share` of the time, in [0, 1], of worker 0; on a GPU
+            `gpu_memory_gib`, the largest memory of tensors since the process started.
+    """
+
+    step: int
+    numbers: Mapping[str, float]
+
+
+OnMeasured = Callable[[Measurement], None]
+
+
+def ignore_measurement(measured: Measurement) -> None:
+    """An `OnMeasured` that drops measurements."""
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """The input of one phase.
 

@@ -34,7 +34,8 @@ from ripu_ray.training.checkpoint import (
     load_training_state,
     save_partial,
 )
-from ripu_ray.training.job import OnStep, TrainingJob
+from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
+from ripu_ray.training.measuring import Meter
 from ripu_ray.training.optimiser import enter_training, freeze, make_optimiser, set_rate, start_average, update_average
 from ripu_ray.training.teacher import DECAY, predict, teach
 from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
@@ -98,7 +99,12 @@ class TrainingStep(nn.Module):
 
 
 def train(
-    job: TrainingJob, domains: Domains, device: str, on_step: OnStep, wrap: WrapStep = lambda step: step
+    job: TrainingJob,
+    domains: Domains,
+    device: str,
+    on_step: OnStep,
+    on_measured: OnMeasured = ignore_measurement,
+    wrap: WrapStep = lambda step: step,
 ) -> Losses:
     """Take the remaining steps of a job, from its mid-phase checkpoint if there is one. Worker 0 writes checkpoints.
 
@@ -107,6 +113,7 @@ def train(
         domains: the data of `job.config`.
         device: "cpu" or "cuda...".
         on_step: called after each step with the number of completed steps of this phase.
+        on_measured: called on worker 0 every `tracking.log_every` steps.
         wrap: makes the step data-parallel; called on every worker.
 
     Returns:
@@ -127,12 +134,14 @@ def train(
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
     place, scores = f"{job.phase}, before step {first}", config.training.ema is not None
-    for step, batches in drawn_ahead(draw, range(first, last)):
+    meter = Meter(config, device, sums, on_measured)
+    for step, batches in meter.waits(drawn_ahead(draw, range(first, last))):
         place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
         means = _take_step(step_module, learner, config, step, batches, device)
         _add_means(sums, means, job, step, batches)
         done = step + 1 - job.first_step
         on_step(done)
+        meter.count(step + 1, *(batch is not None for batch in batches))
         if step + 1 == last:
             break  # the final checkpoint follows
         stopped = any_worker(job.stop is not None and job.stop.is_made(), device)

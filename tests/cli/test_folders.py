@@ -80,6 +80,8 @@ def test_a_folder_that_is_not_ours_is_refused_untouched(spoil: Callable[[Path], 
 def test_an_output_that_cannot_be_written_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "file").touch()
     _refused(["--output=file", "--name=x"], "cannot be created: ", here)
+    for output in ("file/deep", "/proc/x", "/dev/null", "https://x/y"):  # of /proc, rights alone say nothing
+        _refused([f"--output={output}", "--name=x"], "/x: cannot be ", here)
     # Root may write everywhere.
     monkeypatch.setattr(os, "access", lambda *_: False)
     _refused(["--output=new/deep", "--name=x"], f"cannot be created: {here} cannot be written", here)

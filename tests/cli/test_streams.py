@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ripu_cli import display
+from ripu_cli import display, progress
 from ripu_cli.main import app
 from ripu_cli.streams import Output
 from typer.testing import CliRunner
@@ -43,7 +43,7 @@ def _bash(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
         pytest.param("<&- 2>&-", {}, None, marks=pytest.mark.slow),
         pytest.param("<&- >&- 2>&-", {}, None, marks=pytest.mark.slow),
         pytest.param(">/dev/full 2>/dev/full", {}, None, marks=pytest.mark.slow),
-        ("", {"PYTHONIOENCODING": "ascii"}, None),
+        pytest.param("", {"PYTHONIOENCODING": "ascii"}, None, marks=pytest.mark.slow),
         pytest.param("", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict"}, None, marks=pytest.mark.slow),
     ],
 )
@@ -111,7 +111,7 @@ def test_names_are_texts_in_every_table_and_line(
         out = capsys.readouterr().out
         assert out.count(shown) == 3, out
         assert "\x1b" not in out
-    with display.show_progress(run) as report:
+    with progress.show_progress(run) as report:
         report(Progress("", "start", 0, 0, note=name))
     assert shown in capsys.readouterr().out.splitlines()
 

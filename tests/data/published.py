@@ -40,7 +40,7 @@ CLASSES_16 = shared_classes(table("synthia"), table("cityscapes"))
 
 def open_set(name: str, root: Path, split: str, names: Path | None, input_size: Size, label_size: Size) -> PairedImages:
     """One split of a data set of this package."""
-    pairs = find_pairs(name, describe(name)[1], root, split, {}, names)
+    pairs = find_pairs(name, describe(name)[1].places(split, {}), root, names)
     return PairedImages(pairs, table(name), input_size, label_size)
 
 

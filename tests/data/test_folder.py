@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ripu_ray.data.folder import FolderImages
+from ripu_ray.data.folder import FolderData
+from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError
-from tests.data.folders import CLASSES, HEIGHT, NUM_CLASSES, STEMS, WIDTH, scene, write_data_set
+from tests.data.folders import HEIGHT, NUM_CLASSES, STEMS, WIDTH, scene, write_data_set
 
 
 def open_train(
     root: Path, input_size: tuple[int, int] | None = None, label_size: tuple[int, int] | None = None
-) -> FolderImages:
-    return FolderImages(root, "dusk", "train", CLASSES, input_size, label_size)
+) -> ImageSet:
+    sizes = {"input_size": input_size, "label_size": label_size}
+    return open_domains(FolderData(root=root, target="dusk").model_copy(update=sizes), with_source=False).pool
 
 
 def test_pixels_and_ids_are_those_of_the_files(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_names_do_not_lead_out_of_the_root(tmp_path: Path, name: str) -> None:
     write_data_set(tmp_path / "root")
     for domain, split in ((name, "train"), ("dusk", name)):
         with pytest.raises(DataError, match="not a path"):
-            FolderImages(tmp_path / "root", domain, split, CLASSES)
+            open_domains(FolderData(root=tmp_path / "root", target=domain, train_split=split), with_source=False)
 
 
 def test_what_is_returned_may_be_written_to(tmp_path: Path) -> None:

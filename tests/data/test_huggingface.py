@@ -1,5 +1,6 @@
 """`dataset: huggingface`: folders that the library has saved, without a network, and each fault in one line."""
 
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from ripu_cli.main import app
 from typer.testing import CliRunner, Result
 
 from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.data.huggingface import _load
 from ripu_ray.data.loading import open_domains
+from ripu_ray.errors import DataError
 
 datasets = pytest.importorskip("datasets")
 HEIGHT, WIDTH = 12, 20
@@ -107,6 +110,18 @@ def test_each_fault_is_named(
     assert done.exit_code == 2, done.output
     assert says in done.stderr
     assert all(line.startswith("ripu: ") for line in done.stderr.splitlines()), done.stderr
+
+
+def test_a_hub_that_does_not_answer_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("ripu_ray.storage.hub._ANSWER_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+        ports = [server.getsockname()[1] for server in (silent, closed)]
+        closed.close()
+        for port in ports:
+            monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
+            with pytest.raises(DataError, match=rf"^user/name: cannot be loaded \(not in the cache; http.*:{port}"):
+                _load("user/name")
 
 
 def test_the_extra_is_named_if_it_is_missing(tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

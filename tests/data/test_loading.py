@@ -93,7 +93,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty label": ("labels/b.png", lambda path: path.write_bytes(b""), "not a PNG"),
     "image without label": ("labels/b.png", Path.unlink, "has no label"),
     "label without image": ("images/b.png", Path.unlink, "has no image"),
-    "two images of one stem": ("images/b.jpg", save(scene(0)[0]), "the same stem"),
+    "two images of one stem": ("images/b.jpg", save(scene(0)[0]), "the same id"),
 }
 
 

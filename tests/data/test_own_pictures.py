@@ -270,7 +270,7 @@ def test_names_in_sub_folders_are_found_by_lists() -> None:
 
     assert listed("trip one/b.png\r\na\r\n") == ("dusk/train/a", "dusk/train/trip one/b")
     assert listed("data/images/trip two/b") == ("dusk/train/trip two/b",)
-    with pytest.raises(DataError, match=r"list\.txt: line 1: 2 images are called b"):
+    with pytest.raises(DataError, match=r"list\.txt: line 1: b\.png may be any of 2 images: put the folder in"):
         listed("b.png")
 
 

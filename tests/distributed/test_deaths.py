@@ -111,6 +111,7 @@ def test_what_the_training_of_a_dead_trial_held_is_free_again(tmp_path: Path, mo
     assert {group["state"] for group in groups} == {"REMOVED"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cpus")
 def test_trials_that_cannot_start_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Greedy:

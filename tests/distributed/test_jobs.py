@@ -309,7 +309,8 @@ def test_a_job_server_that_is_not_there_is_one_line(
     assert done.stderr.startswith(f"ripu: no Ray at {address}: ")
 
 
-@pytest.mark.parametrize("scheme", ["", pytest.param("ray://", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_a_head_that_is_not_there_is_one_line(scheme: str, tmp_path: Path) -> None:
     address = f"{scheme}127.0.0.1:{_free_ports(1)[0]}"
     done = Head(address, tmp_path, tmp_path).ripu("run", *TINY_FLAGS)

@@ -139,6 +139,7 @@ class _Poisoned(ScoringActor):
         return super().score(weights, round_index, requests)
 
 
+@pytest.mark.slow
 def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from ripu_ray.runs.record import Losses
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training import heartbeat
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
-from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.job import Measurement, TrainingJob
 from ripu_ray.training.workers import worker_rank
 from tests.conftest import TINY
 from tests.running import ignore_steps, into
@@ -54,11 +54,14 @@ def _job(config: Config, output: Path) -> TrainingJob:
     )
 
 
-def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]:
-    config = _config(workers, *more)
+def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState, Measurement]:
+    config = _config(workers, "tracking.log_every=2", *more)
     tuner = RayFineTuner(config, folder / "ray") if workers else LocalFineTuner(config)
     output = folder / f"{workers}.pt"
-    return tuner.fit(_job(config, output), ignore_steps), load_training_state(output)
+    found: list[Measurement] = []
+    losses = tuner.fit(_job(config, output), ignore_steps, found.append)
+    (measured,) = found
+    return losses, load_training_state(output), measured
 
 
 @pytest.mark.parametrize(
@@ -73,10 +76,13 @@ def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState]
     ],
 )
 def test_losses_and_gradients_are_those_of_one_process(workers: int, more: tuple[str, ...], tmp_path: Path) -> None:
-    expected_losses, expected = _fit(0, tmp_path, *more)
-    losses, state = _fit(workers, tmp_path, *more)
+    expected_losses, expected, alone = _fit(0, tmp_path, *more)
+    losses, state, measured = _fit(workers, tmp_path, *more)
     assert losses == pytest.approx(expected_losses, rel=1e-5)
     assert state.step == expected.step == 4
+    # The measurement of worker 0 arrives in this process, and its losses are those of the whole batch.
+    assert (measured.step, measured.numbers.keys()) == (alone.step, alone.numbers.keys()) == (4, alone.numbers.keys())
+    assert {name: measured.numbers[f"loss/{name}"] for name in losses} == pytest.approx(losses)
     # After a first step the momentum buffer is the gradient plus the weight decay.
     buffers, expected_buffers = state.optimiser["state"], expected.optimiser["state"]
     assert buffers.keys() == expected_buffers.keys()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ripu_ray.config import ModelConfig
-from ripu_ray.data.folder import FolderImages
+from ripu_ray.data.pairs import PairedImages
 from ripu_ray.data.pictures import picture_size, read_image
 from ripu_ray.models.checkpoints import load_checkpoint
 from ripu_ray.models.networks import build_network
@@ -129,11 +129,12 @@ def test_any_label(
         (root / "day" / "train" / kind).mkdir(parents=True, exist_ok=True)
     (root / "day/train/images/a.png").write_bytes(PICTURES["RGB.png"])
     (root / "day/train/labels/a.png").write_bytes(harm(content))
-    images = FolderImages(root, "day", "train", classes=CLASSES, label_size=size)
-    label = attempt(lambda: images.label("day/train/a"), "labels/a.png")
+    files = {"a": (root / "day/train/images/a.png", root / "day/train/labels/a.png")}
+    images = PairedImages(files, CLASSES, label_size=size)
+    label = attempt(lambda: images.label("a"), "labels/a.png")
     if label is not None:
         assert label.dtype == np.uint8
-        assert label.shape == (size or (10, 12)) == images.label_size("day/train/a")
+        assert label.shape == (size or (10, 12)) == images.label_size("a")
         assert set(np.unique(label)) <= {0, 1, 2, 255}
 
 

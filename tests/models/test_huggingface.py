@@ -1,6 +1,7 @@
 """Networks of transformers: small random ones, which the tests save, read back at odd sizes, trained, resumed."""
 
 import json
+import time
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -227,6 +228,18 @@ def test_a_wrong_checkpoint_gets_one_line(
     with pytest.raises(InputError, match=rf"^(model\.checkpoint )?\S*: {FAULTS[fault]}") as caught:
         check_trials(expand(config))
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_does_not_answer_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    config = load_config(None, [*TINY, "model.name=backbone", "model.checkpoint=user/name"])
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"^model\.checkpoint user/name: OSError: We couldn't connect"):
+        check_trials(expand(config))
+    assert time.monotonic() - began < 15  # its client would wait for 24 s
 
 
 def test_a_missing_extra_is_named(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,7 @@ def test_overlaps_are_those_of_the_masks(runs: Path) -> None:
     assert pair.differs_in == pair.overlaps[0]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_unbroken_one(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "plain", tmp_path / "again")
     again = RunFolder(tmp_path / "again")

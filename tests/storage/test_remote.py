@@ -131,6 +131,7 @@ def test_a_store_that_does_not_answer_is_one_line(
             check_writable(locate("s3://bucket/x"))
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_one_line(
     elsewhere: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

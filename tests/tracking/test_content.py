@@ -17,6 +17,7 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.wandb import WandbTracker
 from ripu_ray.tracking.wandb_internals import read_entries
+from ripu_ray.training.job import Measurement
 from tests.conftest import TINY
 from tests.running import run_all
 
@@ -26,7 +27,8 @@ POOL, VALIDATION = ("target/train/00001", "target/train/00003"), ("target/val/00
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    settings = (*TINY, "cluster.scorers=0", "tracking.wandb=offline", "tracking.images=3", "tracking.artifacts=all")
+    tracking = ("tracking.wandb=offline", "tracking.images=3", "tracking.artifacts=all", "tracking.log_every=2")
+    settings = (*TINY, "cluster.scorers=0", *tracking)
     return run_all(tmp_path_factory.mktemp("content") / "field", load_config(None, settings))
 
 
@@ -40,6 +42,10 @@ def files(run: RunFolder) -> Path:
 @pytest.fixture(scope="module")
 def history(files: Path) -> list[dict[str, Any]]:
     """What was logged, round by round."""
+    return [entry for entry in _history(files) if "round" in entry["item"]]
+
+
+def _history(files: Path) -> list[dict[str, Any]]:
     (file,) = files.parent.glob("*.wandb")
     return [entry["history"] for entry in read_entries(file) if entry["type"] == "history"]
 
@@ -52,7 +58,8 @@ def _records(run: RunFolder) -> list[tuple[RoundRecord, dict[str, float]]]:
 
 def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[str, Any]]) -> None:
     records = [record for record, _ in _records(run)]
-    assert [entry["step"]["num"] for entry in history] == [0, 1, 2]
+    # Steps of the optimiser, plus one for each round and each record before.
+    assert [entry["step"]["num"] for entry in history] == [3 + 1, 5 + 2, 7 + 3]
     for count, (entry, (record, seconds)) in enumerate(zip(history, _records(run), strict=True), start=1):
         numbers = {
             key: value for key, value in entry["item"].items() if not key.startswith(("_", "pool/", "validation/"))
@@ -86,6 +93,45 @@ def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[st
         == last["spent_pixels"] - last["void_pixels"]
     )
     assert last["seconds/train"] > 0
+
+
+def test_training_has_an_axis_of_its_own_and_is_logged_once(run: RunFolder, files: Path) -> None:
+    (warmup,) = run.path.glob("warmups/*/wandb/offline-run-*/files")
+    found = {place: [entry for entry in _history(place) if "train/step" in entry["item"]] for place in (warmup, files)}
+    # Every 2 steps: of the warm-up of 3 steps, and of two rounds of 2 steps.
+    assert [[entry["item"]["train/step"] for entry in entries] for entries in found.values()] == [[2], [4, 6]]
+    assert [entry["step"]["num"] for entry in found[files]] == [4 + 1, 6 + 2]
+    for item in (entry["item"] for entries in found.values() for entry in entries):
+        assert {"train/learning_rate", "train/steps_per_s", "train/images_per_s"} <= item.keys()
+        assert 0 <= item["train/data_wait_share"] <= 1
+        assert "spent_share" not in item and "train/gpu_memory_gib" not in item
+    first = found[files][0]["item"]
+    # The one step of round 0 until then is half of the round: its record has the mean.
+    record = run.trial(TRIAL).stage(0).record()
+    assert {key.removeprefix("train/loss/") for key in first if key.startswith("train/loss/")} == record.losses.keys()
+    (file,) = files.parent.glob("*.wandb")
+    metrics = [entry["metric"] for entry in read_entries(file) if entry["type"] == "metric"]
+    own = {metric["name"]: metric.get("step_metric") for metric in metrics if "name" in metric}
+    assert own.pop("train/step") is None and own.pop("spent_share") is None
+    assert set(own.values()) == {"train/step"}
+    assert own.keys() == first.keys() - {"train/step", "_runtime", "_step", "_timestamp"}
+    # The same trial again, in a process of its own: all of it is logged already.
+    tracker = WandbTracker(run, TRIAL, run.trial(TRIAL).path)
+    for step in (4, 6):
+        tracker.log_training(step // 2 - 2, Measurement(step, {"steps_per_s": 1.0}))
+    tracker.close()
+    again = max(run.trial(TRIAL).path.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
+    assert again != file
+    assert not [entry for entry in read_entries(again) if entry["type"] == "history"]
+
+
+def test_the_tab_of_logs_has_the_lines_of_the_event_log(run: RunFolder, files: Path) -> None:
+    (file,) = files.parent.glob("*.wandb")
+    lines = [entry["output_logger"]["line"] for entry in read_entries(file) if entry["type"] == "output_logger"]
+    told = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert lines == [
+        f"{line['time']} round {line['round']}: {line['text']}\n" for line in told if line["trial"] == TRIAL
+    ]
 
 
 def _mask(files: Path, item: dict[str, Any], picture: str, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -167,6 +213,9 @@ def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFo
     weights = [run.warmup(key).weights, run.trial(TRIAL).stage(1).weights]
     for artifact, path in zip((source, model), weights, strict=True):
         assert [content["local_path"] for content in artifact["manifest"]["contents"]] == [str(path)]
+    (of_warmup,) = run.path.glob("warmups/*/wandb/offline-run-*/*.wandb")
+    (produced,) = [entry["artifact"] for entry in read_entries(of_warmup) if entry["type"] == "artifact"]
+    assert (produced["name"], produced["digest"]) == (source["name"], source["digest"])
     record = run.trial(TRIAL).stage(1).record()
     about = json.loads(model["metadata"])
     assert (about["round"], about["miou"]) == (1, pytest.approx(record.miou))
@@ -174,7 +223,7 @@ def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFo
     assert about["warmup_weights_sha256"] == run.warmup(key).record().weights_sha256
     # A tracker of another process logs none of them again.
     WandbTracker(run, TRIAL, run.trial(TRIAL).path).close()
-    assert len(list(run.trial(TRIAL).path.glob("wandb/offline-run-*"))) == 2
+    assert len(list(run.trial(TRIAL).path.glob("wandb/offline-run-*"))) == 3
     assert len(artifacts()) == 3
 
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from ripu_ray.config import TrackingConfig, load_config
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.tracking.identity import identify
 from ripu_ray.tracking.mode import Decision, check_key, decide, describe_plan, go_offline
-from ripu_ray.tracking.session import identify
 from ripu_ray.tracking.target import Target, files_of, find_target
 from tests.conftest import TINY
 from tests.running import ignore, run_alone

@@ -21,6 +21,8 @@ from tests.conftest import TINY
 from tests.tracking.records import ROUNDS, WARMUP
 from tests.tracking.server import KEY, WandbServer
 
+STEPS = [record.step + record.round + 2 for record in (WARMUP, *ROUNDS)]
+
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -101,7 +103,7 @@ def test_a_resumed_run_is_not_logged_twice(run: RunFolder, online: WandbServer) 
             tracker.log_round(record, {})
         tracker.close()
     assert current(run.config.tracking, run.path) == Decision("online")
-    assert _steps(online, trial_id) == [0, 1, 2]
+    assert _steps(online, trial_id) == STEPS
     assert not list(run.path.glob("trials/*/wandb/offline-run-*"))
 
 
@@ -123,7 +125,7 @@ def test_a_server_that_dies_in_mid_run_costs_no_round(run: RunFolder, online: Wa
     tracker.close()
     with WandbServer() as later:
         _sync(run, later)
-        assert [_steps(later, trial_id) for trial_id in run.trials] == [[0, 1, 2]] * 2
+        assert [_steps(later, trial_id) for trial_id in run.trials] == [STEPS] * 2
 
 
 @pytest.mark.slow
@@ -142,7 +144,7 @@ def test_w_and_b_s_own_process_may_be_killed(run: RunFolder, online: WandbServer
     assert current(run.config.tracking, run.path).mode == "offline"
     with WandbServer() as later:
         _sync(run, later)
-        assert _steps(later, trial_id) == [0, 1, 2]
+        assert _steps(later, trial_id) == STEPS
 
 
 @pytest.mark.slow
@@ -156,7 +158,7 @@ def test_a_server_that_is_gone_after_the_question_leaves_an_offline_run(run: Run
     assert current(run.config.tracking, run.path).mode == "offline"
     with WandbServer() as later:
         _sync(run, later)
-        assert _steps(later, trial_id) == [0]
+        assert _steps(later, trial_id) == STEPS[:1]
 
 
 @pytest.mark.slow

@@ -13,10 +13,9 @@ from ripu_ray.runs.environment import ENVIRONMENT
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.checksums import read_json, write_json
-from ripu_ray.tracking.content import describe, tags
 from ripu_ray.tracking.group import open_trackers
+from ripu_ray.tracking.identity import describe, identify, tags
 from ripu_ray.tracking.mode import Decision, check_key, decide, has_key
-from ripu_ray.tracking.session import identify
 from ripu_ray.tracking.wandb import WandbTracker
 from ripu_ray.tracking.wandb_internals import read_entries
 from tests.tracking.records import ROUNDS, WARMUP

@@ -1,0 +1,51 @@
+"""The Hugging Face Hub: used while it answers, else the cache of this machine alone."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ripu_ray.errors import first_line
+
+_ANSWER_TIMEOUT_S = 3.0
+
+
+@contextmanager
+def hub_or_cache() -> Iterator[str]:
+    """Within it, libraries ask the hub only if it answers at once: its client would try six times, for half a minute.
+
+    Yields:
+        Why the hub does not answer; "" if it does, or is not to be asked (`HF_HUB_OFFLINE`).
+    """
+    from huggingface_hub import constants
+
+    why = "" if constants.HF_HUB_OFFLINE else _ask(constants.ENDPOINT)
+    switches = [constants, *([sys.modules["datasets"].config] if "datasets" in sys.modules else [])]
+    before = [switch.HF_HUB_OFFLINE for switch in switches]
+    try:
+        for switch in switches if why else ():
+            switch.HF_HUB_OFFLINE = True
+        yield why
+    finally:
+        for switch, is_offline in zip(switches, before, strict=True):
+            switch.HF_HUB_OFFLINE = is_offline
+
+
+def _ask(url: str) -> str:
+    """Why a server does not answer; "" if it does, with whatever status."""
+    faults = [f"{url} did not answer within {_ANSWER_TIMEOUT_S:g} s"]
+
+    def ask() -> None:
+        from huggingface_hub import get_session
+
+        try:
+            get_session().head(url, timeout=_ANSWER_TIMEOUT_S)
+            faults[0] = ""
+        except Exception as error:  # noqa: BLE001 (of whatever library the client uses)
+            faults[0] = f"{url}: {first_line(error)}"
+
+    # In a thread, since looking up a name has no timeout.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_ANSWER_TIMEOUT_S + 0.5)
+    return faults[0]
