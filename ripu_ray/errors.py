@@ -16,7 +16,8 @@ RemoteError (OSError)            a store behind a URL that refuses, or does not 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import isnan
 
 _LONGEST = 1000
@@ -133,3 +134,19 @@ class ScoreError(RipuError):
 
 class NonFiniteError(RipuError, ArithmeticError):
     """A NaN or an infinity where a number was expected."""
+
+
+@contextmanager
+def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
+    """Raise errors of the block, which come from foreign code, as one line.
+
+    Args:
+        place: what the message names first, such as a setting.
+        kind: of the error.
+    """
+    try:
+        yield
+    except RipuError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the code of a user raises
+        raise kind(f"{place}: {type(error).__name__}: {first_line(error)}") from error

@@ -7,7 +7,7 @@ import typer
 
 import ripu_ray as ripu
 from ripu_cli.options import ConfigOption, PathText, RunArgument, SetOption
-from ripu_ray.errors import counted, printable
+from ripu_ray.errors import DataError, counted, printable
 
 _FORMATS = ("coco", "cvat", "labelstudio", "png")
 AddressOption = Annotated[
@@ -73,7 +73,12 @@ def answer(
     """Take answers: all of the files, or none if one has a fault."""
     from ripu_cli import command
 
-    outcome = ripu.answer(folder, files, skip_bad=skip_bad, accept_extra=accept_extra, observer=command.observer())
+    try:
+        outcome = ripu.answer(folder, files, skip_bad=skip_bad, accept_extra=accept_extra, observer=command.observer())
+    except DataError as error:
+        for line in error.faults:  # one for each file
+            typer.echo(f"ripu: {line}", err=True)
+        raise typer.Exit(2) from None
     for line in outcome.skipped:
         typer.echo(f"ripu: skipped: {line}", err=True)
     typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")

@@ -160,9 +160,14 @@ def evaluate(
 def report(
     folders: FoldersArgument,
     output: ReportOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page on this machine and renew it until all trials are finished.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --watch: port on 127.0.0.1; 0: a free one.")] = 0,
 ) -> None:
     """Write the results of one or several sweeps as one HTML page."""
-    typer.echo(f"report   {printable(str(ripu.report(folders, output)))}")
+    serve = (lambda address: typer.echo(f"watch    {address} (Ctrl-C ends it)")) if watch else None
+    typer.echo(f"report   {printable(str(ripu.report(folders, output, serve, port)))}")
 
 
 @app.command()

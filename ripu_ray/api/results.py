@@ -1,6 +1,6 @@
 """The results of a run folder, and its report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,11 +92,23 @@ class Results:
         return f"Results({str(self.folder)!r})"
 
 
-def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> Path:
+def report(
+    folders: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    watch: Callable[[str], None] | None = None,
+    port: int = 0,
+) -> Path:
     """Write the report of one or several run folders, finished or not. Returns its path.
 
+    Args:
+        folders: run folders, or URLs.
+        output: file. None: report.html in the first folder.
+        watch: called with an address at which the report is served to this machine alone and renewed after each
+            committed round; the function then returns when all trials are finished, or at Ctrl-C. None: write once.
+        port: of the address; 0: a free one.
+
     Raises:
-        ConfigError: there is no folder.
+        ConfigError: there is no folder, the port is taken, or a URL is to be watched.
         RunFolderError: a folder is not a run folder.
         StorageError: `output` cannot be written.
     """
@@ -107,7 +119,12 @@ def report(folders: str | Path | Sequence[str | Path], output: str | Path | None
     if not runs:
         raise ConfigError("folders: expected at least one run folder")
     path = runs[0].path / REPORT if output is None else locate(output)
-    write_report(runs, path)
+    if watch is None:
+        write_report(runs, path)
+    else:
+        from ripu_ray.reporting.watching import watch_report
+
+        watch_report(runs, path, port, watch)
     return path
 
 
