@@ -83,7 +83,7 @@ def read_class_table(path: Path) -> ClassTable:
     except _TwiceError as error:
         raise DataError(f"{path}: {error}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8; {EXPECTED}") from None
+        raise DataError(f"{path}: not valid JSON (not UTF-8); {EXPECTED}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not valid JSON at line {error.lineno}; {EXPECTED}") from None
     except (ValueError, RecursionError):
