@@ -1,15 +1,18 @@
-"""A sweep is killed at random moments and resumed: does it end as the unbroken one, and what did the kill cost?
+"""A sweep is killed at random moments and resumed: does it end as the unbroken one, and what did the kills cost?
 
-`python -m benchmarks.faults [--kills 20] [--seed 0] [--alone]` kills the process tree of a small sweep, Ray and all,
-with SIGKILL, each time in a fresh folder and each time at another moment, resumes it, and compares every committed file
-with the unbroken sweep's, byte for byte. `--alone` does so with one trial without Ray. It prints
+`python -m benchmarks.faults [--kills 60] [--seed 0] [--log FILE] [--alone]` kills the process tree of a small sweep,
+Ray and all, with SIGKILL, and so the processes that resume it, until one of them ends. Then it compares every committed
+file with the unbroken sweep's, byte for byte, and begins again in a fresh folder. `--alone` does so with one trial
+without Ray, 200 times. With `--log`, the same command goes on after an interruption. It prints
 
-    figure: faults_survived <those that ended right>/<kills>
+    figure: faults_survived <those whose run ended right>/<kills>
     figure: recovery_s <median seconds from the resuming command to the first thing written in a trial or warm-up>
     figure: repeated_work_share <mean seconds of work that a kill undid, over those of the unbroken sweep>
+    figure: faults_minutes <minutes for all runs>
 """
 
 import argparse
+import json
 import random
 import shutil
 import statistics
@@ -19,8 +22,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import ProcessTree
 from ripu_ray.runs.run_folder import RunFolder
@@ -44,6 +48,7 @@ ON_RAY = ("sweep", "--budgets", "5,9px", "--set", "cluster.scorers=1")
 ALONE = ("run", "--set", "cluster.scorers=0")
 NAME = "x"
 PATIENCE_S = 1800.0
+KILLS_IN_A_RUN = 5
 COMMITTED = ("purchase.parquet", "purchase.json", "record.json", "weights.pt")
 
 
@@ -86,15 +91,13 @@ class Kill:
 
     Attributes:
         phase: where the run was.
-        fault: what is wrong in the end; None: nothing.
-        recovery_s: see the figure of that name.
         lost_s: of work that was not on disk, added up over the trials at work.
+        recovery_s: see the figure of that name; None: the next process was killed before.
     """
 
     phase: str
-    fault: str | None
-    recovery_s: float
     lost_s: float
+    recovery_s: float | None = None
 
 
 def run_whole(command: Sequence[str], folder: Path) -> Whole:
@@ -113,7 +116,9 @@ def run_whole(command: Sequence[str], folder: Path) -> Whole:
     return Whole(committed(run.path), wall_s, start_s, work_s, writes.count())
 
 
-def kill_and_resume(command: Sequence[str], folder: Path, moments: Sequence[Moment], whole: Whole) -> Kill:
+def kill_and_resume(
+    command: Sequence[str], folder: Path, moments: Sequence[Moment], whole: Whole
+) -> tuple[list[Kill], str | None]:
     """Kill a run, and those that resume it, at a moment each; let the last one end; compare.
 
     Args:
@@ -123,34 +128,49 @@ def kill_and_resume(command: Sequence[str], folder: Path, moments: Sequence[Mome
         whole: what it has to end like.
 
     Returns:
-        The last kill, with the fault of the end.
+        The kills, and what is wrong in the end; None: nothing.
     """
     path = folder / "runs" / NAME
     finished: dict[Path, tuple[int, int]] = {}
-    for moment in moments:
-        with _start(command, folder) as tree:
-            started_s, writes = time.time(), _Writes(path)
-            tree.wait_until(lambda: writes.count() >= moment.num_writes, PATIENCE_S)  # noqa: B023  # not kept
-            with suppress(subprocess.TimeoutExpired):
-                tree.process.wait(moment.delay_s)
+    kills: list[Kill] = []
+    for moment in (*moments, None):
+        # The folder is enough where there is one to speak of; the same command always is.
+        again = ["sweep", "--resume", f"runs/{NAME}"] if kills and (path / "config.yaml").exists() else None
+        started_s = time.time()
+        with _start(command, folder, again) as tree:
+            recovery_s, code = _run_until(moment, tree, _Writes(path))
+            if kills:
+                kills[-1] = replace(kills[-1], recovery_s=recovery_s)
+            if code is not None:
+                fault = f"exit code {code}: {tree.err}" if code else _compare(path, whole, finished)
+                return kills, fault
             tree.kill()
-        phase, lost_s = _look(path, started_s)
+        kills.append(Kill(*_look(path, started_s)))
         finished |= _finished(path)
-    writes = _Writes(path)
-    start = time.perf_counter()
-    # The folder is enough where there is one to speak of; the same command always is.
-    again = ["sweep", "--resume", f"runs/{NAME}"] if (path / "config.yaml").exists() else None
-    with _start(command, folder, again) as tree:
-        tree.wait_until(lambda: writes.count() > 0, PATIENCE_S)
-        recovery_s = time.perf_counter() - start
-        code = tree.process.wait()
-        fault = f"exit code {code}: {tree.err}" if code else None
-    if fault is None and (files := committed(path)) != whole.files:
+    raise AssertionError("the last process runs to its end")
+
+
+def _run_until(moment: Moment | None, tree: ProcessTree, writes: "_Writes") -> tuple[float | None, int | None]:
+    """Wait for the moment, or the end. Returns the seconds to the first write and the exit code, as far as it came."""
+    start, first_s = time.perf_counter(), None
+    if (moment is None or moment.num_writes) and tree.wait_until(lambda: writes.count() > 0, PATIENCE_S):
+        first_s = time.perf_counter() - start
+    if moment is None:
+        return first_s, tree.process.wait()
+    tree.wait_until(lambda: writes.count() >= moment.num_writes, PATIENCE_S)
+    with suppress(subprocess.TimeoutExpired):
+        tree.process.wait(moment.delay_s)
+    return first_s, tree.process.poll()
+
+
+def _compare(path: Path, whole: Whole, finished: dict[Path, tuple[int, int]]) -> str | None:
+    """What is wrong in a run folder in the end."""
+    if (files := committed(path)) != whole.files:
         differ = sorted(name for name in files.keys() | whole.files if files.get(name) != whole.files.get(name))
-        fault = f"differ from the unbroken run: {', '.join(differ)}"
-    elif fault is None and (again_run := [file for file in finished if _identity(file) != finished[file]]):
-        fault = f"done again though finished: {', '.join(map(str, again_run))}"
-    return Kill(phase, fault, recovery_s, lost_s)
+        return f"differ from the unbroken run: {', '.join(differ)}"
+    if again := [file for file in finished if _identity(file) != finished[file]]:
+        return f"done again though finished: {', '.join(map(str, again))}"
+    return None
 
 
 def committed(path: Path) -> dict[str, bytes]:
@@ -162,28 +182,42 @@ def committed(path: Path) -> dict[str, bytes]:
 def main() -> None:
     """Kill, resume, compare, and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, help="default: 60, and 200 with --alone")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log", type=Path, help="file of the finished runs, a line each")
     parser.add_argument("--alone", action="store_true")
     options = parser.parse_args()
-    command = ALONE if options.alone else ON_RAY
-    rng = random.Random(options.seed)
-    kills: list[Kill] = []
+    command, wanted = (ALONE, options.kills or 200) if options.alone else (ON_RAY, options.kills or 60)
+    lines = options.log.read_text().splitlines() if options.log and options.log.exists() else []
+    runs = [json.loads(line) for line in lines]
     with tempfile.TemporaryDirectory() as root:
         whole = run_whole(command, _fresh(Path(root) / "whole"))
         print(f"unbroken: {whole.wall_s:.1f} s, of which work {whole.work_s:.1f} s", flush=True)
-        for index in range(options.kills):
-            # Every part of the run gets its share of the kills.
-            moment = whole.moment((index + rng.random()) / options.kills)
-            folder = _fresh(Path(root) / "killed")
-            kills.append(kill := kill_and_resume(command, folder, [moment], whole))
-            print(f"{moment}, {kill.phase}: {kill.fault or 'survived'}; {kill.recovery_s:.1f} s", flush=True)
+        while (left := wanted - sum(len(run["kills"]) for run in runs)) > 0:
+            rng = random.Random(f"{options.seed} {len(runs)}")
+            # On average, the kills are spread over the whole run.
+            moments = [whole.moment(rng.random() * 2 / (KILLS_IN_A_RUN + 1)) for _ in range(min(left, KILLS_IN_A_RUN))]
+            start, folder = time.perf_counter(), _fresh(Path(root) / "killed")
+            kills, fault = kill_and_resume(command, folder, moments, whole)
+            minutes = (time.perf_counter() - start) / 60
+            runs.append({"fault": fault, "minutes": minutes, "kills": list(map(asdict, kills))})
+            if options.log:
+                with options.log.open("a") as log:
+                    log.write(json.dumps(runs[-1]) + "\n")
+            print(f"{', '.join(kill.phase for kill in kills)}: {fault or 'survived'}; {minutes:.1f} min", flush=True)
             shutil.rmtree(folder)
-    survived = sum(kill.fault is None for kill in kills)
+    _print_figures(runs, whole)
+
+
+def _print_figures(runs: Sequence[dict[str, Any]], whole: Whole) -> None:
+    kills = [Kill(**kill) for run in runs for kill in run["kills"]]
+    survived = sum(len(run["kills"]) for run in runs if run["fault"] is None)
+    recoveries_s = [kill.recovery_s for kill in kills if kill.recovery_s is not None]
     print(", ".join(f"{phase} {count}" for phase, count in Counter(kill.phase for kill in kills).most_common()))
     print(f"figure: faults_survived {survived}/{len(kills)}")
-    print(f"figure: recovery_s {statistics.median(kill.recovery_s for kill in kills):.1f}")
+    print(f"figure: recovery_s {statistics.median(recoveries_s):.1f}")
     print(f"figure: repeated_work_share {statistics.mean(kill.lost_s for kill in kills) / whole.work_s:.3f}")
+    print(f"figure: faults_minutes {sum(run['minutes'] for run in runs):.0f}")
 
 
 def _fresh(folder: Path) -> Path:

@@ -28,7 +28,7 @@ from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import Selection
-from ripu_ray.runs.stages import StageFolder
+from ripu_ray.runs.stages import Ending, StageFolder
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import TrainingState
 
@@ -86,6 +86,7 @@ def make_up(folder: Path, config: Config) -> RunFolder:
                 stage.weights.hardlink_to(weights)
             seconds = {"acquire": 0.1, "score": 0.7, "train": 9.0, "evaluate": 0.5}
             _commit(stage, trial, number, domains, seconds, digest(weights))
+        trial_folder.finish(Ending(strategy.rounds))
     weights.unlink()
     return run
 

@@ -78,11 +78,15 @@ REDUCED_PHOTOGRAPHS = [
     "--set=training.round_steps=16",
 ]
 POWER_1 = "--vary=strategy.power=1"
+# The sweep of README, which takes minutes for a seed.
+DEMO = ["--set=training.round_steps=30", "--budgets=2.2,5", "--mode=region"]
 PARTS = ("-spread", "-pixel")
 """Ends of names of sweeps that belong to a study."""
-MERGED = ("photographs", "pretrained", "pretrained-embedded", "pretrained-photographs")
+MERGED = ("demo", "photographs", "pretrained", "pretrained-embedded", "pretrained-photographs")
 """Studies with one table for all their sweeps."""
 STUDIES = {
+    "demo": [*DEMO, "--acquisitions=random,ripu,source_only,full"],
+    "demo-spread": [*DEMO, POWER_1, "--acquisitions=ripu"],
     "embedded": [
         *SMALL,
         "--budgets=2.2,5",
@@ -275,6 +279,7 @@ def _shift(results: pd.DataFrame) -> Figure:
 
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "demo": _forest,
     "embedded": _forest,
     "embedded-spread": _forest,
     "photographs": _forest,

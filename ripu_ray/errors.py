@@ -16,7 +16,9 @@ RemoteError (OSError)            a store behind a URL that refuses, or does not 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isnan
 
 _LONGEST = 1000
 """Characters of a message; the middle of a longer one is left out."""
@@ -58,9 +60,25 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{ending}"
 
 
+def duration(seconds: float) -> str:
+    """A time in its two largest units: "2 h 11 min", "3 min 20 s", "4.2 s"; a dash for NaN."""
+    if isnan(seconds):
+        return "–"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def first_of(faults: Sequence[str]) -> str:
     """The first fault, and how many others there are, in one line."""
-    return f"{faults[0]} (and {len(faults) - 1} more faults)" if len(faults) > 1 else faults[0]
+    return f"{faults[0]} (and {counted(len(faults) - 1, 'more fault')})" if len(faults) > 1 else faults[0]
 
 
 class InputError(RipuError, ValueError):
@@ -116,3 +134,19 @@ class ScoreError(RipuError):
 
 class NonFiniteError(RipuError, ArithmeticError):
     """A NaN or an infinity where a number was expected."""
+
+
+@contextmanager
+def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
+    """Raise errors of the block, which come from foreign code, as one line.
+
+    Args:
+        place: what the message names first, such as a setting.
+        kind: of the error.
+    """
+    try:
+        yield
+    except RipuError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the code of a user raises
+        raise kind(f"{place}: {type(error).__name__}: {first_line(error)}") from error

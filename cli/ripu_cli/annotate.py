@@ -7,7 +7,7 @@ import typer
 
 import ripu_ray as ripu
 from ripu_cli.options import ConfigOption, PathText, RunArgument, SetOption
-from ripu_ray.errors import printable
+from ripu_ray.errors import DataError, counted, printable
 
 _FORMATS = ("coco", "cvat", "labelstudio", "png")
 AddressOption = Annotated[
@@ -50,7 +50,7 @@ def query(
     if asked.results:
         command.conclude(asked.results)
     images = {question.key[0] for question in asked.questions}
-    typer.echo(f"questions  {len(asked.questions)} in {len(images)} images")
+    typer.echo(f"questions  {len(asked.questions)} in {counted(len(images), 'image')}")
     typer.echo(f"files      {printable(str(asked.folder))}")
     _print_next(folder)
 
@@ -73,7 +73,12 @@ def answer(
     """Take answers: all of the files, or none if one has a fault."""
     from ripu_cli import command
 
-    outcome = ripu.answer(folder, files, skip_bad=skip_bad, accept_extra=accept_extra, observer=command.observer())
+    try:
+        outcome = ripu.answer(folder, files, skip_bad=skip_bad, accept_extra=accept_extra, observer=command.observer())
+    except DataError as error:
+        for line in error.faults:  # one for each file
+            typer.echo(f"ripu: {line}", err=True)
+        raise typer.Exit(2) from None
     for line in outcome.skipped:
         typer.echo(f"ripu: skipped: {line}", err=True)
     typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")

@@ -52,7 +52,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def _show(run: "ripu.RunFolder") -> "Iterator[Callable[[ripu.Progress], None]]":
-    from ripu_cli.display import show_progress
+    from ripu_cli.progress import show_progress
 
     with tell_if_lost(partial(_tell, run)), show_progress(run) as on_progress:
         yield on_progress

@@ -7,7 +7,7 @@ import typer
 
 import ripu_ray as ripu
 from ripu_cli.display import new_table, text_console, track_images
-from ripu_ray.errors import printable
+from ripu_ray.errors import counted, printable
 
 _MOST_SIZES = 6
 
@@ -67,7 +67,7 @@ def _print_sizes(found: ripu.DataReport) -> None:
 def _listed(counts: dict[tuple[int, ...], int]) -> str:
     """The most frequent sizes, height x width, and their numbers of images."""
     sizes = [f"{height}x{width}: {count}" for (height, width), count in counts.items()]
-    more = [f"{len(sizes) - _MOST_SIZES} more sizes"] if len(sizes) > _MOST_SIZES else []
+    more = [counted(len(sizes) - _MOST_SIZES, "more size")] if len(sizes) > _MOST_SIZES else []
     return ", ".join(sizes[:_MOST_SIZES] + more) or "-"
 
 

@@ -27,7 +27,7 @@ from ripu_ray.errors import ConfigError, printable
 
 app = Program(
     name="ripu",
-    help="Which pixels should we pay to label? Active-learning simulation for domain-adaptive segmentation, on Ray.",
+    help="Simulate active learning for domain-adaptive semantic segmentation, and compare strategies by cost.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() else None,
@@ -78,12 +78,12 @@ def sweep(
         list[str] | None,
         typer.Option(
             metavar="KEY=V1,V2",
-            help="Any other setting as a dimension: data.shift=0,1. Repeatable.",
+            help="Values of any other setting: data.shift=0,1. Repeatable.",
             autocompletion=complete_setting,
         ),
     ] = None,
 ) -> None:
-    """Run a grid: every list is one of its dimensions."""
+    """Run one trial for each combination of the given values."""
     if shared.resume:
         _resume(context, shared)
         return
@@ -111,9 +111,12 @@ def run(
     mode: Annotated[str | None, typer.Option(help="region or pixel.")] = None,
     window: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd.")] = None,
     acquisition: Annotated[
-        str | None, typer.Option(help="One of those of `ripu sweep`.", autocompletion=complete_acquisitions)
+        str | None,
+        typer.Option(
+            help="Acquisition function; `ripu sweep --help` lists them.", autocompletion=complete_acquisitions
+        ),
     ] = None,
-    seed: Annotated[str | None, typer.Option(help="0 or more.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Seed of all random numbers, 0 or more.")] = None,
 ) -> None:
     """Run one trial."""
     if shared.resume:
@@ -142,7 +145,7 @@ def evaluate(
     config: ConfigOption = None,
     settings: SetOption = None,
     plugins: PluginOption = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the predictions of the mirror image.")] = False,
     predictions: PredictionsOption = None,
 ) -> None:
     """Evaluate one checkpoint on the target's validation split."""
@@ -157,9 +160,14 @@ def evaluate(
 def report(
     folders: FoldersArgument,
     output: ReportOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page on this machine and renew it until all trials are finished.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --watch: port on 127.0.0.1; 0: a free one.")] = 0,
 ) -> None:
     """Write the results of one or several sweeps as one HTML page."""
-    typer.echo(f"report   {printable(str(ripu.report(folders, output)))}")
+    serve = (lambda address: typer.echo(f"watch    {address} (Ctrl-C ends it)")) if watch else None
+    typer.echo(f"report   {printable(str(ripu.report(folders, output, serve, port)))}")
 
 
 @app.command()
@@ -174,7 +182,7 @@ def export(
             show_default=False,
         ),
     ] = None,
-    trial: Annotated[str | None, typer.Option(help="Needed where the run has several.")] = None,
+    trial: Annotated[str | None, typer.Option(help="Id of the trial. Required if the run has several.")] = None,
     round_index: Annotated[
         int | None, typer.Option("--round", help="From 0; -1 is the warm-up. Default: the last.", show_default=False)
     ] = None,
@@ -187,7 +195,7 @@ def export(
 @one_line_errors
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A run folder, or one trial of it: runs/demo:TRIAL.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="A run folder or trial to compare with.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Show the differences of two runs: settings, purchases, mIoU."""
@@ -200,10 +208,13 @@ def compare(
 @one_line_errors
 def dashboard(
     folder: RunArgument,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workspace as JSON; contact no server.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it as JSON; contact no server.")] = False,
+    as_report: Annotated[
+        bool, typer.Option("--report", help="Build a W&B Report: text, results, curves, parallel coordinates.")
+    ] = False,
 ) -> None:
-    """Build a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard]."""
-    typer.echo(ripu.dashboard(folder, dry_run))
+    """Build a workspace in W&B for a sweep: mIoU by budget, cost and class. Needs the extra [dashboard]."""
+    typer.echo(ripu.dashboard(folder, dry_run, as_report))
 
 
 for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):

@@ -114,7 +114,7 @@ class Shared:
         typer.Option(metavar="FOLDER", help="Resume the run of this folder, as it was started.", show_default=False),
     ] = None
     wandb: Annotated[
-        Wandb | None, typer.Option(help="auto: online where a key is known, else offline.", show_default=False)
+        Wandb | None, typer.Option(help="Mode of W&B. auto: online if a key is set, else offline.", show_default=False)
     ] = None
     address: Annotated[
         str | None,
@@ -123,15 +123,17 @@ class Shared:
         ),
     ] = None
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and what it would cost; run nothing.")
+        bool, typer.Option("--dry-run", help="Print grid, steps, disk space and estimated time; run nothing.")
     ] = False
     show_config: Annotated[
         bool, typer.Option("--show-config", help="With --dry-run: print the resolved configuration first.")
     ] = False
-    each: Annotated[bool, typer.Option("--each", help="A row for each trial, also with --dry-run.")] = False
+    each: Annotated[bool, typer.Option("--each", help="A row for each trial, not each arm; also with --dry-run.")] = (
+        False
+    )
     accept_changed_data: Annotated[
         bool,
-        typer.Option("--accept-changed-data", help="If the data changed since the start: run them in a new folder."),
+        typer.Option("--accept-changed-data", help="If the data changed since the start: run in a new folder."),
     ] = False
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read all data to detect changes, not only files with new sizes and times.")

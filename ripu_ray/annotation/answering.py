@@ -52,27 +52,28 @@ def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, acc
         accept_extra: use labels outside all questions, too.
 
     Raises:
-        DataError: a fault, in one line with file, image and annotation; or an answer differs from another one.
+        DataError: a fault, in one line with file, image and annotation; or an answer differs from another one. `faults`
+            has a line for each file.
         StorageError: the answers cannot be written.
     """
     intake = _Intake(asked, accept_extra)
-    faults: list[str] = []
+    by_file: dict[Path, list[str]] = defaultdict(list)
     for path, name in _listed(files):
         try:
-            for sheet in _read(path, name, intake):
-                try:
-                    intake.take(path, sheet)
-                except _DifferError:
-                    raise
-                except ValueError as error:
-                    place = f"{path}: image {sheet.image}" + (f", {sheet.name}" if sheet.name else "")
-                    faults.append(f"{place}: {error}")
-        except _DifferError:
-            raise
+            sheets = [*_read(path, name, intake)]
         except DataError as error:
-            faults += error.faults
+            by_file[path] += error.faults
+            continue
+        for sheet in sheets:
+            try:
+                intake.take(path, sheet)
+            except _DifferError:
+                raise
+            except ValueError as error:
+                by_file[path].append(f"{_place(path, sheet)}: {error}")
+    faults = [fault for lines in by_file.values() for fault in lines]
     if faults and not skip_bad:
-        raise DataError(first_of(faults), faults)
+        raise DataError(first_of(faults), [first_of(lines) for lines in by_file.values()])
     intake.outcome.skipped = faults
     if intake.found or intake.outside_new:
         asked.answers.commit([*intake.found.values(), *intake.outside_new])
@@ -177,12 +178,17 @@ def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Each file, and its name in its folder; empty for a file that is given by itself."""
     for path in files:
         if path.is_dir():
-            inside = sorted(path.rglob("*.png"))
+            # macOS leaves files "._NAME" beside others.
+            inside = sorted(file for file in path.rglob("[!.]*") if file.suffix.lower() == ".png" and file.is_file())
             if not inside:
                 raise DataError(f"{path}: holds no .png file")
             yield from ((file, file.relative_to(path).as_posix()) for file in inside)
         else:
             yield path, ""
+
+
+def _place(path: Path, sheet: Sheet) -> str:
+    return f"{path}: image {sheet.image}" + (f", {sheet.name}" if sheet.name else "")
 
 
 def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:

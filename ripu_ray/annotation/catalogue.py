@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ from ripu_ray.storage.bounded import read_limited
 MAX_BYTES = 2**29
 """Of an annotation file."""
 _PICTURES = (".png", ".jpg", ".jpeg")
+_FOLDERS = ("images", "labels", "/", ".")
+"""Parts of a path that do not count in the name of an image."""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts in front of the name of an uploaded file."""
 QUERY = -1
@@ -97,9 +100,11 @@ class Images:
 
     def __init__(self, image_ids: Sequence[str]) -> None:
         self._by_name: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
-        for image_id in image_ids:
-            parts = tuple(image_id.split("/"))
-            self._by_name.setdefault(parts[-1], []).append((image_id, parts))
+        self._by_path = {_composed(image_id): image_id for image_id in image_ids}
+        for path, image_id in self._by_path.items():
+            *folders, stem = path.split("/")
+            parts = (*(part for part in folders if part not in _FOLDERS), stem)
+            self._by_name.setdefault(stem, []).append((image_id, parts))
 
     def name_of(self, path: Path) -> str:
         """The name of the image of a label map: the path if `find` finds an image, else the file's name."""
@@ -118,9 +123,11 @@ class Images:
         Raises:
             ValueError: there is none, or several.
         """
-        path = PurePosixPath(name.replace("\\", "/"))
+        path = PurePosixPath(_composed(name).replace("\\", "/"))
         stem = path.stem if path.suffix.lower() in _PICTURES else path.name
-        folders = tuple(part for part in path.parts[:-1] if part not in ("images", "labels", "/", "."))
+        if image_id := self._by_path.get(str(path.with_name(stem)) if stem else ""):
+            return image_id
+        folders = tuple(part for part in path.parts[:-1] if part not in _FOLDERS)
         for last in dict.fromkeys((stem, _UPLOADED.sub("", stem))):
             parts = (*folders, last)
             # An uploaded file has lost its folders.
@@ -131,10 +138,15 @@ class Images:
                 if own[-len(given) :] == given or given[-len(own) :] == own
             ]
             if len(found) > 1:
-                raise ValueError(f"{name!r} may be {found[0]} or {found[1]}: expected a name with its folders")
+                raise ValueError(f"may be {found[0]} or {found[1]}: expected a name with its folders")
             if found:
                 return found[0]
-        raise ValueError(f"{name!r} is not an image of the pool")
+        raise ValueError("is not an image of the pool")
+
+
+def _composed(name: str) -> str:
+    """A name with accents as parts of their letters; macOS separates them."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True)

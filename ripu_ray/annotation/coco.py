@@ -48,20 +48,19 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
         DataError: not COCO; a wrong annotation raises when the drawings of its sheet are iterated.
     """
     images, categories, annotations = (_listed(tree, key, path) for key in ("images", "categories", "annotations"))
-    labels = {_id(category, path): category.get("name") for category in categories}
+    labels = {number: category.get("name") for number, category in _by_id(categories, "categories", path)}
     by_image: dict[object, list[dict[str, Any]]] = defaultdict(list)
     for annotation in annotations:
         by_image[_key(annotation.get("image_id"))].append(annotation)
-    for image in images:
+    for number, image in _by_id(images, "images", path):
         name, height, width = (image.get(key) for key in ("file_name", "height", "width"))
-        number = _id(image, path)
         if not isinstance(name, str) or type(height) is not int or type(width) is not int:
             raise DataError(f"{path}: image {number}: expected file_name, height and width")
         size = height, width
         yield Sheet(name, size, _drawings(by_image.pop(number, []), labels, names, size))
     if by_image:
-        number, (first, *_) = next(iter(by_image.items()))
-        raise DataError(f"{path}: annotation {first.get('id')!r}: there is no image {number!r}")
+        first, *_ = next(iter(by_image.values()))
+        raise DataError(f"{path}: annotation {first.get('id')!r}: there is no image {first.get('image_id')!r}")
 
 
 def load(path: Path) -> Any:
@@ -96,7 +95,7 @@ def _drawings(
         try:
             category = _key(annotation.get("category_id"))
             if category not in labels:
-                raise ValueError(f"there is no category {category!r}")
+                raise ValueError(f"there is no category {annotation.get('category_id')!r}")
             yield _drawing(annotation, names.label(labels[category]), size)
         except ValueError as error:
             raise ValueError(f"annotation {annotation.get('id')!r}: {error}") from None
@@ -122,14 +121,20 @@ def _listed(tree: Any, key: str, path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _id(entry: dict[str, Any], path: Path) -> object:
-    if (number := _key(entry.get("id"))) is None:
-        raise DataError(f"{path}: expected an id, a whole number or a text, found {entry.get('id')!r}")
-    return number
+def _by_id(entries: Sequence[dict[str, Any]], kind: str, path: Path) -> Iterator[tuple[object, dict[str, Any]]]:
+    """Each entry after its id. Raises DataError: an id is missing, or two entries have it."""
+    seen = set()
+    for entry in entries:
+        if (number := _key(entry.get("id"))) is None:
+            raise DataError(f"{path}: {kind}: expected an id, a whole number or a text, found {entry.get('id')!r}")
+        if number in seen:
+            raise DataError(f"{path}: two {kind} have the id {number!r}")
+        seen.add(number)
+        yield number, entry
 
 
 def _key(value: object) -> object:
-    return value if isinstance(value, int | str) else None
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _refuse(constant: str) -> float:

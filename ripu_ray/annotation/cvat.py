@@ -71,6 +71,8 @@ def read(path: Path, names: Names) -> Iterator[Sheet]:
         raise DataError(f"{path}: not valid XML ({error})") from None
     if root.tag != "annotations" or root.findtext("version") != "1.1":
         raise DataError(f"{path}: expected annotations of version 1.1, CVAT for images")
+    if root.find("track") is not None:
+        raise DataError(f"{path}: CVAT for video: expected an export as CVAT for images 1.1")
     for image in root.iter("image"):
         name = image.get("name")
         try:
@@ -99,16 +101,20 @@ def _shape(image: ElementTree.Element, label: str, drawing: Drawing) -> ElementT
 
 def _drawings(image: Any, names: Names, size: Size) -> Iterator[Drawing]:
     """The drawings of one image, by z_order, then in the order of the file."""
-    shapes = [(number, shape) for number, shape in enumerate(image) if shape.tag != "tag"]
-    try:
-        shapes.sort(key=lambda numbered: int(numbered[1].get("z_order", "0")))
-    except ValueError:
-        raise ValueError("a z_order that is no whole number") from None
-    for number, shape in shapes:
+    shapes = []
+    for number, shape in enumerate(image):
+        title = f"annotation {shape.get('id') or number} ({shape.tag})"
+        try:
+            order = int(shape.get("z_order", "0"))
+        except ValueError:
+            raise ValueError(f"{title}: a z_order that is no whole number") from None
+        if shape.tag != "tag":
+            shapes.append((order, title, shape))
+    for _, title, shape in sorted(shapes, key=lambda entry: entry[0]):
         try:
             yield from _drawn(shape, names.label(shape.get("label")), size)
         except ValueError as error:
-            raise ValueError(f"annotation {shape.get('id') or number} ({shape.tag}): {error}") from None
+            raise ValueError(f"{title}: {error}") from None
 
 
 def _drawn(shape: Any, label: int, size: Size) -> Iterator[Drawing]:

@@ -69,7 +69,7 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
         place = f"{path}: task {task.get('id', number) if isinstance(task, dict) else number}"
         data, annotations = (task.get(key) if isinstance(task, dict) else None for key in ("data", "annotations"))
         if not isinstance(data, dict) or not isinstance(annotations, list):
-            raise DataError(f"{place}: not Label Studio's JSON: expected data and annotations")
+            raise DataError(f"{place}: expected data and annotations: Label Studio's export JSON, not JSON-MIN")
         name = data.get("image_id") or _image_name(data.get("image"))
         if not isinstance(name, str):
             raise DataError(f"{place}: expected the image in data.image")
@@ -108,10 +108,14 @@ def _region(number: str, label: str, drawing: Drawing, size: Size) -> dict[str, 
 def _drawings(result: Sequence[dict[str, Any]], names: Names, size: Size | None) -> Iterator[Drawing]:
     by_id = {str(region.get("id")): region for region in result if region.get("type") != "choices"}
     for region in result:
+        if region.get("type") == "relation":
+            continue  # a line between two regions
         try:
-            shape = by_id.get(str(region.get("id")), region) if region.get("type") == "choices" else region
+            shape = by_id.get(str(region.get("id"))) if region.get("type") == "choices" else region
+            if shape is None:
+                raise ValueError("a choice about the whole image: expected one about a region")
             if size is None or _size([shape]) != size:
-                raise ValueError(f"original_height and original_width: expected those of the first region, {size}")
+                raise ValueError("expected original_height and original_width, the same for all regions")
             yield _drawing(region, shape, names, size)
         except ValueError as error:
             raise ValueError(f"region {region.get('id')!r}: {error}") from None
@@ -128,19 +132,21 @@ def _drawing(region: dict[str, Any], shape: dict[str, Any], names: Names, size: 
     label = names.label(labels[0])
     if shape.get("image_rotation") or geometry.get("rotation"):
         raise ValueError("a rotated image or region: expected a polygon in the upright image")
-    if "rle" in geometry:
-        return Drawing(label, (0, 0), brush.decode(geometry["rle"], size))
-    if "points" in geometry:
-        points = geometry["points"]
+    if shape["type"] == "brushlabels":
+        return Drawing(label, (0, 0), brush.decode(geometry.get("rle"), size))
+    if shape["type"] == "polygonlabels":
+        points = geometry.get("points")
         if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
             raise ValueError("expected points [x, y]")
         ring = [_pixels(side, limit) for point in points for side, limit in zip(point, size[::-1], strict=True)]
         return polygon_drawing(label, [ring], size)
+    if shape["type"] not in ("rectanglelabels", "keypointlabels"):
+        raise ValueError(f"{shape['type']}: expected {', '.join(f'{tool}labels' for tool in _TOOLS)} or choices")
     x, y = _pixels(geometry.get("x"), size[1]), _pixels(geometry.get("y"), size[0])
-    if "height" in geometry:
-        width, height = _pixels(geometry.get("width"), size[1]), _pixels(geometry["height"], size[0])
-        return box_drawing(label, (x, y, x + width, y + height), size)
-    return click_drawing(label, x, y, size)
+    if shape["type"] == "keypointlabels":
+        return click_drawing(label, x, y, size)
+    width, height = _pixels(geometry.get("width"), size[1]), _pixels(geometry.get("height"), size[0])
+    return box_drawing(label, (x, y, x + width, y + height), size)
 
 
 def _size(result: Sequence[dict[str, Any]]) -> Size | None:

@@ -48,9 +48,9 @@ def rle_drawing(label: int, code: object, size: Size) -> Drawing:
     Raises:
         ValueError: of another size, or not a code of this size.
     """
-    if not isinstance(code, dict) or list(code.get("size") or ()) != list(size):
+    if not isinstance(code, dict) or code.get("size") != list(size):
         found = code.get("size") if isinstance(code, dict) else code
-        raise ValueError(f"a mask of size {found}: expected {list(size)} (height, width)")
+        raise ValueError(f"a mask of size {found!r}: expected {list(size)} (height, width)")
     counts = code.get("counts")
     counts = _parse_counts(counts, size) if isinstance(counts, str) else counts
     check_counts(counts, size[0] * size[1])
@@ -87,10 +87,11 @@ def box_drawing(label: int, box: Sequence[float], size: Size) -> Drawing:
 
 
 def click_drawing(label: int, x: float, y: float, size: Size) -> Drawing:
-    """One pixel that stands for its question. Raises ValueError: outside the image."""
-    if not (is_number(x) and is_number(y) and 0 <= x < size[1] and 0 <= y < size[0]):
+    """One pixel that stands for its question; a point on the border is in the last one. Raises ValueError: outside."""
+    if not (is_number(x) and is_number(y) and 0 <= x <= size[1] and 0 <= y <= size[0]):
         raise ValueError(f"a point outside the image of {_text(size)}")
-    return Drawing(label, (math.floor(y), math.floor(x)), np.ones((1, 1), np.bool_), is_click=True)
+    corner = min(math.floor(y), size[0] - 1), min(math.floor(x), size[1] - 1)
+    return Drawing(label, corner, np.ones((1, 1), np.bool_), is_click=True)
 
 
 def check_counts(counts: object, total: int) -> None:

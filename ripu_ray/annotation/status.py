@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ripu_ray.annotation.asking import AskedTrial
+from ripu_ray.errors import counted
 from ripu_ray.runs.record import RoundRecord
 
 
@@ -70,13 +71,13 @@ def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:
     path, due = asked.run.path, asked.next_round
     if due >= asked.strategy.rounds:
         left = sum(each.open for each in rounds)
-        return f"all {due} rounds are trained" + (f"; {left} questions were not answered" if left else "")
+        return "all rounds are trained" + (f"; {counted(left, 'question')} not answered" if left else "")
     if asked.bought.num_rounds > due:
         return f"round {due} is bought: continue its training with `ripu train {path}`"
     if due >= len(rounds):
         return f"ask round {due}: `ripu query {path}`"
     left = rounds[due].open
     if not rounds[due].answered and rounds[due].asked:
-        return f"round {due}: answer its {left} questions, then `ripu answer {path} FILE...`"
-    more = f" (or answer its {left} open questions first)" if left else ""
-    return f"round {due}: train on its {rounds[due].answered} answers with `ripu train {path}`{more}"
+        return f"round {due}: answer {counted(left, 'open question')}, then `ripu answer {path} FILE...`"
+    more = f" (or answer {counted(left, 'open question')} first)" if left else ""
+    return f"round {due}: train on {counted(rounds[due].answered, 'answer')} with `ripu train {path}`{more}"

@@ -73,6 +73,8 @@ def query(
     place = locate(folder)
     resolved = _resolve(place, config, settings, address)
     if resolved.oracle.kind != "human":
+        if (config is not None or settings) and (place / "config.yaml").exists():
+            raise ConfigError(f"{place}: a run with another configuration: leave out --config and --set")
         raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
     with open_run(resolved, place, observer) as (run, on_death):
         from ripu_ray.annotation.exporting import export as write

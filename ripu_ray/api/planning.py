@@ -7,7 +7,7 @@ from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, check
 from ripu_ray.config import Config
 from ripu_ray.distributed.capacity import describe_need
-from ripu_ray.errors import counted
+from ripu_ray.errors import counted, duration
 from ripu_ray.runs.grid import Trial, expand, shared_warmups
 from ripu_ray.storage.remote import locate
 from ripu_ray.tracking.mode import describe_plan
@@ -24,6 +24,7 @@ class Plan:
         num_rounds: of all trials.
         warmup_steps, round_steps: optimiser updates of all warm-ups, and of all rounds.
         weights_bytes: size of all weights on disk.
+        seconds: estimate of the duration in one process, one trial after the other; a text says why there is none.
         wandb: one line: where the data of W&B would go.
         need: one line: what a trial needs of a machine or a cluster.
     """
@@ -35,6 +36,7 @@ class Plan:
     warmup_steps: int
     round_steps: int
     weights_bytes: int
+    seconds: float | str
     wandb: str
     need: str
 
@@ -49,6 +51,10 @@ class Plan:
             f"({counted(self.num_warmups, 'shared warm-up')}: {self.warmup_steps}; rounds: {self.round_steps}), "
             f"into {self.folder}",
             f"about {size(self.weights_bytes)} of weights on disk; purchases, logs and pictures come on top",
+            f"time is not estimated: {self.seconds}"
+            if isinstance(self.seconds, str)
+            else f"about {duration(self.seconds)} in one process on this machine, from a few timed steps and images; "
+            "it assumes that all trials are alike and run one after the other",
             self.wandb,
             self.need,
         )
@@ -66,6 +72,7 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
     if not is_remote:
         path = check(config, path, observer.notify, data).folder
     from ripu_ray.simulation.estimate import weights_bytes
+    from ripu_ray.simulation.timing import estimate_seconds
 
     trials = expand(config)
     warmups = shared_warmups(trials)
@@ -77,6 +84,7 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
         sum(shared.training.warmup_steps for shared in warmups),
         sum(trial.config.num_round_steps() for trial in trials),
         weights_bytes(trials),
+        "the data are on the cluster" if is_remote else estimate_seconds(trials),
         "W&B: as the cluster has it" if is_remote else describe_plan(config.tracking, path),
         describe_need(config.cluster),
     )

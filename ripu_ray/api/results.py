@@ -1,9 +1,9 @@
 """The results of a run folder, and its report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ripu_ray.api.arguments import as_texts
 from ripu_ray.errors import ConfigError
@@ -92,11 +92,23 @@ class Results:
         return f"Results({str(self.folder)!r})"
 
 
-def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> Path:
+def report(
+    folders: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    watch: Callable[[str], None] | None = None,
+    port: int = 0,
+) -> Path:
     """Write the report of one or several run folders, finished or not. Returns its path.
 
+    Args:
+        folders: run folders, or URLs.
+        output: file. None: report.html in the first folder.
+        watch: called with an address at which the report is served to this machine alone and renewed after each
+            committed round; the function then returns when all trials are finished, or at Ctrl-C. None: write once.
+        port: of the address; 0: a free one.
+
     Raises:
-        ConfigError: there is no folder.
+        ConfigError: there is no folder, the port is taken, or a URL is to be watched.
         RunFolderError: a folder is not a run folder.
         StorageError: `output` cannot be written.
     """
@@ -107,7 +119,12 @@ def report(folders: str | Path | Sequence[str | Path], output: str | Path | None
     if not runs:
         raise ConfigError("folders: expected at least one run folder")
     path = runs[0].path / REPORT if output is None else locate(output)
-    write_report(runs, path)
+    if watch is None:
+        write_report(runs, path)
+    else:
+        from ripu_ray.reporting.watching import watch_report
+
+        watch_report(runs, path, port, watch)
     return path
 
 
@@ -125,23 +142,47 @@ def compare(first: str | Path, second: str | Path) -> "Comparison":
     return compare_runs(open_side(str(first)), open_side(str(second)))
 
 
-def dashboard(folder: str | Path, dry_run: bool = False) -> str:
+def dashboard(folder: str | Path, dry_run: bool = False, report: bool = False) -> str:
     """Save a workspace for a sweep in W&B: mIoU by budget, cost and class. Needs the extra [dashboard].
 
     Args:
         folder: run folder.
         dry_run: contact no server.
+        report: save a W&B Report instead, with the answer and the results in text, the same curves, and the trials as
+            parallel coordinates.
 
     Returns:
-        Its URL; with `dry_run`, the workspace as JSON.
+        Its URL; with `dry_run`, the workspace or the report as JSON.
 
     Raises:
         ConfigError: the extra or the key is missing, or the server does not answer or refuses the key.
     """
     from ripu_ray.data.loading import open_domains
-    from ripu_ray.tracking.dashboard import build_workspace, save_workspace
+    from ripu_ray.tracking.dashboard import UNKNOWN_ENTITY, build_report, build_workspace, save
     from ripu_ray.tracking.wandb_internals import specification
 
-    run = Results(folder).run
+    results = Results(folder)
+    run = results.run
     class_names = open_domains(run.config.data, with_source=False).classes.names
-    return specification(build_workspace(run, class_names)) if dry_run else save_workspace(run, class_names)
+    text, table = _in_words(results) if report else ([], "")
+
+    def build(entity: str) -> Any:
+        return (
+            build_report(run, class_names, text, table, entity) if report else build_workspace(run, class_names, entity)
+        )
+
+    return specification(build(UNKNOWN_ENTITY)) if dry_run else save(run, build)
+
+
+def _in_words(results: Results) -> tuple[list[str], str]:
+    """The answer of a sweep in sentences, and a Markdown table with a row for each arm."""
+    from ripu_ray.reporting.headline import headline
+    from ripu_ray.reporting.naming import add_names
+    from ripu_ray.reporting.statistics import outcomes
+    from ripu_ray.reporting.summary import arms_in_markdown
+
+    if not len(results.frame):
+        return ["No round is committed yet."], ""
+    answer = headline(add_names(results.frame), outcomes(results.frame))
+    note = f"Sweep {results.run.name}: mIoU on the validation split, means and standard deviations over seeds."
+    return [line for line in (answer, note) if line], arms_in_markdown(results.arms)

@@ -182,8 +182,9 @@ def load_config(
     file = locate(file) if isinstance(file, str) else file
     tree, typed = merge_sources(Config, file, settings, flags or {}, demo and not file)
     if place := find_credentials(tree):
+        where = f"{file}: {place}" if file else place
         raise ConfigError(
-            f"{place}: a URL with a password, token or signature would be written into every run folder and log: "
+            f"{where}: a URL with a password, token or signature would be written into every run folder and log: "
             "fetch what it names yourself, and name the file"
         )
 

@@ -22,7 +22,7 @@ from ripu_ray.core.modifiers import select_balanced
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.regions import Regions
 from ripu_ray.core.selection import select
-from ripu_ray.errors import RipuError, ScoreError, first_line
+from ripu_ray.errors import ScoreError, blamed
 
 
 def score_image(
@@ -54,12 +54,12 @@ def score_image(
     registered: Acquisition = ACQUISITIONS[acquisition]
     if getattr(registered.function, "__module__", "") == Acquisition.__module__:
         return registered.function(maps, query), maps
-    try:
+    given = [tensor for tensor in (maps.predicted_HW, maps.entropy_HW) if not tensor.is_inference()]
+    versions = [tensor._version for tensor in given]
+    with blamed(f"acquisition {acquisition} failed", ScoreError):
         score_HW = registered.function(maps, query)
-    except RipuError:
-        raise
-    except Exception as error:
-        raise ScoreError(f"acquisition {acquisition} failed: {type(error).__name__}: {first_line(error)}") from error
+    if [tensor._version for tensor in given] != versions:
+        raise ScoreError(f"acquisition {acquisition}: changed its maps in place, expected a new tensor")
     return _checked(score_HW, acquisition, maps), maps
 
 

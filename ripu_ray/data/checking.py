@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.contents import NOTHING, Contents, Marks, digest_classes, line, mark_array, mark_file
+from ripu_ray.data.foreign import is_foreign
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.loading import Domains, Unlabelled
 from ripu_ray.data.pairs import SAME_ASPECT
 from ripu_ray.data.pictures import noted_warnings, picture_size, shown_size
-from ripu_ray.errors import DataError, first_of
+from ripu_ray.errors import DataError, counted, first_of
 from ripu_ray.storage.remote import RemotePath
 
 MAX_SIDE = 2**16
@@ -72,13 +73,17 @@ def check_domains(
         notify: receives lines on what is read, but may not be meant.
 
     Returns:
-        Digests of all that was read; `NOTHING` for drawn images, which are not read.
+        Digests of all that was read; `NOTHING` for drawn images, of which a plug-in's first ones are read.
 
     Raises:
         DataError: one line that names the first file at fault and counts the others: damaged, of another size than
             its partner or than its split's first (batches are stacked), a label id outside the classes.
     """
     if data.is_drawn:
+        for images in (domains.source, domains.pool, domains.validation) if is_foreign(data) else ():
+            for image_id in images.image_ids[:1]:
+                images.image(image_id)
+                images.label(image_id)
         return NOTHING
     reports = inspect_domains(domains, data, earlier=earlier)
     faults = [fault for report in reports for fault in report.faults]
@@ -114,7 +119,9 @@ def inspect_domains(
         report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier), images)
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
-        same = (f"{other} and {name} have {count} images in common" for other, count in shared.items() if count)
+        same = (
+            f"{other} and {name} have {counted(count, 'image')} in common" for other, count in shared.items() if count
+        )
         unused = data.without_effect() if not reports else ()
         reports.append(replace(report, notes=(*unused, *report.notes, *same)))
         files[name] = mine

@@ -20,7 +20,7 @@ from ripu_ray.data.pictures import (
     opened,
     png_header,
 )
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 
 _STORED: dict[str, tuple[str, dict[int, tuple[int, ...]]]] = {
     "ids": ("a PNG of one 8-bit channel", {8: (PNG_GREY,)}),
@@ -176,7 +176,9 @@ def _from_colours(rgba_HW4: NDArray[np.uint8], classes: ClassTable, path: Path) 
         unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     if unknown:
         value, count = max(unknown.items(), key=lambda item: (item[1], -item[0]))
-        more = f", and {len(unknown) - 1} more colours" if len(unknown) > 1 else ""
+        more = f", and {counted(len(unknown) - 1, 'more colour')}" if len(unknown) > 1 else ""
         colour = f"{value >> 16},{value >> 8 & 255},{value & 255}"
-        raise DataError(f"{path}: no class in {classes.encoding.origin} has the colour {colour} ({count} pixels{more})")
+        raise DataError(
+            f"{path}: no class in {classes.encoding.origin} has the colour {colour} ({counted(count, 'pixel')}{more})"
+        )
     return class_HW

@@ -16,7 +16,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.encodings import label_kind
 from ripu_ray.data.labels import MIN_CLASSES, Colour
 from ripu_ray.data.pictures import opened
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 
 Watch = Callable[[str, Iterable[Path], int], Iterable[Path]]
 """Goes over files as they are done, to show progress: what they are, files, how many there are."""
@@ -141,7 +141,9 @@ def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, 
     rare = [colour for colour in found if pixels[colour] < _RARE * pixels.total()]
     if rare:
         listed = ", ".join(f"{_shown(colour)} ({pixels[colour]} pixels)" for colour in rare[:3])
-        lines.append(f"rare      {len(rare)} colours, such as {listed}: of smoothed outlines? They are classes as well")
+        lines.append(
+            f"rare      {counted(len(rare), 'colour')}, such as {listed}: of smoothed outlines? They are classes too"
+        )
     return tree, lines
 
 

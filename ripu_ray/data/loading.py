@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.foreign import CheckedImages, is_foreign
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import MIN_CLASSES, ClassTable
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, blamed
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,27 @@ def open_domains(data: DatasetSection, with_source: bool = True) -> Domains:
 
     With `oracle.kind: human` the pool is `Unlabelled`, and validation may have no images.
     """
-    domains: Domains = data.open(with_source)
+    domains = _open_foreign(data, with_source) if is_foreign(data) else data.open(with_source)
     if domains.classes.num_classes < MIN_CLASSES:
         names = ", ".join(domains.classes.names)
         raise DataError(
             f"data.dataset {data.dataset}: expected at least {MIN_CLASSES} classes, found {names or 'none'}"
         )
     return replace(domains, pool=Unlabelled(domains.pool)) if data.asks_people else domains
+
+
+def _open_foreign(data: DatasetSection, with_source: bool) -> Domains:
+    """The data set of a plug-in or program, with images that are checked. Raises DataError."""
+    place = f"data.dataset {data.dataset}"
+    with blamed(place, DataError):
+        domains = data.open(with_source)
+    if not isinstance(domains, Domains) or not isinstance(domains.classes, ClassTable):
+        raise DataError(f"{place}: open returned {type(domains).__name__}: expected Domains with a ClassTable")
+    number = domains.classes.num_classes
+    source, pool, validation = (
+        CheckedImages(images, f"{place}: {name}", number)
+        for name, images in (("source", domains.source), ("pool", domains.pool), ("validation", domains.validation))
+    )
+    if not pool.image_ids:
+        raise DataError(f"{place}: pool: there are no images")
+    return Domains(domains.classes, source, pool, validation)

@@ -15,7 +15,7 @@ from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains, NoImages
 from ripu_ray.data.pairs import PairedImages
 from ripu_ray.data.pictures import MAX_MEGAPIXELS
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 
 Share = Annotated[float, Number, Field(gt=0, lt=1)]
 Split = Literal["source", "target", "validation"]
@@ -98,7 +98,9 @@ class PicturesData(DatasetSection):
             source = open_split("source")
         if not kept:
             count = len(target.image_ids)
-            raise DataError(f"data.target has {count} images: too few for a pool beside source and validation")
+            raise DataError(
+                f"data.target has {counted(count, 'image')}: too few for a pool beside source and validation"
+            )
         parts = (
             with_classes(cached(images, cache), images.classes, classes) if images else NoImages()
             for images in (source, target.part(kept), validation)

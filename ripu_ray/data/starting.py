@@ -18,7 +18,7 @@ from ripu_ray.data.labels import class_file, read_class_table
 from ripu_ray.data.lists import read_names
 from ripu_ray.data.patterns import IMAGE_SUFFIXES
 from ripu_ray.data.pictures import picture_size
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 from ripu_ray.storage.files import one_line_error
 
 _SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual", re.IGNORECASE)
@@ -160,13 +160,14 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
         if not both:
             raise DataError(f"{root}: no image of the {part} has a PNG as its label (JPEG changes ids and colours)")
         plan.pairs[part] = [(images[stem], labels[stem]) for stem in both]
-        plan.lines.append(f"{part:9} {len(both)} images with labels")
+        plan.lines.append(f"{part:9} {counted(len(both), 'image')} with labels")
         if alone := [path for stem, path in images.items() if stem not in labels]:
             names = config.with_name(f"{config.stem}_{part}.txt")
             plan.lists[names] = "".join(f"{stem}\n" for stem in both)
             data[f"{part}_list"] = str(names.name)
             plan.lines.append(
-                f"aside     {len(alone)} images without label, such as {alone[0].name}: {names.name} lists the others"
+                f"aside     {counted(len(alone), 'image')} without label, such as {alone[0].name}: "
+                f"{names.name} lists the others"
             )
     shares = ("source_share" in data) + ("validation_split" not in data)
     if len(plan.pairs["target"]) <= shares:

@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 import warnings
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
+from ripu_ray.distributed.draining import leaving_nodes
 from ripu_ray.distributed.ray_internals import (
     DriverJob,
     ask_gcs,
@@ -42,6 +44,7 @@ from ripu_ray.runs.event_log import Warn
 
 NOTICE_S = 30.0
 """A longer wait for resources is reported."""
+WANDB_KEY = "WANDB_API_KEY"
 CONNECT_TIMEOUT_S = 5.0
 """Timeout of the connection to a head."""
 
@@ -73,8 +76,9 @@ def _join(cluster: ClusterConfig) -> None:
     try:
         # Other machines cannot connect to a Ray of our own.
         local = nullcontext() if cluster.address else bound_to_loopback()
+        keyless = nullcontext() if cluster.address else _without_key()
         is_client = (cluster.address or "").startswith("ray://")
-        with warnings.catch_warnings(action="ignore"), local:
+        with warnings.catch_warnings(action="ignore"), local, keyless:
             ray.init(
                 # Without an address Ray would join an instance that runs on this machine already.
                 cluster.address or "local",
@@ -103,12 +107,24 @@ def _join(cluster: ClusterConfig) -> None:
     _handle_sigterm(on_sigterm)
 
 
+@contextmanager
+def _without_key() -> Iterator[None]:
+    """Keep W&B's key from what the block starts: `run_sweep` gives it to the processes that log."""
+    key = os.environ.pop(WANDB_KEY, None)
+    try:
+        yield
+    finally:
+        if key is not None:
+            os.environ[WANDB_KEY] = key
+
+
 def _close_own_ray() -> None:
     """Close a Ray of our own to other users, and have its files removed at the end."""
     # Ray generates a token if there is none, in a file that all users can read.
     with suppress(OSError):
         (Path.home() / ".ray/auth_token").chmod(0o600)
     if session := own_session():
+        session.chmod(0o700)  # all users may write into what Ray creates
         atexit.register(_end_own_ray, session)
 
 
@@ -125,8 +141,10 @@ def _handle_sigterm(handler: Any) -> None:
 
 
 def alive_nodes() -> list[dict[str, float]]:
-    """Resources of each node that is alive, such as {"CPU": 2.0}."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    """Resources of each node that is alive and stays, such as {"CPU": 2.0}."""
+    leaving = leaving_nodes()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
 
 
 def _check_answers(address: str | None) -> None:

@@ -4,6 +4,7 @@ from functools import partial
 
 from ripu_ray.config import Config
 from ripu_ray.distributed.cluster import this_node
+from ripu_ray.distributed.draining import NodeStop
 from ripu_ray.distributed.prometheus import CountedScorer, RoundMetrics
 from ripu_ray.distributed.scoring import RayScorer, end_spares
 from ripu_ray.distributed.training import RayFineTuner
@@ -18,7 +19,7 @@ from ripu_ray.training.heartbeat import Heartbeat
 
 def ray_parts(share: int = 1) -> Parts:
     """Parts on Ray; a part with 0 configured processes runs in the trial's process. `share`: see `RayScorer`."""
-    return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node)
+    return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node, NodeStop.of)
 
 
 def _scorer(share: int, config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> Scorer:

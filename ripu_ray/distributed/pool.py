@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit, each, own_error
+from ripu_ray.distributed.draining import is_leaving
 from ripu_ray.errors import ClusterError, counted, first_line
 from ripu_ray.runs.event_log import Event, Warn
 
@@ -38,6 +39,7 @@ class ScorerPool:
         self._start, self._cluster, self._warn = start, cluster, warn
         self._nodes: dict[Any, str] = {}
         self._starting: dict[ray.ObjectRef[Any], Any] = {}
+        self._leaving = set[Any]()
         self._wait_limit = self._wait_for(0)
         self._failed_starts, self._has_lost = 0, False
 
@@ -70,7 +72,7 @@ class ScorerPool:
         """Kill the actors."""
         for actor in (*self._nodes, *self._starting.values()):
             ray.kill(actor)
-        self._nodes, self._starting = {}, {}
+        self._nodes, self._starting, self._leaving = {}, {}, set()
 
     def spread(
         self,
@@ -94,11 +96,11 @@ class ScorerPool:
         running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]] = {}
         while True:
             load = Counter(actor for actor, _ in running.values())
-            for actor in [*self._nodes] * IN_FLIGHT:
+            for actor in (staying := self._part_from_leaving(load)) * IN_FLIGHT:
                 if load[actor] < IN_FLIGHT and (batch := again.popleft() if again else next(fresh, None)):
                     running[call(actor, batch)] = actor, batch
                     load[actor] += 1
-            if self._nodes and not running:
+            if staying and not running:
                 return
             for answer in self._await(running):
                 actor, batch = running.get(answer, (None, []))
@@ -109,10 +111,10 @@ class ScorerPool:
                 except RayActorError:
                     lost: list[list[Item]] = []
                     yield from _answered(actor, running, lost)
-                    # Single items from now on identify the image that kills its actor.
-                    again.extend([item] for batch in lost for item in batch)
-                    deaths.update(map(name, lost[0]))
-                    self._give_up(deaths)
+                    again.extend([item] for batch in lost for item in batch)  # single ones identify who kills an actor
+                    if actor not in self._leaving:
+                        deaths.update(map(name, lost[0]))
+                        self._give_up(deaths)
                     self._replace(actor, sum(map(len, lost)))
                 except RayTaskError as error:
                     raise own_error(error) from None
@@ -146,6 +148,21 @@ class ScorerPool:
             self._wait_limit.notify()
         return answers
 
+    def _part_from_leaving(self, load: Counter[Any]) -> list[Any]:
+        """The actors whose node stays. Of the others, idle ones are ended; another one is started for each of them."""
+        for actor, node in [*self._nodes.items()]:
+            if actor not in self._leaving and is_leaving(node):
+                self._leaving.add(actor)
+                self._has_lost = True
+                self._warn(
+                    f"node {node} is about to go: its scorer finishes what it has, another one is started elsewhere"
+                )
+                self._start_another()
+            if actor in self._leaving and not load[actor]:
+                ray.kill(actor)
+                del self._nodes[actor]
+        return [actor for actor in self._nodes if actor not in self._leaving]
+
     def _replace(self, actor: Any, num_lost: int) -> None:
         node, self._has_lost = self._nodes.pop(actor), True
         left = f", {len(self._nodes)} continue" if self._nodes else ""
@@ -153,6 +170,10 @@ class ScorerPool:
             f"a scorer on node {node} died: {counted(num_lost, 'image')} to score again; another one is started{left}",
             Event.SCORER_DIED,
         )
+        if actor not in self._leaving:
+            self._start_another()
+
+    def _start_another(self) -> None:
         if not self._starting:
             self._wait_limit = self._wait_for(1)
         self._add(1)
@@ -163,12 +184,12 @@ class ScorerPool:
             self._starting[actor.ready.remote()] = actor
 
     def _wait_for(self, number: int) -> WaitLimit:
-        return WaitLimit(self._cluster, f"{number} scorers, {each(self._cluster)}", self._warn)
+        return WaitLimit(self._cluster, f"{counted(number, 'scorer')}, {each(self._cluster)}", self._warn)
 
     def _give_up(self, deaths: Counter[str]) -> None:
         (name, number), *_ = deaths.most_common(1)
         if number > self._cluster.max_failures:
-            raise ClusterError(f"image {name}: its scoring actor died {number} times; given up")
+            raise ClusterError(f"image {name}: its scoring actor died {counted(number, 'time')}; given up")
 
 
 def _answered(

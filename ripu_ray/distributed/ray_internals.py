@@ -54,11 +54,28 @@ def ask_gcs(address: str) -> None:
         GcsClient(address=address)
 
 
+def is_client() -> bool:
+    """Whether this process joined Ray by a ray:// address; the control store cannot be asked through it."""
+    connected: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+    return connected
+
+
+def draining_nodes() -> dict[str, int]:
+    """Id, in hex, of each node that is draining, and its deadline in ms since 1970; 0: none. Empty for a client."""
+    if is_client():
+        return {}
+    with as_read():
+        nodes: dict[str, int] = state.get_draining_nodes()
+    return nodes
+
+
 def orphaned_groups() -> Iterator[PlacementGroup]:
     """Placement groups of this job that are not removed and whose creator is a dead actor.
 
-    The public `placement_group_table` reads the same table but omits the creator.
+    The public `placement_group_table` reads the same table but omits the creator. None for a ray:// client.
     """
+    if is_client():  # such clusters have a dashboard, see `FailureMonitor`
+        return
     job = ray.get_runtime_context().get_job_id()
     with as_read():
         rows = state._connect_and_get_accessor().get_placement_group_table()

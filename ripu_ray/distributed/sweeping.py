@@ -3,6 +3,7 @@
 Tune starts and restarts trials. Progress and results are stored in the run folder and read from it.
 """
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
+from ripu_ray.distributed.cluster import WANDB_KEY, start_ray, this_node  # isort: skip (sets Ray's variables)
 from ray import tune
 
 from ripu_ray.distributed.capacity import (
@@ -21,6 +22,7 @@ from ripu_ray.distributed.capacity import (
     num_scorers,
     trial_gpus,
 )
+from ripu_ray.distributed.draining import NodeLeavesError
 from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
@@ -91,7 +93,11 @@ def _tune(
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
     control, monitor = _Control(on_progress, run.stop), FailureMonitor(run.path, cluster, on_progress)
     tuner = tune.Tuner(
-        tune.with_resources(_trainable(execute, run, share), tune.PlacementGroupFactory([takes])),
+        tune.with_resources(
+            # In the memory of this process, not in an environment, which Ray would write down.
+            tune.with_parameters(_trainable(execute, run, share), key=_key(run, names)),
+            tune.PlacementGroupFactory([takes]),
+        ),
         param_space={"name": tune.grid_search(list(names))},
         tune_config=tune.TuneConfig(max_concurrent_trials=concurrent, reuse_actors=True),
         run_config=tune.RunConfig(
@@ -119,11 +125,19 @@ def _tune(
     return failures
 
 
-def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[str, Any]], None]:
+def _key(run: RunFolder, names: Sequence[str]) -> str | None:
+    """W&B's key for processes of a Ray of our own that log; those of other clusters have theirs."""
+    logs = run.config.tracking.wandb != "disabled" and names[0] in run.trials
+    return os.environ.get(WANDB_KEY) if logs and not run.config.cluster.address else None
+
+
+def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[str, Any], str | None], None]:
     """The function that Tune runs in a trial's process."""
     path, config = run.path, run.config  # pickled with its plug-ins, which run in that process before it is read
 
-    def trainable(parameters: dict[str, Any]) -> None:
+    def trainable(parameters: dict[str, Any], key: str | None) -> None:
+        if key:
+            os.environ[WANDB_KEY] = key
         name = parameters["name"]
         latest, reported_s = Progress(name, "start", 0, 0), 0.0
 
@@ -141,7 +155,10 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
             here.stop.check()  # in a process that is used again, Tune starts a trial before it looks for a stop
             execute(here, name, report, ray_parts(share))
         except StoppedError:
-            return
+            if here.stop.is_made():
+                return
+            tune.report({"progress": asdict(latest), "leaves": this_node()})
+            raise NodeLeavesError(error_msg="the node is about to go") from None
         except RipuError as error:
             # Reported as a result: Tune would retry an exception, and the trial would fail again.
             tune.report({"progress": asdict(failed(name)), "failure": str(error)})

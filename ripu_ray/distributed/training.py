@@ -24,6 +24,7 @@ from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import WaitLimit, each, this_node
+from ripu_ray.distributed.draining import leaving_nodes
 from ripu_ray.distributed.shared_storage import ray_storage
 from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError, counted, first_line
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
@@ -70,7 +71,11 @@ class RayFineTuner:
             attempt = self._storage / uuid.uuid4().hex
             try:
                 self._attempt(attempt, reference, on_step, on_measured)
-                break
+                result: dict[str, Any] = json.loads((attempt / "outcome.json").read_text())
+                if "stopped" not in result:
+                    break
+                self._move(job, result["stopped"])
+                continue
             except WorkerGroupError as error:
                 ranks, why = _read_failures(error.worker_failures)
                 place = join_places(_places(attempt, ranks or range(self._cluster.train_workers)))
@@ -92,14 +97,18 @@ class RayFineTuner:
                 f"{_describe_restart(job)}",
                 Event.WORKER_DIED,
             )
-        result: dict[str, Any] = json.loads((attempt / "outcome.json").read_text())
-        if "stopped" in result:
-            raise StoppedError(result["stopped"])
         if "non_finite" in result:
             raise NonFiniteError(result["non_finite"])
         on_step(job.num_steps)
         losses: Losses = result["losses"]
         return losses
+
+    def _move(self, job: TrainingJob, reason: str) -> None:
+        """Report that a worker's node is about to go. Raises StoppedError if it was another reason to stop."""
+        leaving_nodes(max_age_s=0)  # our own node may have begun to drain in this moment
+        if job.stop is None or job.stop.is_made():
+            raise StoppedError(reason)
+        self._warn(f"the node of a training worker is about to go; {_describe_restart(job)}")
 
     def _attempt(self, folder: Path, reference: ray.ObjectRef[Any], on_step: OnStep, on_measured: OnMeasured) -> None:
         cluster, measured = self._cluster, MeasurementFile(folder / _MEASURED)

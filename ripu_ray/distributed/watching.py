@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.exceptions import RayActorError
 from ray.util.placement_group import remove_placement_group
@@ -44,8 +43,13 @@ class FailureMonitor(tune.Callback):
         """Called by Tune when a trial failed and is restarted."""
         name = trial.config["name"]
         latest = Progress(**(trial.last_result or {}).get("progress", asdict(Progress(name, "start", 0, 0))))
-        note = f"{self._note(trial)}; it is restarted from its folder"
-        EventLog(self._run.path, name, self._on_progress)(replace(latest, note=note, event=Event.TRIAL_DIED))
+        leaves = (trial.last_result or {}).get("leaves")
+        if leaves:
+            why, event = f"the trial's node {leaves} is about to go", Event.NOTICE
+        else:
+            why, event = self._note(trial), Event.TRIAL_DIED
+        note = f"{why}; it is restarted from its folder"
+        EventLog(self._run.path, name, self._on_progress)(replace(latest, note=note, event=event))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Called by Tune when a trial failed for the last time."""
@@ -69,9 +73,7 @@ class FailureMonitor(tune.Callback):
         Train removes it only with the dashboard, which a local Ray does not have.
         """
         now = time.monotonic()
-        # A ray:// client cannot read the table, but such clusters have a dashboard.
-        is_client: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
-        if is_client or now < self._checked_s + ORPHAN_INTERVAL_S:
+        if now < self._checked_s + ORPHAN_INTERVAL_S:
             return
         self._checked_s = now
         for group in orphaned_groups():

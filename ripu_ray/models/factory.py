@@ -10,8 +10,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.config.plugins import find_module
-from ripu_ray.errors import ConfigError
-from ripu_ray.models.wrapped import Wrapped, blamed
+from ripu_ray.errors import ConfigError, blamed
+from ripu_ray.models.wrapped import Wrapped
 
 _OUTPUTS = ("out", "logits")
 """Keys of the logits in a mapping: torchvision's and transformers'."""

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ripu_ray.config import ModelConfig
-from ripu_ray.errors import ConfigError, DataError
+from ripu_ray.errors import ConfigError, DataError, blamed
 from ripu_ray.models.heads import LinearHead, PyramidHead
 from ripu_ray.models.protocol import IMAGENET_MEAN, IMAGENET_STD, Network
-from ripu_ray.models.wrapped import Wrapped, blamed
+from ripu_ray.models.wrapped import Wrapped
 from ripu_ray.storage.hub import hub_or_cache
 
 _PROCESSOR = "preprocessor_config.json"
@@ -91,7 +91,7 @@ def segmentation(settings: ModelConfig, num_classes: int) -> Network:
     from transformers import AutoModelForSemanticSegmentation as Auto
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING as KNOWN
 
-    _check_type(config, KNOWN, settings, "a segmentation model")
+    _check_type(config, KNOWN, settings, "a model with logits for each pixel")
     if config.num_labels != num_classes:
         config.num_labels = num_classes
     if hasattr(config, "use_auxiliary_head"):
@@ -187,7 +187,8 @@ def _read_config(settings: ModelConfig) -> Any:
 
 def _check_type(config: Any, known: Any, settings: ModelConfig, what: str) -> None:
     if type(config) not in known:
-        raise DataError(f"model.checkpoint {settings.checkpoint}: {config.model_type} is not {what} of transformers")
+        found = f"model.checkpoint {settings.checkpoint}: {config.model_type} is not {what} of transformers"
+        raise DataError(f"{found}: expected {', '.join(sorted({each.model_type for each in known}))}")
     if (channels := getattr(_encoder(config), "num_channels", 3)) != 3:
         raise DataError(f"model.checkpoint {settings.checkpoint}: takes {channels} channels, expected 3")
 

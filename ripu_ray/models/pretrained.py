@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.config.registry import NETWORKS
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 from ripu_ray.models.checkpoints import SAFETENSORS, load_checkpoint, load_safetensors
 from ripu_ray.models.fetching import fetch
 from ripu_ray.models.networks import Builder
@@ -93,7 +93,9 @@ def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
     state = {name: tensor for name, tensor in expected.items() if name.endswith(_COUNTER)} | state
     last = next((name for name in reversed(expected) if name.startswith("head.")), "")
     if last in state and state[last].dim() == 1 and state[last].shape != expected[last].shape:
-        raise DataError(f"{path}: the checkpoint has {len(state[last])} classes, the data {len(expected[last])}")
+        raise DataError(
+            f"{path}: the checkpoint has {counted(len(state[last]), 'class')}, the data {len(expected[last])}"
+        )
     check_state(state, expected, path, named)
     return state
 

@@ -1,12 +1,11 @@
 """Modules from elsewhere as networks of this package, and their check before a run."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from ripu_ray.errors import ConfigError, RipuError, first_line
+from ripu_ray.errors import ConfigError, blamed
 from ripu_ray.models.protocol import Network
 
 KEPT_DTYPES = (torch.float32, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
@@ -29,21 +28,6 @@ class Wrapped(Network):
         self.model = model
         # As a registered module, the head would be in the state dict twice.
         self.__dict__["head"] = head
-
-
-@contextmanager
-def blamed(place: str) -> Iterator[None]:
-    """Raise errors of the block, which come from foreign code, as a ConfigError of one line.
-
-    Args:
-        place: the setting that the message names.
-    """
-    try:
-        yield
-    except RipuError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{place}: {type(error).__name__}: {first_line(error)}") from error
 
 
 def check_network(network: Network, num_classes: int, sizes: Iterable[tuple[int, ...]], batch: int, place: str) -> None:

@@ -23,13 +23,21 @@ class Axes:
     Attributes:
         bottom, top: limits of mIoU in [0, 1].
         right: upper limit of the cost, as printed; the lower is 0.
-        cost: label of the x-axis.
+        cost: name of the cost.
+        scale: factor of the values; unit: of the scaled values, or empty.
     """
 
     bottom: float
     top: float
     right: float
     cost: str
+    scale: float = 1
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        """Label of the x-axis."""
+        return f"{self.cost} ({self.unit})" if self.unit else self.cost
 
     @property
     def ticks(self) -> list[float]:
@@ -37,20 +45,20 @@ class Axes:
         ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(100 * self.bottom, 100 * self.top)
         return [float(tick) for tick in ticks if 100 * self.bottom - 1e-9 <= tick <= 100 * self.top + 1e-9]
 
-    def labelled(self, levels: Mapping[str, float]) -> Iterator[tuple[str, float, bool]]:
-        """Name and mIoU of each level, from the lowest, and whether its label is below its line.
+    def labelled(self, levels: Mapping[str, float]) -> Iterator[tuple[str, float, bool, bool]]:
+        """Name and mIoU of each level, from the lowest, and whether its label is below its line, and at the left.
 
-        A label is below where the next level is too close above for it.
+        A label is below where the next level is too close above for it. Curves begin low at the left and end high at
+        the right, so that high levels have their labels at the left.
         """
         ordered = sorted(levels.items(), key=lambda level: level[1])
         for number, (name, miou) in enumerate(ordered, start=1):
             above = ordered[number][1] if number < len(ordered) else float("inf")
-            yield name, miou, above - miou < 0.07 * (self.top - self.bottom)
+            is_left = miou > (self.bottom + self.top) / 2
+            yield name, miou, above - miou < 0.07 * (self.top - self.bottom), is_left
 
 
-def curve_panel(
-    points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], shared: Axes, percent: bool
-) -> Figure:
+def curve_panel(points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], shared: Axes) -> Figure:
     """Draw mIoU over one cost: mean and standard deviation of each line, references as horizontal lines,
     a ring where a stopping rule ended a trial.
 
@@ -59,12 +67,11 @@ def curve_panel(
         order: line -> number of its colour and marker.
         levels: result of `reference_levels`.
         shared: the axes of all panels of this cost.
-        percent: whether the cost is a share.
     """
     figure, axes = _empty()
     for line, curve in points.groupby("line", sort=False):
         number = order[str(line)]
-        x = curve["x"] * (100 if percent else 1)
+        x = curve["x"] * shared.scale
         mean, deviation = 100 * curve["mean"], 100 * curve["deviation"].fillna(0)
         axes.fill_between(x, mean - deviation, mean + deviation, color=series(number), alpha=0.1, linewidth=0)
         style = "-" if curve["finished"].all() else ":"
@@ -72,35 +79,39 @@ def curve_panel(
         axes.plot(x, mean, style, color=series(number), marker=marker, markersize=4, linewidth=1.6, clip_on=False)
         ended = curve["stopped"].to_numpy()
         axes.plot(x[ended], mean[ended], "o", color=series(number), fillstyle="none", markersize=10, clip_on=False)
-    for name, miou, is_below in shared.labelled(levels):
+    for name, miou, is_below, is_left in shared.labelled(levels):
         axes.axhline(100 * miou, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), alpha=0.7)
         text = f"{name} {100 * miou:.1f}"
         axes.annotate(
-            text, (1, 100 * miou), (-2, -2 if is_below else 2), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", va="top" if is_below else "bottom", fontsize=_TEXT, color=INK,
+            text, (0 if is_left else 1, 100 * miou), (2 if is_left else -2, -2 if is_below else 2),
+            xycoords=("axes fraction", "data"), textcoords="offset points", ha="left" if is_left else "right",
+            va="top" if is_below else "bottom", fontsize=_TEXT, color=INK,
         )  # fmt: skip
     axes.set_ylim(100 * shared.bottom, 100 * shared.top)
     axes.yaxis.set_major_locator(FixedLocator(shared.ticks))
     axes.set_xlim(0, shared.right)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"))
-    axes.set_xlabel(shared.cost, fontsize=_TEXT, color=INK)
+    axes.set_xlabel(shared.label, fontsize=_TEXT, color=INK)
     axes.set_ylabel("mIoU (%)", fontsize=_TEXT, color=INK)
     figure.subplots_adjust(left=0.115, right=0.97, top=0.97, bottom=0.16)
     return figure
 
 
-def purchase_panel(shares: pd.DataFrame, pool: Mapping[str, float], order: Mapping[str, int]) -> Figure:
+def purchase_panel(
+    shares: pd.DataFrame, pool: Mapping[str, float], order: Mapping[str, int], limits: tuple[float, float]
+) -> Figure:
     """Draw the share of each class among the bought pixels and in the pool on a logarithmic axis.
 
     Args:
         shares: (line, class) -> share in [0, 1].
         pool: class -> share in [0, 1].
         order: line -> number of its colour and marker.
+        limits: smallest share above 0, and largest share, of all panels.
     """
     names = sorted(pool, key=lambda name: pool[name])
     figure, axes = _empty(height=0.9 + 0.2 * len(names))
-    floor = 100 * min(value for value in (*pool.values(), *shares.to_numpy().ravel()) if value > 0) / 1.5
+    floor = 100 * limits[0] / 1.5
     for place, name in enumerate(names):
         values = [100 * value for value in shares[name] if value > 0]
         if values:
@@ -114,6 +125,7 @@ def purchase_panel(shares: pd.DataFrame, pool: Mapping[str, float], order: Mappi
         values = [max(100 * row[name], floor) for name in names]
         axes.plot(values, range(len(names)), MARKERS[number % len(MARKERS)], color=series(number), markersize=4.5)
     axes.set_xscale("log")
+    axes.set_xlim(floor / 1.2, 100 * limits[1] * 1.3)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import matplotlib
@@ -12,13 +13,13 @@ from PIL import Image
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import RipuError
-from ripu_ray.reporting.statistics import seeded
+from ripu_ray.reporting.statistics import competitors, seeded
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import InspectedImage, class_colours, inspect_images
 
 NUM_IMAGES = 2
 NUM_STRATEGIES = 4
-_LARGEST_WIDTH = 480
+_LARGEST_WIDTH = 640
 _FIRST, _LATER = (235, 64, 52), (255, 214, 10)
 """Colours of purchases in round 0, and in later rounds."""
 
@@ -37,21 +38,58 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Example:
-    """Attributes:
-    strategy, condition: strategy and condition of the trial.
-    trial: id of the trial with these weights and purchases.
-    legend: class -> its colour in CSS.
-    rows: one row of pictures for each image.
-    problem: why there are no pictures, or "".
+class Column:
+    """Pictures of one image, one below the other. Attributes: title: the strategy; empty: all share them; pictures."""
+
+    title: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images of the pool with the purchases and predictions of several strategies side by side.
+
+    Attributes:
+        condition: of the trials.
+        rows: image id -> its columns: what all strategies share, then one for each strategy.
+        legend: class -> its colour in CSS.
+        problems: a line for each strategy without pictures.
     """
 
-    strategy: str
     condition: str
-    trial: str
+    rows: dict[str, list[Column]]
     legend: dict[str, str]
-    rows: list[list[Picture]]
-    problem: str = ""
+    problems: list[str]
+
+
+def draw_examples(runs: Mapping[str, RunFolder], finished: pd.DataFrame) -> Examples | None:
+    """Recompute the pictures of the trials of `choose_trials`. None if no strategy has a finished trial.
+
+    Args:
+        runs: by name, which is `sweep` of the outcomes.
+        finished: result of `outcomes`.
+    """
+    chosen = choose_trials(competitors(finished))
+    if not chosen:
+        return None
+    examples = Examples(str(chosen[0]["condition"]), {}, {}, [])
+    inspected: dict[str, dict[str, InspectedImage]] = {}
+    for row in chosen:
+        run, strategy = runs[str(row["sweep"])], str(row["strategy"])
+        trial_id = str(row["trial"]).removeprefix(f"{row['sweep']}/")
+        trial = run.trials[trial_id]
+        try:
+            colours = class_colours(trial.config.data)
+            warmup = run.warmup(run.warmup_key(trial.config))
+            for image in inspect_images(trial, run.trial(trial_id), warmup, NUM_IMAGES):
+                inspected.setdefault(image.image_id, {})[strategy] = image
+        except RipuError as error:
+            examples.problems.append(f"{strategy} ({trial_id}): {error}")
+            continue
+        examples.legend.update({name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()})
+    palette = [channel for colour in examples.legend.values() for channel in map(int, colour[4:-1].split())]
+    examples.rows.update({image_id: _columns(by_strategy, palette) for image_id, by_strategy in inspected.items()})
+    return examples
 
 
 def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
@@ -72,63 +110,67 @@ def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
     return [{str(key): value for key, value in row.items()} for row in rows]
 
 
-def draw_example(run: RunFolder, trial_id: str, strategy: str, condition: str) -> Example:
-    """The pictures of one trial, or the reason why there are none."""
-    trial = run.trials[trial_id]
-    try:
-        colours = class_colours(trial.config.data)
-        warmup = run.warmup(run.warmup_key(trial.config))
-        inspected = inspect_images(trial, run.trial(trial_id), warmup, NUM_IMAGES)
-    except RipuError as error:
-        return Example(strategy, condition, trial_id, {}, [], str(error))
-    table_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
-    table_2563[: len(colours)] = list(colours.values())
-    legend = {name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()}
-    return Example(
-        strategy, condition, trial_id, legend, [_pictures(image, table_2563, strategy) for image in inspected]
-    )
+def _columns(images: Mapping[str, InspectedImage], palette: list[int]) -> list[Column]:
+    """The columns of one image. Args: images: by strategy; palette: red, green and blue of each class."""
+    first = next(iter(images.values()))
+    name = f"image {first.image_id} of the pool"
+    photo = np.asarray(Image.fromarray(first.image_HW3).resize(first.label_HW.shape[::-1], Image.Resampling.BILINEAR))
+    # Strategies with other settings of the warm-up have other first predictions.
+    is_shared = all(np.array_equal(first.before_HW, image.before_HW) for image in images.values())
+    shared = [
+        Picture(_jpeg(photo), "image", f"{name}, as it is"),
+        Picture(_png(first.label_HW, palette), "label", f"True classes of {name}"),
+        *([_prediction(first, "before", first.before_HW, palette, name)] if is_shared else []),
+    ]
+    columns = [Column("", shared)]
+    for strategy, image in images.items():
+        before = [] if is_shared else [_prediction(image, "before", image.before_HW, palette, name)]
+        after = _prediction(image, "prediction", image.after_HW, palette, f"{name}, {strategy}")
+        pictures = [_purchase(image, photo, strategy), *before, after, _score(image, strategy)]
+        columns.append(Column(strategy, pictures))
+    return columns
 
 
-def _pictures(image: InspectedImage, colours_2563: NDArray[np.uint8], strategy: str) -> list[Picture]:
-    height, width = image.label_HW.shape
-    photo = np.asarray(Image.fromarray(image.image_HW3).resize((width, height), Image.Resampling.BILINEAR))
-    score = image.score_HW - image.score_HW.min()
-    heat = (255 * matplotlib.colormaps["magma"](score / (score.max() or 1))[..., :3]).astype(np.uint8)
+def _purchase(image: InspectedImage, photo: NDArray[np.uint8], strategy: str) -> Picture:
     bought = (photo * 0.55).astype(np.uint8)
     bought[image.round_HW > 0] = _LATER
     bought[image.round_HW == 0] = _FIRST
     share = f"{100 * float((image.round_HW >= 0).mean()):.1f} %"
-    before, after = (_wrong(predicted, image.label_HW) for predicted in (image.before_HW, image.after_HW))
-    name = f"image {image.image_id} of the pool"
-    return [
-        Picture(_jpeg(photo), "image", f"{name}, as it is"),
-        Picture(_png(colours_2563[image.label_HW]), "truth", f"True classes of {name}"),
-        Picture(_png(heat), "score in round 0", f"Score of {strategy} in {name}, the higher the brighter"),
-        Picture(_png(bought), f"bought: {share}", f"Bought in {name}: {share}; red in round 0, yellow later"),
-        Picture(_png(colours_2563[image.before_HW]), f"before: {before} wrong", f"First prediction of {name}"),
-        Picture(_png(colours_2563[image.after_HW]), f"after: {after} wrong", f"Last prediction of {name}"),
-    ]
+    alt = f"Bought by {strategy} in image {image.image_id}: {share}; red in round 0, yellow later"
+    return Picture(_jpeg(bought), f"bought: {share}", alt)
 
 
-def _wrong(predicted_HW: NDArray[np.uint8], label_HW: NDArray[np.uint8]) -> str:
-    known = label_HW != IGNORE_LABEL
-    return f"{100 * float((predicted_HW != label_HW)[known].mean()):.0f} %" if known.any() else "–"
+def _prediction(
+    image: InspectedImage, title: str, predicted_HW: NDArray[np.uint8], palette: list[int], name: str
+) -> Picture:
+    known = image.label_HW != IGNORE_LABEL
+    wrong = f"{100 * float((predicted_HW != image.label_HW)[known].mean()):.0f} %" if known.any() else "–"
+    return Picture(_png(predicted_HW, palette), f"{title}: {wrong} wrong", f"Predicted classes, {title}, of {name}")
 
 
-def _png(pixels_HW3: NDArray[np.uint8]) -> str:
-    return _uri(pixels_HW3, "png", optimize=True)
+def _score(image: InspectedImage, strategy: str) -> Picture:
+    score = image.score_HW - image.score_HW.min()
+    heat = (255 * matplotlib.colormaps["magma"](score / (score.max() or 1))[..., :3]).astype(np.uint8)
+    alt = f"Score of {strategy} in image {image.image_id} of the pool, the higher the brighter"
+    return Picture(_jpeg(heat), "score in round 0", alt)
+
+
+def _png(classes_HW: NDArray[np.uint8], palette: list[int]) -> str:
+    """Classes in their colours, void in black."""
+    picture = Image.fromarray(classes_HW, "P")
+    picture.putpalette(palette + [0] * (768 - len(palette)))
+    return _uri(picture, Image.Resampling.NEAREST, "png", optimize=True)
 
 
 def _jpeg(pixels_HW3: NDArray[np.uint8]) -> str:
-    return _uri(pixels_HW3, "jpeg", quality=85)
+    # BOX keeps windows of a few pixels visible.
+    return _uri(Image.fromarray(pixels_HW3), Image.Resampling.BOX, "jpeg", quality=85)
 
 
-def _uri(pixels_HW3: NDArray[np.uint8], kind: str, **options: bool | int) -> str:
-    picture = Image.fromarray(pixels_HW3)
+def _uri(picture: Image.Image, resampling: Image.Resampling, kind: str, **options: bool | int) -> str:
     if picture.width > _LARGEST_WIDTH:
         size = _LARGEST_WIDTH, max(1, round(picture.height * _LARGEST_WIDTH / picture.width))
-        # BOX keeps windows of a few pixels visible.
-        picture = picture.resize(size, Image.Resampling.BOX)
+        picture = picture.resize(size, resampling)
     file = io.BytesIO()
     picture.save(file, format=kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -44,29 +44,27 @@ def policy() -> str:
     )
 
 
-def curve_json(
-    points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], axes: Axes, percent: bool
-) -> Markup:
+def curve_json(points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[str, float], axes: Axes) -> Markup:
     """The figure of `charts.curve_panel` as JSON for a `<script type="application/json">`.
 
     Renderers of a line have its number in `order` as name. Colours are the placeholders of `reporting.svg`.
 
     Args:
-        points, order, levels, axes, percent: see `charts.curve_panel`.
+        points, order, levels, axes: see `charts.curve_panel`.
     """
     plot = figure(
         height=300, sizing_mode="stretch_width", toolbar_location=None, tools="",
         x_range=Range1d(start=-0.02 * axes.right, end=axes.right),
-        y_range=Range1d(start=100 * axes.bottom, end=100 * axes.top), x_axis_label=axes.cost, y_axis_label="mIoU (%)",
+        y_range=Range1d(start=100 * axes.bottom, end=100 * axes.top), x_axis_label=axes.label, y_axis_label="mIoU (%)",
         background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None, min_border_right=14,
     )  # fmt: skip
     _style(plot, axes)
     shown = []
     for line, curve in points.groupby("line", sort=False):
-        shown.append(_draw(plot, str(line), curve, order[str(line)], 100 if percent else 1))
-    unit = "{0,0.00} %" if percent else "{0,0}"
+        shown.append(_draw(plot, str(line), curve, order[str(line)], axes.scale))
+    unit = f"{{0,0.00}} {axes.unit}" if axes.unit else "{0,0}"
     tips = [
-        ("strategy", "@line"), ("mIoU", "@mean{0.0} % @spread"), (axes.cost.removesuffix(" (%)"), f"@x{unit}"),
+        ("strategy", "@line"), ("mIoU", "@mean{0.0} % @spread"), (axes.cost, f"@x{unit}"),
         ("round", "@round"), ("seeds", "@seeds"), ("note", "@note"),
     ]  # fmt: skip
     plot.add_tools(HoverTool(renderers=shown, tooltips=tips))
@@ -113,13 +111,14 @@ def _draw(plot: Any, line: str, curve: pd.DataFrame, number: int, scale: float) 
 
 
 def _references(plot: Any, levels: Mapping[str, float], axes: Axes) -> None:
-    for name, miou, is_below in axes.labelled(levels):
+    for name, miou, is_below, is_left in axes.labelled(levels):
         plot.add_layout(Span(location=100 * miou, dimension="width", line_color=INK, line_dash=[6, 4], line_alpha=0.7))
         # Two dollar signs would begin a formula.
         text = f"{name} {100 * miou:.1f}".replace("$$", "$\u200b$")
         plot.add_layout(
             Label(
-                x=axes.right, y=100 * miou, x_offset=-4, y_offset=-2 if is_below else 2, text=text, text_align="right",
+                x=plot.x_range.start if is_left else axes.right, y=100 * miou, x_offset=4 if is_left else -4,
+                y_offset=-2 if is_below else 2, text=text, text_align="left" if is_left else "right",
                 text_baseline="top" if is_below else "bottom", text_color=INK, text_font_size="12px",
                 text_font="system-ui, sans-serif",
             )

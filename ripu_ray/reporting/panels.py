@@ -14,11 +14,11 @@ from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.svg import to_svg
 
 _COST_WORDS = {
-    "share": "share of the pool's pixels (%)",
+    "share": "share of the pool's pixels",
     "pixels": "labelled pixels",
     "clicks": "clicks",
-    "boundary": "outlines drawn (pixels)",
-    "seconds": "annotation time (s)",
+    "boundary": "pixels of outlines drawn",
+    "seconds": "annotation time",
 }
 
 
@@ -55,16 +55,25 @@ def curve_panels(
         if column not in named or not named[column].max() > 0:
             continue
         points = curve_points(named, finished, column)
-        right = float(points["x"].max()) * (100 if cost == "share" else 1)
-        axes = charts.Axes(bottom, top, 1.04 * right or 1, _COST_WORDS[cost])
+        scale, unit = _unit(cost, float(points["x"].max()))
+        right = float(points["x"].max()) * scale
+        axes = charts.Axes(bottom, top, 1.04 * right or 1, _COST_WORDS[cost], scale, unit)
         panels = []
         for number, (panel, there) in enumerate(points.groupby("panel", sort=False)):
             world = named.loc[named["panel"] == panel, "world"].iloc[0]
-            drawn = there, order, levels[world], axes, cost == "share"
+            drawn = there, order, levels[world], axes
             svg = to_svg(charts.curve_panel(*drawn), f"curve-{cost}-{number}", _label(str(panel), there, axes.cost))
             panels.append(Panel(str(panel), svg, interactive.curve_json(*drawn)))
         curves.append((axes.cost, panels))
     return curves
+
+
+def _unit(cost: str, largest: float) -> tuple[float, str]:
+    """Factor and unit of an axis. Args: cost: key of COSTS; largest: value, seconds for annotation time."""
+    if cost == "seconds":
+        sizes = ((3600, "h"), (60, "min"), (1, "s"))
+        return next((1 / size, unit) for size, unit in sizes if largest >= 2 * size or size == 1)
+    return (100, "%") if cost == "share" else (1, "")
 
 
 def _label(panel: str, points: pd.DataFrame, cost: str) -> str:

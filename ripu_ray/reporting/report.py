@@ -10,18 +10,19 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ripu_ray.config import REFERENCES, dump_config
-from ripu_ray.errors import RipuError
 from ripu_ray.reporting import charts, interactive, tables
 from ripu_ray.reporting.answer import answers, question
+from ripu_ray.reporting.bought import bought_panels, bought_table, read_bought
 from ripu_ray.reporting.confusion import confusion
 from ripu_ray.reporting.curves import add_panels
-from ripu_ray.reporting.examples import Example, choose_trials, draw_example
+from ripu_ray.reporting.examples import draw_examples
 from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.inference import MIN_SEEDS
 from ripu_ray.reporting.merging import merge, sweep_names
 from ripu_ray.reporting.naming import add_names
-from ripu_ray.reporting.panels import Panel, curve_panels
+from ripu_ray.reporting.panels import curve_panels
 from ripu_ray.reporting.questions import read_questions
+from ripu_ray.reporting.shaded import class_ious, heat_map
 from ripu_ray.reporting.statistics import (
     compare,
     competitors,
@@ -30,16 +31,13 @@ from ripu_ray.reporting.statistics import (
     summarise,
     win_matrix,
 )
-from ripu_ray.reporting.svg import NUM_SERIES, to_svg
+from ripu_ray.reporting.svg import NUM_SERIES
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.inspection import class_shares
 from ripu_ray.storage.bounded import read_json_value
 from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
 """Share of full supervision's mIoU for the table of pixels that reach it."""
-_POOL_IMAGES = 200
-"""Limit of images that are read for the class frequencies of the pool."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
     compared = {metric: compare(finished, metric) for metric in ("miou", "aubc")}
     buying = named[~named["acquisition"].isin(REFERENCES)]
     order = {str(line): number for number, line in enumerate(buying["line"].unique())}
-    pool, shares = _purchases(next(iter(runs.values())), finished)
+    bought = read_bought(next(iter(runs.values())), finished)
     matrix = win_matrix(finished, "miou") if len(competitors(finished)) else pd.DataFrame()
     reached = pixels_to_reach(named[named["trial"].isin(finished["trial"])], SHARE)
     return {
@@ -128,73 +126,16 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "wins": tables.wins(matrix) if len(matrix) > 1 else None,
         "reaching": tables.reaching(reached, SHARE) if len(reached) else None,
         "share": SHARE,
-        "heat_map": tables.heat_map(finished),
-        "class_ious": tables.class_ious(finished) if len(finished) else None,
+        "heat_map": heat_map(finished),
+        "class_ious": class_ious(finished) if len(finished) else None,
         "confusion": confusion(runs, finished),
-        "purchase_panels": _purchase_panels(finished, pool, shares, order),
-        "purchases": tables.purchases(shares, pool) if shares else None,
-        "examples": _examples(runs, finished),
+        "bought_panels": bought_panels(finished, bought, order) if bought else [],
+        "bought": bought_table(bought) if bought else None,
+        "examples": draw_examples(runs, finished),
         "costs": tables.costs(finished) if len(competitors(finished)) else None,
         "stopping": [table for table in (tables.stopped(finished), tables.signals(named)) if table],
         "phases": tables.phases(named),
     }
-
-
-def _purchases(
-    run: RunFolder, finished: pd.DataFrame
-) -> tuple[dict[str, float], dict[tuple[str, str], dict[str, float]]]:
-    """Shares of the classes in the pool and among the purchases of each strategy; empty if they were not recorded."""
-    columns = [name for name in map(str, finished) if name.startswith("bought_")]
-    there = competitors(finished)
-    counted = there[there[columns].sum(axis=1) > 0] if columns else there.iloc[:0]
-    if counted.empty:
-        return {}, {}
-    names = [name.removeprefix("bought_") for name in columns]
-    full = finished[(finished["acquisition"] == "full") & (finished[columns].sum(axis=1) > 0)]
-    if len(full):
-        pixels = full[columns].iloc[0].to_numpy(float)
-        pool = dict(zip(names, (pixels / pixels.sum()).tolist(), strict=True))
-    else:
-        try:
-            pool = class_shares(next(iter(run.trials.values())).config.data, _POOL_IMAGES)
-        except RipuError:
-            return {}, {}
-    sums = counted.groupby(["condition", "strategy"], sort=False)[columns].sum()
-    shares = sums.div(sums.sum(axis=1), axis=0).set_axis(names, axis=1)
-    return pool, {key: dict(row) for key, row in shares.iterrows()}  # type: ignore[misc]
-
-
-def _purchase_panels(
-    finished: pd.DataFrame,
-    pool: Mapping[str, float],
-    shares: Mapping[tuple[str, str], Mapping[str, float]],
-    order: Mapping[str, int],
-) -> list[Panel]:
-    if not shares:
-        return []
-    arms = competitors(finished).drop_duplicates(["condition", "strategy"])
-    panels = []
-    for number, (panel, there) in enumerate(arms.groupby("panel", sort=False)):
-        by_line = {
-            row["line"]: shares[row["condition"], row["strategy"]]
-            for row in there.to_dict("records")
-            if (row["condition"], row["strategy"]) in shares
-        }
-        table = pd.DataFrame(by_line).T.reindex(columns=list(pool)).fillna(0)
-        if len(table):
-            figure = charts.purchase_panel(table, pool, order)
-            label = f"Shares of the classes among the bought pixels and in the pool, {panel}; values below."
-            panels.append(Panel(str(panel), to_svg(figure, f"bought-{number}", label)))
-    return panels
-
-
-def _examples(runs: Mapping[str, RunFolder], finished: pd.DataFrame) -> list[Example]:
-    examples = []
-    for row in choose_trials(competitors(finished)):
-        run = runs[str(row["sweep"])]
-        trial_id = str(row["trial"]).removeprefix(f"{row['sweep']}/")
-        examples.append(draw_example(run, trial_id, str(row["strategy"]), str(row["condition"])))
-    return examples
 
 
 def _marker(number: int) -> str:

@@ -51,3 +51,22 @@ def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(arms)
+
+
+def arms_in_markdown(arms: pd.DataFrame) -> str:
+    """The result of `summarise_arms` as a table in Markdown, in per cent and points."""
+    lines = ["| budget | strategy | seeds | mIoU | against random | spent | clicks |", "|---|---|---|---|---|---|---|"]
+    for arm in arms.to_dict("records"):
+        deviation = "" if np.isnan(arm["miou_std"]) else f" ± {100 * arm['miou_std']:.1f}"
+        span = "" if np.isnan(arm["low"]) else f" ({100 * arm['low']:.1f} to {100 * arm['high']:.1f})"
+        cells = (
+            "-" if arm["is_reference"] else str(arm["condition"]),
+            str(arm["strategy"]),
+            str(arm["seeds"]),
+            f"{100 * arm['miou_mean']:.1f}{deviation}" if arm["seeds"] else "",
+            "" if np.isnan(arm["difference"]) else f"{100 * arm['difference']:+.1f}{span}",
+            f"{100 * arm['spent_share']:.2f} %" if arm["seeds"] else "",
+            f"{arm['clicks']:,.0f}" if arm["seeds"] else "",
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return "\n".join(lines)

@@ -1,16 +1,20 @@
 """The report's tables: the text and the tint of each cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.errors import duration
 from ripu_ray.reporting.inference import LEVEL, MOST_SEEDS, seeds_needed
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
-from ripu_ray.reporting.words import duration, probability
+from ripu_ray.reporting.words import probability
+
+_HEADS = {"share": "share of the pool", "boundary": "pixels of outlines", "seconds": "annotation time"}
+"""Heads of columns of COSTS, where they differ from the name."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ class Table:
     columns: heads of the columns.
     rows: (head cells of the row, other cells), together one for each column.
     is_matrix: whether the columns are narrow and have vertical heads.
+    note: what the colours mean, below the table.
     """
 
     caption: str
     columns: Sequence[str]
     rows: list[tuple[list[str], list[Cell]]] = field(default_factory=list)
     is_matrix: bool = False
+    note: str = ""
 
 
 def means(summary: pd.DataFrame) -> Table:
@@ -51,7 +57,7 @@ def means(summary: pd.DataFrame) -> Table:
         "Mean over seeds ± standard deviation, and the interval of the mean at 95 %; in per cent",
         ("condition", "strategy", "seeds", "mIoU", "interval", "AUBC", "interval"),
     )
-    for row in _references_last(summary).to_dict("records"):
+    for row in references_last(summary).to_dict("records"):
         is_reference = str(row["strategy"]).split(", ")[0] in REFERENCES
         same = summary[summary["condition"] == row["condition"]]
         same = same[2 * same["seeds"] >= same["seeds"].max()]
@@ -77,6 +83,9 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
         f"Differences in {metric}, paired over seeds, in points; p-values are two-sided and carry Holm's correction",
         ("condition", "first", "second", "seeds", "difference", "95 % interval", "ahead", "t-test p", "Wilcoxon p",
          "seeds for 1 point"),
+        note="Coloured: the interval, which is without correction, excludes 0. Bold: below 0.05 after Holm's "
+        "correction over the comparisons of the condition. The last column: the number of seeds with which the "
+        "t-test finds a difference of 1 point in 80 % of sweeps, with this spread.",
     )  # fmt: skip
     largest = compared["difference"].abs().max() if len(compared) else 1
     for row in compared.to_dict("records"):
@@ -103,88 +112,28 @@ def wins(matrix: pd.DataFrame) -> Table:
         ("", *map(str, matrix.columns)),
     )
     for name, row in matrix.iterrows():
-        cells = [Cell("") if np.isnan(value) else Cell(f"{100 * value:.0f}", heat=value) for value in row]
+        cells = [Cell("" if np.isnan(value) else f"{100 * value:.0f}") for value in row]
         table.rows.append(([str(name)], cells))
     return table
 
 
 def reaching(reached: pd.DataFrame, share: float) -> Table:
-    """Pixels that reach a share of full supervision. Args: reached: result of `pixels_to_reach`."""
-    table = Table(
-        f"Labelled pixels of the whole pool at which the curve reaches {100 * share:.0f} % of full supervision's mIoU",
-        ("condition", "strategy", "seeds that reach it", "median of all seeds"),
-    )
-    for (condition, strategy), rows in reached.groupby(["condition", "strategy"], sort=False):
-        median = float(rows["pixels"].median())
-        count = int(np.isfinite(rows["pixels"]).sum())
+    """Pixels that reach a share of full supervision, where a seed does. Args: reached: result of `pixels_to_reach`."""
+    of_full = f"{100 * share:.0f} % of full supervision's mIoU"
+    rows = []
+    groups = reached.groupby(["condition", "strategy"], sort=False)["pixels"]
+    for (condition, strategy), pixels in groups:
+        median, count = float(pixels.median()), int(np.isfinite(pixels).sum())
         text = f"{median:,.0f}" if np.isfinite(median) else "not within the budget"
-        table.rows.append(([str(condition), str(strategy)], [Cell(f"{count} of {len(rows)}"), Cell(text)]))
-    return table
-
-
-def heat_map(finished: pd.DataFrame) -> Table | None:
-    """Mean mIoU by window and condition; None if there is one window: the table of means has the same numbers.
-
-    Args:
-        finished: result of `outcomes`.
-    """
-    there = competitors(finished)
-    conditions = list(there["condition"].unique())
-    windows = there.groupby("mode")["window"].nunique()
-    if there.empty or (windows < 2).all():
-        return None
-    named = there.assign(side=[f"{window}×{window}" for window in there["window"]])
-    # The window has its own column here, so it is removed from the strategy's name.
-    rest = [
-        ", ".join(part for part in strategy.split(", ") if part != f"{window}x{window}") or "all"
-        for strategy, window in zip(there["strategy"], there["window"], strict=True)
-    ]
-    means = named.assign(rest=rest).pivot_table(
-        index=["rest", "side"], columns="condition", values="miou", sort=False
-    )[conditions]  # fmt: skip
-    table = Table("Mean mIoU over seeds, in per cent, by window and budget", ("strategy", "window", *conditions))
-    low, high = float(np.nanmin(means.to_numpy())), float(np.nanmax(means.to_numpy()))
-    for row in means.reset_index().to_dict("records"):
-        cells = [_warm(row[condition], low, high) for condition in conditions]
-        table.rows.append(([row["rest"], row["side"]], cells))
-    return table
-
-
-def class_ious(finished: pd.DataFrame) -> Table:
-    """Mean IoU of each class after the last round; tint scaled by column. Args: finished: result of `outcomes`."""
-    columns = [name for name in map(str, finished) if name.startswith("iou_")]
-    table = Table(
-        "Mean IoU of each class after the last round, in per cent; warmer is better within the class",
-        ("condition", "strategy", *(name.removeprefix("iou_") for name in columns)),
+        if count:
+            rows.append(([str(condition), str(strategy)], [Cell(f"{count} of {len(pixels)}"), Cell(text)]))
+    others = "The others do not reach it within their budgets." if rows else f"No strategy reaches {of_full}."
+    return Table(
+        f"Labelled pixels of the whole pool at which the curve reaches {of_full}",
+        ("condition", "strategy", "seeds that reach it", "median of all seeds"),
+        rows,
+        note=others if len(rows) < groups.ngroups else "",
     )
-    means = _references_last(finished.groupby(["condition", "strategy"], sort=False)[columns].mean().reset_index())
-    for row in means.to_dict("records"):
-        cells = [_warm(row[name], means[name].min(), means[name].max()) for name in columns]
-        table.rows.append(([row["condition"], row["strategy"]], cells))
-    return table
-
-
-def purchases(shares: Mapping[tuple[str, str], Mapping[str, float]], pool: Mapping[str, float]) -> Table:
-    """Shares of the classes among the bought pixels.
-
-    Args:
-        shares: (condition, strategy) -> class -> share in [0, 1].
-        pool: class -> share in [0, 1].
-    """
-    table = Table(
-        "Share of each class among the labelled pixels, in per cent, and how many times its share in the pool",
-        ("condition", "strategy", *pool),
-    )
-    table.rows.append((["", "the pool itself"], [Cell(f"{100 * share:.1f}") for share in pool.values()]))
-    for (condition, strategy), by_class in shares.items():
-        cells = []
-        for name, share in pool.items():
-            factor = by_class.get(name, 0) / share if share else float("nan")
-            heat = min(max(np.log2(factor) / 3, 0), 1) if factor > 0 else 0
-            times = f" ({factor:.1f}×)" if np.isfinite(factor) else ""
-            cells.append(Cell(f"{100 * by_class.get(name, 0):.1f}{times}", heat=float(heat)))
-        table.rows.append(([condition, strategy], cells))
-    return table
 
 
 def costs(finished: pd.DataFrame) -> Table:
@@ -192,7 +141,8 @@ def costs(finished: pd.DataFrame) -> Table:
     columns = {name: column for name, column in COSTS.items() if column in finished and finished[column].max() > 0}
     others = {"void pixels among them": "void_pixels", "clipped by borders": "clipped_pixels"}
     shares = ["labelled_share"] if "labelled_share" in finished else []
-    heads = ("condition", "strategy", *columns, *others, *(name.replace("_", " ") for name in shares))
+    words = [_HEADS.get(name, name.replace("_", " ")) for name in (*columns, *others, *shares)]
+    heads = ("condition", "strategy", *words)
     table = Table("Mean cost of a finished trial", heads)
     for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
         cells = [Cell(_cost(column, float(rows[column].mean()))) for column in (*columns.values(), *others.values())]
@@ -251,7 +201,8 @@ def phases(results: pd.DataFrame) -> Table:
     """
     columns = [name for name in map(str, results) if name.startswith("seconds_")]
     names = [name.removeprefix("seconds_") for name in columns]
-    table = Table("Mean time of a trial in each phase, over all its rounds", ("", *names, "total"))
+    caption = "Mean time of a trial in each phase, over all its rounds, and its share of the total"
+    table = Table(caption, ("", *names, "total"))
     warmups = results[results["round"] < 0].drop_duplicates(["world", "seed", *columns])
     groups = [("warm-up, shared by trials", warmups)]
     groups += [(str(name), rows) for name, rows in results[results["round"] >= 0].groupby("strategy", sort=False)]
@@ -259,9 +210,13 @@ def phases(results: pd.DataFrame) -> Table:
         seconds = rows.groupby("trial")[columns].sum().mean()
         if seconds.notna().any():
             total = float(seconds.sum())
-            cells = [Cell(duration(value), heat=value / total if total else 0) for value in seconds]
+            cells = [Cell(duration(value) + _part(value, total)) for value in seconds]
             table.rows.append(([name], [*cells, Cell(duration(total))]))
     return table
+
+
+def _part(seconds: float, total: float) -> str:
+    return "" if np.isnan(seconds) or not total else f" ({100 * seconds / total:.0f} %)"
 
 
 def _cost(column: str, mean: float) -> str:
@@ -270,15 +225,10 @@ def _cost(column: str, mean: float) -> str:
     return duration(mean) if column == "annotation_s" else f"{mean:,.0f}"
 
 
-def _references_last(rows: pd.DataFrame) -> pd.DataFrame:
+def references_last(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the references after the others. Args: rows: with a column `strategy`."""
     last = rows["strategy"].str.split(", ").str[0].isin(REFERENCES)
     return rows.assign(last=last).sort_values("last", kind="stable").drop(columns="last")
-
-
-def _warm(value: float, low: float, high: float) -> Cell:
-    if np.isnan(value):
-        return Cell("–")
-    return Cell(f"{100 * value:.1f}", heat=(value - low) / (high - low) if high > low else 0.0)
 
 
 def _spread(mean: float, deviation: float) -> str:

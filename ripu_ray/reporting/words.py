@@ -4,22 +4,6 @@ import numpy as np
 import pandas as pd
 
 
-def duration(seconds: float) -> str:
-    """A time in its two largest units: "2 h 11 min", "3 min 20 s", "4.2 s"; a dash for NaN."""
-    if np.isnan(seconds):
-        return "–"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def size(num_bytes: int) -> str:
     """A size with its unit: "17 MB", "1.2 GB"; at least "1 MB"."""
     megabytes = num_bytes / 1e6

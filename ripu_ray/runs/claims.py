@@ -21,10 +21,10 @@ _LONGEST_NAME = 60
 def check_name(name: str) -> str:
     """The name of a run itself. Raises RunFolderError: it is not the name of a folder that can be printed."""
     is_name = isinstance(name, str) and name.strip() == name != "" and name.isprintable() and not set("/\\") & set(name)
-    if not is_name or name in (".", "..") or name[0] in "-~" or len(name) > _LONGEST_NAME:
+    if not is_name or name[-1] == "." or name[0] in "-~" or len(name) > _LONGEST_NAME:
         raise RunFolderError(
             f"name {name!r}: expected a name of at most {_LONGEST_NAME} printable characters, without slashes, spaces "
-            "around it, or - or ~ in front"
+            "around it, - or ~ in front, or a dot at the end, which some file systems drop"
         )
     return name
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig
 from ripu_ray.data.contents import NOTHING, Contents, Mark, find_changes, line, mark_file
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 from ripu_ray.runs.validate import read_typed
 from ripu_ray.storage.checksums import write_json
 
@@ -65,7 +65,7 @@ class DataSeal:
         """Compare with the data of this time. Raises DataError, which names the first differences."""
         if changes := list(self._changes(now)):
             shown = "; ".join(changes[:_NUM_NAMED])
-            more = f" (and {len(changes) - _NUM_NAMED} more changes)" if len(changes) > _NUM_NAMED else ""
+            more = f" (and {counted(len(changes) - _NUM_NAMED, 'more change')})" if len(changes) > _NUM_NAMED else ""
             raise DataError(
                 f"{folder}: the data changed since the run was started: {shown}{more}; restore them, or let "
                 "--accept-changed-data start a new run folder with them",

@@ -36,6 +36,7 @@ class Progress:
         round: 0-based, -1 for a warm-up.
         step: optimiser updates since the start of the warm-up.
         miou: after the warm-up and each round so far, in [0, 1].
+        images: scored so far in the current phase.
         note: a line for the console; empty for plain progress.
         event: the kind of the report.
     """
@@ -47,6 +48,7 @@ class Progress:
     miou: tuple[float, ...] = ()
     note: str = ""
     event: Event = Event.PROGRESS
+    images: int = 0
 
 
 OnProgress = Callable[[Progress], None]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import Answer
 from ripu_ray.core.budget import Spent
-from ripu_ray.errors import RunFolderError
+from ripu_ray.errors import RunFolderError, counted
 from ripu_ray.runs.purchases import NAMED_SCHEMA, SCHEMA, classes_column, named_classes, read_purchase
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
@@ -139,7 +139,7 @@ class Ledger:
         for round_index, counts in enumerate(self._class_pixels):
             if len(counts) != num_classes:
                 path = self._commit_path(round_index).with_name(CLASSES)
-                raise RunFolderError(f"{path}: counts of {len(counts)} classes, the data has {num_classes}")
+                raise RunFolderError(f"{path}: counts of {counted(len(counts), 'class')}, the data has {num_classes}")
             total_C += counts
         return total_C
 

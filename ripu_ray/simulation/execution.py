@@ -4,11 +4,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.runs.event_log import EventLog, OnProgress, Progress, Warn
+from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner, LocalScorer, local_device
@@ -32,12 +34,14 @@ class Parts:
         fine_tuner: from the same arguments.
         tracker: of the records.
         node: describes this machine.
+        stop: the stop request of the run folder.
     """
 
     scorer: Callable[[Config, Heartbeat, RunFolder, str, Warn], Scorer]
     fine_tuner: Callable[[Config, Heartbeat, RunFolder, str, Warn], FineTuner]
     tracker: OpenTracker
     node: Callable[[], str] = socket.gethostname
+    stop: Callable[[Path], StopRequest] = StopRequest.of
 
 
 def local_parts(tracker: OpenTracker) -> Parts:
@@ -125,6 +129,6 @@ def workbench(
         scorer = parts.scorer(config, heartbeat, run, name, events.warn)
         try:
             domains = open_domains(config.data, config.opens_source)
-            yield Workbench(domains, scorer, fine_tuner, tracker, events, run.stop)
+            yield Workbench(domains, scorer, fine_tuner, tracker, events, parts.stop(run.path))
         finally:
             scorer.close()

@@ -4,7 +4,7 @@ It uses the protocols of `simulation.protocols`. Uncommitted work is repeated af
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +26,7 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
+from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.stages import Ending, StageFolder, TrialFolder
 from ripu_ray.simulation.pool import measure_signals, open_ledger, select_regions, until_stopped
 from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
@@ -159,8 +160,13 @@ def _run_round(
     steps = config.round_steps(round_index)
     seconds: dict[str, float] = {}
 
-    def report(phase: str, done: int = 0, note: str = "") -> None:
-        bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note))
+    def report(phase: str, done: int = 0, note: str = "", images: int = 0) -> None:
+        bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note, images=images))
+
+    def scored(selections: Iterable[Selection]) -> Iterator[Selection]:
+        for count, selection in enumerate(until_stopped(selections, bench.stop), start=1):
+            yield selection
+            report("score", images=count)
 
     bench.stop.check()
     if not config.strategy.is_reference and ledger.num_rounds == round_index:
@@ -169,7 +175,7 @@ def _run_round(
             bench.scorer.acquire()
         with _timed(seconds, "score"):
             selections = select_regions(config, round_index, previous.weights, ledger, bench.domains, bench.scorer)
-            ledger.commit(round_index, until_stopped(selections, bench.stop))
+            ledger.commit(round_index, scored(selections))
     bench.scorer.release()
     bought = _bought(config, round_index, ledger, bench.domains, stage.path)
     job = TrainingJob(

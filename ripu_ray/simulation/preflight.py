@@ -56,6 +56,10 @@ def check_trials(
                 seal = seal.with_contents(config.data, contents)
         if config.oracle.kind == "human":
             _check_people(trials, opened[config.data])
+        if config.stopping.rule:
+            from ripu_ray.simulation.stopping import make_rule  # imports torch
+
+            make_rule(config.stopping)
         _check_needs(config)
         _check_strategy(config, opened[config.data])
     # Last, since these checks import torch, which takes seconds.

@@ -11,6 +11,7 @@ import numpy as np
 from ripu_ray.config import StoppingConfig
 from ripu_ray.config.registry import STOPPING_RULES
 from ripu_ray.core.stability import cohens_kappa
+from ripu_ray.errors import ConfigError, blamed, in_one_line
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.simulation.protocols import PoolSample
 
@@ -137,8 +138,24 @@ def signals(before: Iterable[PoolSample], after: Iterable[PoolSample], num_class
 
 
 def make_rule(stopping: StoppingConfig) -> StoppingRule | None:
-    """The rule that the configuration names, or None."""
+    """The rule that the configuration names, or None. Raises ConfigError: it cannot be made."""
     if stopping.rule is None:
         return None
-    rule: StoppingRule = STOPPING_RULES[stopping.rule](stopping)
-    return rule
+    with blamed(f"stopping.rule {stopping.rule}"):
+        return _Checked(stopping.rule, STOPPING_RULES[stopping.rule](stopping))
+
+
+class _Checked:
+    """A rule whose errors and wrong answers are one line."""
+
+    def __init__(self, name: str, rule: StoppingRule) -> None:
+        self._name, self._rule = name, rule
+
+    def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
+        """See `StoppingRule`."""
+        place = f"stopping.rule {self._name}: after round {history[-1].round}"
+        with blamed(place):
+            reason = self._rule.should_stop((*history,))
+        if reason is not None and not isinstance(reason, str):
+            raise ConfigError(f"{place}: expected None or one line, found {reason!r}")
+        return in_one_line(reason) if reason else None

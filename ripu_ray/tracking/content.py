@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripu_ray.config import Budget
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
@@ -16,6 +17,8 @@ AXIS = "spent_share"
 """The x-axis of every panel: strategies are compared at equal cost."""
 TRAINING_AXIS = "train/step"
 """The x-axis of what is measured of training: optimiser updates since the start of the warm-up."""
+CONFUSION = "confusion_matrix"
+"""The key of the confusion matrix."""
 COSTS = ("spent_pixels", "clicks", "boundary_pixels", "annotation_s")
 """Columns of the other x-axes."""
 _PLAIN = ("round", "step", AXIS, *COSTS, "void_pixels", "clipped_pixels", "miou", "accuracy")
@@ -90,6 +93,21 @@ def reference_line(trial: Trial, record: RoundRecord, budgets: Iterable[Budget])
 def reference_key(name: str) -> str:
     """The key of the horizontal line of a reference."""
     return f"reference/{name}"
+
+
+def confusion(counts_CC: NDArray[np.int64], class_names: Sequence[str]) -> Any:
+    """W&B's chart of a confusion matrix, from counts of pixels; rows are true classes."""
+    import wandb
+
+    rows: list[Iterable[Any]] = [
+        [true, predicted, int(counts_CC[row, column])]
+        for row, true in enumerate(class_names)
+        for column, predicted in enumerate(class_names)
+    ]
+    fields = {name: name for name in ("Actual", "Predicted", "nPredictions")}
+    table = wandb.Table(columns=list(fields), data=rows)
+    title = {"title": "Confusion matrix, pixels of the validation split"}
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, title)
 
 
 def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,17 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.artifacts import log_artifacts
-from ripu_ray.tracking.content import AXIS, TRAINING_AXIS, numbers, pictures, reference_line, summary, training_numbers
+from ripu_ray.tracking.content import (
+    AXIS,
+    CONFUSION,
+    TRAINING_AXIS,
+    confusion,
+    numbers,
+    pictures,
+    reference_line,
+    summary,
+    training_numbers,
+)
 from ripu_ray.tracking.identity import identify_trial, identify_warmup
 from ripu_ray.tracking.mode import current, go_offline
 from ripu_ray.tracking.session import TIMEOUT_S, end_session, open_run
@@ -38,7 +48,7 @@ class WandbTracker:
     """
 
     def __init__(self, run: RunFolder, name: str, folder: Path) -> None:
-        self._sweep, self._folder = run.path, folder
+        self._sweep, self._folder = run, folder
         self._log_artifacts = partial(log_artifacts, run=run, name=name)
         self._trial = trial = run.trials.get(name)
         self._budgets = [each.config.strategy.budget for each in run.trials.values()]
@@ -79,6 +89,7 @@ class WandbTracker:
 
         def finish() -> None:
             self._log()
+            self._log_confusion()
             if failure:
                 self._run.summary["failure"] = failure
             self._log_files()
@@ -142,6 +153,20 @@ class WandbTracker:
             self._run.define_metric(key, step_metric=None if key == TRAINING_AXIS else TRAINING_AXIS)
             self._defined.add(key)
 
+    def _log_confusion(self) -> None:
+        """Log the confusion matrix of the last round of a finished trial, unless it was logged.
+
+        Its table is an artifact in W&B, so that one for each round would be many.
+        """
+        trial, run = self._trial, self._sweep
+        if not trial or not run.is_finished(trial.trial_id) or any(CONFUSION in name for name in self._artifacts):
+            return
+        stage = run.trial(trial.trial_id).stage(run.trial(trial.trial_id).num_committed() - 1)
+        counts_CC = stage.confusion()
+        if counts_CC is not None and counts_CC.any():
+            self._last_step += 1
+            self._run.log({CONFUSION: confusion(counts_CC, list(stage.record().iou))}, step=self._last_step)
+
     def _log_files(self) -> None:
         """Log the artifacts. If W&B itself has failed, `finish` raises too, and all is repeated."""
 
@@ -161,7 +186,7 @@ class WandbTracker:
         try:
             do()
         except TimeoutError:
-            go_offline(self._sweep, "the upload did not end in time")
+            go_offline(self._sweep.path, "the upload did not end in time")
             keep_for_upload(Path(self._run.dir).parent)
         except Exception as error:  # noqa: BLE001 (nothing that W&B raises may end a trial)
             self._open_again(error)
@@ -169,7 +194,7 @@ class WandbTracker:
                 do()
 
     def _open_again(self, error: Exception) -> None:
-        end_session(self._sweep, error)
+        end_session(self._sweep.path, error)
         self._run, self._is_online = None, False
         with suppress(Exception):
             self._open()

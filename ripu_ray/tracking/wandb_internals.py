@@ -87,10 +87,11 @@ def private_settings(known: Collection[str]) -> dict[str, bool]:
     return SETTINGS
 
 
-def specification(workspace: Any) -> str:
-    """The JSON that `Workspace.save` sends to the server."""
+def specification(view: Any) -> str:
+    """The JSON that `save` of a workspace or a report sends to the server."""
     try:
-        return json.dumps(workspace._spec, indent=1, sort_keys=True, default=str)
+        tree = view._to_model().model_dump(by_alias=True, exclude_none=True) if hasattr(view, "blocks") else view._spec
+        return json.dumps(tree, indent=1, sort_keys=True, default=str)
     except AttributeError as error:
         package = "wandb-workspaces"
         raise TrackingError(private_use(package, READ_FROM[package], error)) from None

@@ -44,7 +44,15 @@ def cvat(shape: str, name: str = "target/train/00000.png") -> str:
     return f"<annotations><version>1.1</version>{image}</annotations>"
 
 
+def changed(tree: Any, place: str, **values: object) -> Any:
+    """A tree with other values of the first entry of `place`, or of its first result if that is "result"."""
+    entry = tree[0]["annotations"][0]["result"][0] if place == "result" else tree[place][0]
+    entry.update(values)
+    return tree
+
+
 SQUARE = [[0, 0, 4, 0, 4, 4, 0, 4]]
+CORNER = {"x": 1, "y": 0, "width": 9, "height": 9}
 ENTITY = '<!DOCTYPE a [<!ENTITY b "c">]>' + cvat("&b;")
 BAD: dict[str, tuple[str, object, str]] = {
     "no json": ("a.json", "{", "not valid JSON"),
@@ -72,9 +80,33 @@ BAD: dict[str, tuple[str, object, str]] = {
     "mask outside": ("a.xml", cvat('<mask label="road" rle="9" left="47" top="0" width="9" height="1"/>'), "leaves"),
     "label": ("a.xml", cvat('<box label="sea" xtl="0" ytl="0" xbr="9" ybr="9"/>'), "unknown class 'sea'"),
     "path": ("a.xml", cvat("", "../../etc/passwd"), "not an image of the pool"),
+    "image number": ("a.json", changed(coco_tree(SQUARE), "annotations", image_id=True), "5: there is no image True"),
+    "size of a code": ("a.json", coco_tree({"size": 5, "counts": [1536]}), "annotation 5: a mask of size 5: expected"),
+    "two categories": ("a.json", {**coco_tree(SQUARE), "categories": [{"id": 0}] * 2}, "two categories have the id 0"),
+    "two images": ("a.json", {**coco_tree(SQUARE), "images": coco_tree(SQUARE)["images"] * 2}, "two images have the"),
+    "no segmentation": ("a.json", coco_tree([]), "annotation 5: expected a segmentation .* or a bbox"),
+    "box": ("a.json", changed(coco_tree([]), "annotations", bbox=[0, 0, -3, 3]), "annotation 5: a rectangle without"),
+    "infinite": ("a.json", json.dumps(coco_tree([[0, 0, 7777, 0, 4, 4]])).replace("7777", "1e400"), "a corner that is"),
+    "json-min": ("a.json", [{"image": "target/train/00000.png", "id": 3, "brush": []}], "task 3: expected .*JSON-MIN"),
+    "ellipse": (
+        "a.json",
+        task(x=5, y=5, radiusX=3, radiusY=3, ellipselabels=["road"]),
+        "'r1': ellipselabels: expected",
+    ),
+    "whole image": (
+        "a.json",
+        changed(task(**CORNER, rectanglelabels=["road"]), "result", type="choices"),
+        "whole image",
+    ),
+    "no size": ("a.json", changed(task(**CORNER, rectanglelabels=["road"]), "result", original_width="48"), "same for"),
+    "base64": ("a.json", task(format="rle", rle="AAAA", brushlabels=["road"]), "region 'r1': a brush without a list"),
+    "order": ("a.xml", cvat('<box label="road" z_order="top"/>'), r"annotation 0 \(box\): a z_order"),
+    "video": ("a.xml", cvat("").replace("<image", '<track id="0"/><image'), "CVAT for video"),
+    "bomb": ("a.xml", '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><annotations>&d;</annotations>', "entities"),
     "missing": ("nowhere.json", None, "cannot be read"),
     "suffix": ("a.txt", "", "expected .json"),
 }
+"""File, content, and what the fault says."""
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -172,6 +204,45 @@ def test_clicks_choices_and_time_answer_whole_questions(asked: Asked, tmp_path: 
     buy_answered(asked.trial())
     execute_trial(asked.run, next(iter(asked.run.trials)), ignore)
     assert asked.run.trial(next(iter(asked.run.trials))).stage(0).read().annotation_s == 60.0
+
+
+def test_each_wrong_file_is_named_and_only_images_without_fault_are_kept(asked: Asked, tmp_path: Path) -> None:
+    whole = [[0, 0, 48, 0, 48, 32, 0, 32]]
+    tree = coco_tree(whole)
+    tree["images"].append({"id": 2, "file_name": "target/train/00001.png", "height": 32, "width": 48})
+    tree["annotations"] += [
+        {"id": 6, "image_id": 2, "category_id": 0, "segmentation": whole},
+        {"id": 7, "image_id": 2, "category_id": 0, "segmentation": [[1, 2, 3]]},
+    ]
+    (tmp_path / "one.json").write_text(json.dumps(tree))
+    tree["images"].append({"id": 3, "file_name": "target/train/00002.png"})  # without a size: not read at all
+    (tmp_path / "two.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"one\.json: image .*00001.png: annotation 7.*1 more") as refused:
+        answer(asked.trial(), [tmp_path / "one.json", tmp_path / "two.json"])
+    assert [line.split(":")[0] for line in refused.value.faults] == [f"{tmp_path}/one.json", f"{tmp_path}/two.json"]
+    outcome = answer(asked.trial(), [tmp_path / "one.json", tmp_path / "two.json"], skip_bad=True)
+    assert outcome.answered == sum(question.key[0] == "target/train/00000" for question in asked.questions)
+    assert len(outcome.skipped) == 2 and not outcome.repeated
+
+
+def test_relations_and_points_on_the_border_are_read(asked: Asked, tmp_path: Path) -> None:
+    tree = task(x=100, y=100, width=1, keypointlabels=["road"])
+    tree[0]["annotations"][0]["result"].append({"type": "relation", "from_id": "r1", "to_id": "r1"})
+    tree[0]["annotations"].append({"id": 10, "was_cancelled": True, "result": [{"type": "unknown"}]})
+    tree[0]["predictions"] = [{"result": [{"type": "unknown"}]}]
+    (tmp_path / "a.json").write_text(json.dumps(tree))
+    outcome = answer(asked.trial(), [tmp_path / "a.json"])
+    assert outcome.answered + sum(outcome.outside.values()) == 1
+
+
+def test_folders_of_label_maps_may_have_other_files(asked: Asked, tmp_path: Path) -> None:
+    inside = tmp_path / "maps" / "target" / "train"
+    inside.mkdir(parents=True)
+    (inside / "._00000.png").write_bytes(b"macOS")
+    (inside / "notes.txt").write_text("none")
+    (inside / "b.png").mkdir()
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(inside / "00001.PNG")
+    assert answer(asked.trial(), [tmp_path / "maps"]).answered
 
 
 def test_an_altered_answer_is_refused(asked: Asked, tmp_path: Path) -> None:

@@ -65,12 +65,20 @@ def test_altered_run_lengths_never_reach_the_c_code() -> None:
         ("day/train/a.png", None),
         ("b.png", None),
         ("x/b.png", "x/b"),
+        ("C:\\data\\x\\b.png", "x/b"),
+        ("../../x/b.png", "x/b"),
+        ("x/../x/b.png", "x/b"),
+        ("z/images/c d.png", "z/images/c d"),
+        ("z/c d.png", "z/images/c d"),
+        ("\u00e9.png", "w/\u00e9"),
+        ("e\u0301.png", "w/\u00e9"),
+        ("..", None),
         ("", None),
         ("../..", None),
     ],
 )
 def test_images_are_found_by_their_names(name: str, expected: str | None) -> None:
-    images = Images(("dusk/train/a", "x/b", "y/b"))
+    images = Images(("dusk/train/a", "x/b", "y/b", "z/images/c d", "w/\u00e9"))
     if expected is None:
         with pytest.raises(ValueError, match=r"is not an image|may be"):
             images.find(name)

@@ -13,7 +13,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 
 COMMAND = ["run", *(f"--set={setting}" for setting in (*TINY, "cluster.scorers=0"))]
-NAMES = ["..", ".", "", "a/b", "/tmp/x", "../x", "-x", "~", " x", "x ", "a\\b", "a\nb", "a\x1b[31m", "x" * 61]
+NAMES = ["..", ".", "", "a/b", "/tmp/x", "../x", "-x", "~", " x", "x ", "a\\b", "a\nb", "a\x1b[31m", "x" * 61, "x."]
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ripu_cli import display
+from ripu_cli import display, progress
 from ripu_cli.main import app
 from ripu_cli.streams import Output
 from typer.testing import CliRunner
@@ -111,7 +111,7 @@ def test_names_are_texts_in_every_table_and_line(
         out = capsys.readouterr().out
         assert out.count(shown) == 3, out
         assert "\x1b" not in out
-    with display.show_progress(run) as report:
+    with progress.show_progress(run) as report:
         report(Progress("", "start", 0, 0, note=name))
     assert shown in capsys.readouterr().out.splitlines()
 

@@ -80,6 +80,8 @@ def test_config_is_frozen() -> None:
         ("=1", "--set =1: expected key=value"),
         ("seed=[", "--set seed=[: '[' is not a YAML value"),
         ("a..b=1", "a"),
+        ("data.size=[]", "data.size.0"),
+        ("data.size=[64]", "data.size.1"),
     ],
 )
 def test_what_is_wrong_gets_one_line(setting: str, says: str) -> None:
@@ -97,6 +99,7 @@ def test_what_is_wrong_gets_one_line(setting: str, says: str) -> None:
         (b"\xff\xfe\x00", "not valid YAML"),
         (b"!!python/object/apply:os.system ['false']", "not valid YAML"),
         (b"strategy: {budget: 200}", "strategy.budget"),
+        (b"model: {weights: 'https://user:word@host/w.pth'}", "model.weights: a URL with a password"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, content: bytes, says: str) -> None:

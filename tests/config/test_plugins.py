@@ -219,11 +219,12 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
         (torch.zeros(8, 12, dtype=torch.int64), "found torch.int64"),
         (torch.full((8, 12), torch.nan), "found 96 NaN"),
         (ZeroDivisionError("division"), "failed: ZeroDivisionError: division"),
+        (SystemExit("end"), "failed: SystemExit: end"),
     ],
 )
 def test_a_wrong_score_is_named(returned: object, says: str) -> None:
     def wrong(maps: object, query: object) -> object:
-        if isinstance(returned, Exception):
+        if isinstance(returned, BaseException):
             raise returned
         return returned
 
@@ -231,6 +232,14 @@ def test_a_wrong_score_is_named(returned: object, says: str) -> None:
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
     with pytest.raises(ScoreError, match=f"acquisition wrong.*{says}"):
         score_image(torch.randn(3, 4, 6), (8, 12), "wrong", query)
+
+
+def test_maps_that_are_changed_in_place_are_named() -> None:
+    """Other parts read the maps after the function."""
+    acquisition("inplace")(lambda maps, query: maps.entropy_HW.mul_(2))
+    query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
+    with pytest.raises(ScoreError, match="acquisition inplace: changed its maps in place, expected a new tensor"):
+        score_image(torch.randn(3, 4, 6), (8, 12), "inplace", query)
 
 
 def test_double_precision_scores_are_taken() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +46,7 @@ from tests.running import ignore, ignore_steps, into
 
 
 @contextmanager
-def _cluster(*nodes: dict[str, Any]) -> Iterator[tuple[Cluster, list[Any]]]:
+def joined_cluster(*nodes: dict[str, Any]) -> Iterator[tuple[Cluster, list[Any]]]:
     """The first node is the head; this process joins it."""
     cluster = Cluster()
     started = [cluster.add_node(include_dashboard=False, **node) for node in nodes]
@@ -62,13 +62,13 @@ def _cluster(*nodes: dict[str, Any]) -> Iterator[tuple[Cluster, list[Any]]]:
 def lose_a_node_while_scoring(folder: Path) -> dict[str, Any]:
     """Two of three scorers go with their node; those of the other one finish."""
     config = load_config(None, (*TINY, "data.num_pool=60", "cluster.scorers=3"))
-    weights = _write_weights(config, folder / "weights.pt")
+    weights = write_weights(config, folder / "weights.pt")
     image_ids = open_domains(config.data).pool.image_ids
     requests = [ScoreRequest(image_id, np.empty((0, 2), np.int32)) for image_id in image_ids]
     expected = LocalScorer(config).score(weights, 0, requests)
     Ledger(folder / "local", image_ids, 9).commit(0, expected)
     said: list[str] = []
-    with _cluster({"num_cpus": 1}, {"num_cpus": 2}) as (cluster, (head, other)):
+    with joined_cluster({"num_cpus": 1}, {"num_cpus": 2}) as (cluster, (head, other)):
         head_id = head.node_id
 
         class Stuck(ScoringActor):
@@ -110,7 +110,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
     config = load_config(None, (*TINY, "cluster.train_workers=2", "training.checkpoint_every=2"))
     job = TrainingJob(config, 0, 5, start=None, output=folder / "w.pt", phase="warm-up")
     gone, said = folder / "gone", list[str]()
-    with _cluster({"num_cpus": 0}, {"num_cpus": 2}, {"num_cpus": 2}) as (cluster, (_, *nodes)):
+    with joined_cluster({"num_cpus": 0}, {"num_cpus": 2}, {"num_cpus": 2}) as (cluster, (_, *nodes)):
         expected = RayFineTuner(config, folder / "ray").fit(replace(job, output=folder / "unbroken.pt"), ignore_steps)
         job.partial.unlink()  # or the second run would go on where the first was at its fourth step
 
@@ -141,7 +141,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
 
 def take_turns_on_gpus(folder: Path) -> dict[str, Any]:
     """Ray is told of GPUs that are not there; what is seen is who holds which."""
-    with _cluster({"num_cpus": 1}, {"num_cpus": 6, "num_gpus": 3}) as _:
+    with joined_cluster({"num_cpus": 1}, {"num_cpus": 6, "num_gpus": 3}) as _:
         config = load_config(None, (*TINY, "cluster.gpu=true", "cluster.scorers=auto", "cluster.train_workers=1"))
         nodes = [node["Resources"] for node in ray.nodes()]  # type: ignore[no-untyped-call]
 
@@ -250,12 +250,17 @@ def _is_warmup(run: RunFolder, name: str) -> bool:
     return name not in run.trials
 
 
-def _write_weights(config: Config, path: Path) -> Path:
+def write_weights(config: Config, path: Path) -> Path:
+    """Write the weights of a fresh network."""
     network = build_network(config.model, open_domains(config.data).classes.num_classes, seed=3)
     TrainingState(network.state_dict(), {"state": {}, "param_groups": []}, 0).save(path)
     return path
 
 
+def tell(scenario: Callable[[Path], dict[str, Any]], folder: Path) -> None:
+    """Run a scenario and print what happened as JSON in the last line."""
+    sys.stdout.write("\n" + json.dumps(scenario(folder)) + "\n")
+
+
 if __name__ == "__main__":
-    scenario, folder = sys.argv[1:]
-    sys.stdout.write("\n" + json.dumps(globals()[scenario](Path(folder))) + "\n")
+    tell(globals()[sys.argv[1]], Path(sys.argv[2]))

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 NODE = r"\S+ \(\w{8}\)"
 
 
-def _happens(scenario: str, folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.distributed.nodes", scenario, str(folder)]
+def _happens(scenario: str, folder: Path, module: str = "nodes") -> dict[str, Any]:
+    command = [sys.executable, "-m", f"tests.distributed.{module}", scenario, str(folder)]
     # Its nodes import modules of the tests, which only this variable puts on their path.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -59,3 +59,19 @@ def test_a_cluster_grows_from_nothing(tmp_path: Path) -> None:
 def test_phases_and_trials_share_gpus(tmp_path: Path) -> None:
     told = _happens("take_turns_on_gpus", tmp_path)
     assert told == {"devices": ["0", "1", "2"], "beside_others": 2, "trials": ["0", "0", "1", "1", "2", "2"]}
+
+
+@pytest.mark.timeout(600)
+def test_nodes_are_drained(tmp_path: Path) -> None:
+    """Nothing is scored or trained twice, and nothing counts as a failure."""
+    told = _happens("drain_nodes", tmp_path, "draining")
+    assert all(part["same"] for part in told.values())
+    scoring, training, trial = (_without_waiting(told[name]) for name in ("scoring", "training", "trial"))
+    assert scoring
+    for line in scoring:
+        assert re.match(rf"node {NODE} is about to go: its scorer finishes what it has, another one is started", line)
+    assert told["scoring"]["left"] == 1
+    assert training == ["the node of a training worker is about to go; another group resumes after 3"]
+    assert told["trial"]["failures"] == {}
+    (line,) = (line for line in trial if "node" in line and "about to go" in line)
+    assert re.match(rf"the trial's node {NODE} is about to go; it is restarted from its folder", line)

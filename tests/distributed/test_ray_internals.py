@@ -16,7 +16,14 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[a
 from ray.job_submission import JobSubmissionClient
 
 from ripu_ray.distributed.own_ray import _descendants, _processes
-from ripu_ray.distributed.ray_internals import READ_FROM, ask_gcs, orphaned_groups, own_processes, own_session
+from ripu_ray.distributed.ray_internals import (
+    READ_FROM,
+    ask_gcs,
+    draining_nodes,
+    orphaned_groups,
+    own_processes,
+    own_session,
+)
 
 
 def test_the_interfaces_take_what_we_give_them() -> None:
@@ -34,10 +41,12 @@ def test_the_interfaces_take_what_we_give_them() -> None:
 def test_a_live_ray_answers_to_them() -> None:
     ask_gcs(ray.get_runtime_context().gcs_address)
     assert list(orphaned_groups()) == []
+    assert draining_nodes() == {}
     assert {kind for kind, process in own_processes() if process.poll() is None} >= {"gcs_server", "raylet"}
     session = own_session()
     assert session
     assert (session / "logs").is_dir()
+    assert not session.stat().st_mode & 0o077
 
 
 @pytest.mark.slow

@@ -55,7 +55,8 @@ def _write(folder: Path, tables: list[pa.Table]) -> None:
         path = folder / f"round_{index:02d}" / "purchase.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(table, path)
-        labelled = sum(table["pixels"].to_pylist()) - sum(table["void_pixels"].to_pylist())
+        counts = {name: sum(table[name].to_pylist()) for name in table.column_names if name.endswith("pixels")}
+        labelled = counts.get("pixels", 0) - counts.get("void_pixels", 0)
         write_json(path.with_name("classes.json"), {"class_pixels": [labelled, 0]})
         write_json(path.with_suffix(".json"), {"purchase_sha256": digest(path), "num_regions": table.num_rows})
 

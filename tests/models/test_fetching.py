@@ -12,12 +12,18 @@ import torch
 
 from ripu_ray.config import load_config
 from ripu_ray.errors import DataError
+from ripu_ray.models import fetching
 from ripu_ray.models.fetching import fetch
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
 
 
 class _Handler(SimpleHTTPRequestHandler):
+    def send_header(self, keyword: str, value: str) -> None:
+        """Promise more of one file than there is."""
+        is_torn = self.path == "/torn.pth" and keyword == "Content-Length"
+        super().send_header(keyword, str(int(value) + 2) if is_torn else value)
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
@@ -68,3 +74,13 @@ def test_what_cannot_be_fetched_is_named(served: tuple[Path, str]) -> None:
             fetch(url)
         assert str(caught.value).startswith(f"{url}: cannot be fetched (")
         assert "\n" not in str(caught.value)
+
+
+def test_a_download_is_bounded_and_complete(served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, address = served
+    monkeypatch.setattr(fetching, "MAX_BYTES", 10)
+    for name, size, says in (("large", 11, "expected at most 10 bytes"), ("torn", 7, r"\(7 of 9 bytes came\)")):
+        (folder / f"{name}.pth").write_bytes(bytes(size))
+        with pytest.raises(DataError, match=says):
+            fetch(f"{address}/{name}.pth")
+    assert not list(folder.parent.glob("torch/ripu-ray/*"))

@@ -209,8 +209,8 @@ FAULTS = {
     "processor": r"not an image processor's file: ValueError: expected image_mean and image_std .*",
     "channels": r"takes 4 channels, expected 3$",
     "nan": r".* holds a NaN or an infinity$",
-    "bert": r"bert is not a segmentation model of transformers$",
-    "not a backbone": r"segformer is not a backbone of transformers$",
+    "bert": r"bert is not a model with logits for each pixel of transformers: expected .*segformer",
+    "not a backbone": r"segformer is not a backbone of transformers: expected .*dinov2",
     "missing": r"there is no such folder$",
     "offline": r"OSError: We couldn't connect to 'https://huggingface\.co' to load the files",
 }

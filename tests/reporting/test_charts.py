@@ -16,5 +16,5 @@ from ripu_ray.reporting.charts import Axes
 )
 def test_labels_of_close_levels_are_on_different_sides(levels: dict[str, float], below: list[tuple[str, bool]]) -> None:
     axes = Axes(0.2, 0.7, 5.2, "clicks")
-    assert [(name, is_below) for name, _, is_below in axes.labelled(levels)] == below
+    assert [(name, is_below) for name, _, is_below, _ in axes.labelled(levels)] == below
     assert axes.ticks == [20, 30, 40, 50, 60, 70]

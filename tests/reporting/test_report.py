@@ -123,7 +123,7 @@ def test_it_says_what_it_must(page: Path) -> None:
     assert "of the way from source-only to full supervision" in text
     assert "8 of 12 trials" not in text
     assert "12 of 12 trials finished" in text
-    assert text.count("data:image/jpeg;base64") == 2 * 2
+    assert text.count("data:image/jpeg;base64") == 2 * (1 + 2 * 2)  # the image; purchase and score of each strategy
     assert "warmup_steps: 3" in text
 
 
@@ -151,8 +151,8 @@ def test_a_browser_draws_everything_and_asks_for_nothing(page: Path, browser: Br
     assert len(bought) == 2
     assert min(bought) > 100
     pictures = browser.run("return [...document.images].map(e => [e.complete, e.naturalWidth, e.width])")
-    assert len(pictures) == 2 * 2 * 6
-    assert all(complete and natural == 48 and width > 50 for complete, natural, width in pictures)
+    assert len(pictures) == 2 * 3 * 3  # for each image, a column for itself and one for each strategy
+    assert all(complete and natural == 48 and width >= 240 for complete, natural, width in pictures)
     assert browser.requests() == [page.as_uri()]
     assert [text for text in browser.complaints() if "[bokeh" not in text] == []
     assert page.stat().st_size < 3e6
@@ -184,9 +184,8 @@ def test_it_fits_the_window_and_tables_scroll(page: Path, browser: Browser, widt
     browser.show(page, width=width)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert browser.run("return document.documentElement.scrollWidth") <= width
-    outside = (
-        "return [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, pre, svg, .choice input')"
-    )
+    scrolling = ".scroll, .pictures, pre, svg, .choice input"
+    outside = f"return [...document.querySelectorAll('main *')].filter(e => !e.closest('{scrolling}')"
     beyond = browser.run(
         f"{outside} && e.getBoundingClientRect().right > {width} + 1).map(e => e.outerHTML.slice(0, 80))"
     )

@@ -21,14 +21,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     "seed", [pytest.param(each, marks=pytest.mark.xdist_group(f"kills{each % 2}")) for each in range(5)]
 )
 def test_killed_four_times_in_one_process(tmp_path: Path, whole: Whole, seed: int) -> None:
-    assert kill_and_resume(ALONE, tmp_path, _moments(whole, seed, 4), whole).fault is None
+    assert kill_and_resume(ALONE, tmp_path, _moments(whole, seed, 4), whole)[1] is None
 
 
 def test_killed_twice_on_ray(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     whole = run_whole(ON_RAY, tmp_path / "whole")
-    assert kill_and_resume(ON_RAY, tmp_path / "killed", _moments(whole, 5, 2), whole).fault is None
+    assert kill_and_resume(ON_RAY, tmp_path / "killed", _moments(whole, 5, 2), whole)[1] is None
 
 
 def _moments(whole: Whole, seed: int, count: int) -> list[Moment]:

@@ -1,7 +1,7 @@
 """Stopping rules, and the marker that says how a trial ended."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +42,40 @@ def test_small_gain_compares_the_last_two_rounds(mious: tuple[float, ...], stops
     rule = make_rule(StoppingConfig(rule="small_gain", min_gain=0.005))
     assert rule
     assert (rule.should_stop(_history(*mious)) is not None) == stops
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda: 1 / 0, "after round 0: ZeroDivisionError: division by zero"),
+        (lambda: True, "after round 0: expected None or one line, found True"),
+        (lambda: "two\nlines", None),
+        (lambda: "", None),
+    ],
+)
+def test_a_rule_that_fails_is_named(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[], object], says: str | None
+) -> None:
+    monkeypatch.setattr(STOPPING_RULES, "_parts", dict(STOPPING_RULES._parts))
+
+    @stopping_rule("faulty")
+    class Faulty:
+        def __init__(self, stopping: StoppingConfig) -> None:
+            if stopping.window == 9:
+                raise KeyError("window")
+
+        def should_stop(self, history: Sequence[RoundRecord]) -> object:
+            return answer()
+
+    with pytest.raises(ConfigError, match=r"^stopping\.rule faulty: KeyError: 'window'$"):
+        make_rule(StoppingConfig(rule="faulty", window=9))
+    rule = make_rule(StoppingConfig(rule="faulty"))
+    assert rule
+    if says:
+        with pytest.raises(ConfigError, match=rf"^stopping\.rule faulty: {says}$"):
+            rule.should_stop(_history(0.3, 0.4))
+    else:
+        assert rule.should_stop(_history(0.3, 0.4)) in (None, "two\\nlines")
 
 
 def test_a_rule_of_ones_own_ends_a_trial_and_the_marker_says_why(

@@ -125,6 +125,26 @@ def test_training_has_an_axis_of_its_own_and_is_logged_once(run: RunFolder, file
     assert not [entry for entry in read_entries(again) if entry["type"] == "history"]
 
 
+def test_the_confusion_matrix_has_the_counts_of_the_record(
+    run: RunFolder, files: Path, history: list[dict[str, Any]]
+) -> None:
+    (item,) = (entry["item"] for entry in _history(files) if "confusion_matrix_table.path" in entry["item"])
+    assert item["spent_share"] == history[-1]["item"]["spent_share"]
+    table = json.loads((files / item["confusion_matrix_table.path"]).read_text())
+    assert table["columns"] == ["Actual", "Predicted", "nPredictions"]
+    stage = run.trial(TRIAL).stage(1)
+    names, counts_CC = list(stage.record().iou), stage.confusion()
+    assert counts_CC is not None and counts_CC.sum() > 0
+    assert {(row[0], row[1]): row[2] for row in table["data"]} == {
+        (true, predicted): counts_CC[row, column]
+        for row, true in enumerate(names)
+        for column, predicted in enumerate(names)
+    }
+    (file,) = files.parent.glob("*.wandb")
+    charts = [entry for entry in read_entries(file) if "wandb/confusion_matrix/v1" in json.dumps(entry)]
+    assert charts
+
+
 def test_the_tab_of_logs_has_the_lines_of_the_event_log(run: RunFolder, files: Path) -> None:
     (file,) = files.parent.glob("*.wandb")
     lines = [entry["output_logger"]["line"] for entry in read_entries(file) if entry["type"] == "output_logger"]
@@ -200,7 +220,8 @@ def test_seeds_are_repetitions_and_the_share_is_the_axis(files: Path) -> None:
 def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFolder, files: Path) -> None:
     def artifacts() -> list[dict[str, Any]]:
         runs = run.trial(TRIAL).path.glob("wandb/offline-run-*/*.wandb")
-        return [entry["artifact"] for file in runs for entry in read_entries(file) if entry["type"] == "artifact"]
+        found = [entry["artifact"] for file in runs for entry in read_entries(file) if entry["type"] == "artifact"]
+        return [artifact for artifact in found if artifact["type"] != "run_table"]
 
     (key,) = run.warmups
     source, ledger, model = sorted(artifacts(), key=lambda found: "wlm".index(found["name"][0]))
@@ -230,8 +251,8 @@ def test_a_finished_trial_has_its_ledger_and_its_weights_as_artifacts(run: RunFo
 def test_without_images_there_are_no_pictures(tmp_path: Path) -> None:
     settings = (*TINY, "cluster.scorers=0", "strategy.rounds=1", "tracking.wandb=offline", "tracking.images=0")
     run = run_all(tmp_path / "field", load_config(None, settings))
-    assert not list(run.path.glob("trials/*/wandb/*/files/media"))
+    assert not list(run.path.glob("trials/*/wandb/*/files/media/images"))
     (file,) = run.path.glob("trials/*/wandb/offline-run-*/*.wandb")
     artifacts = [entry["artifact"]["type"] for entry in read_entries(file) if entry["type"] == "artifact"]
-    assert artifacts == ["ledger"]
+    assert sorted(artifacts) == ["ledger", "run_table"]
     assert json.loads((run.path / "tracking.json").read_text())["mode"] == "offline"

@@ -16,6 +16,9 @@ from tests.conftest import TINY
 SWEEP = ("sweep.budgets=['2.2', 40px]", "sweep.acquisitions=[ripu, random, full]", "tracking.project=wheat")
 
 
+SECTIONS = ["mIoU by budget", "All budgets", "mIoU by cost", "IoU by class", "What was bought", "Training"]
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "field", load_config(None, (*TINY, *SWEEP)))
@@ -32,7 +35,7 @@ def test_the_workspace_has_a_panel_for_each_budget_cost_and_class(run: RunFolder
     assert (view["displayName"], view["project"]) == ("ripu field", "wheat")
     spec = view["spec"]["section"]
     sections = {section["name"]: section for section in spec["panelBankConfig"]["sections"]}
-    assert list(sections) == ["mIoU by budget", "All budgets", "mIoU by cost", "IoU by class", "What was bought"]
+    assert list(sections) == SECTIONS
     budgets = _panels(sections["mIoU by budget"])
     # A reference is a horizontal line where the axis can end at the budget.
     assert [panel["metrics"] for panel in budgets] == [
@@ -53,6 +56,29 @@ def test_the_workspace_has_a_panel_for_each_budget_cost_and_class(run: RunFolder
     assert bought["metrics"] == [name.replace("iou/", "bought/") for (name,) in classes]
     assert "field" in json.dumps(spec["runSets"][0]["filters"])
     assert spec["settings"]["xAxis"] == "spent_share"
+
+
+def test_the_report_has_text_curves_by_strategy_and_the_trials(run: RunFolder) -> None:
+    done = CliRunner().invoke(app, ["dashboard", str(run.path), "--report", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    view = json.loads(done.stdout)
+    assert (view["displayName"], view["project"]["name"]) == ("ripu field", "wheat")
+    blocks = view["spec"]["blocks"]
+    headings = [block["children"][0]["text"] for block in blocks if block["type"] == "heading"]
+    assert headings == [*SECTIONS, "Trials"]
+    assert "No round is committed yet." in json.dumps(blocks[:3])
+    grids = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]
+    first, last = grids[0], grids[-1]
+    assert [panel["config"]["metrics"] for panel in first["panelBankSectionConfig"]["panels"]] == [
+        ["miou_by_budget/2.2", "reference/full"],
+        ["miou_by_budget/40px"],
+    ]
+    (panel,) = last["panelBankSectionConfig"]["panels"]
+    assert panel["viewType"] == "Parallel Coordinates Plot"
+    assert [column.get("displayName") for column in panel["config"]["columns"]][:3] == ["strategy", "budget", "seed"]
+    (runs,) = first["runSets"]
+    assert [group["name"] for group in runs["grouping"]] == ["trial.value.strategy", "trial.value.budget"]
+    assert "field" in json.dumps(runs["filters"])
 
 
 @pytest.mark.usefixtures("_no_key")

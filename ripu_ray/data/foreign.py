@@ -1,0 +1,75 @@
+"""Data sets from outside this package: an error or a wrong value of their code is one line that names the image."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripu_ray.config import DatasetSection
+from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.images import FileImageSet, ImageSet
+from ripu_ray.errors import DataError, blamed
+
+
+def is_foreign(data: DatasetSection) -> bool:
+    """Whether the data set's code is not of this package."""
+    return not type(data).__module__.startswith("ripu_ray.")
+
+
+class CheckedImages:
+    """The images of a data set from outside this package, each value checked when it is read.
+
+    Args:
+        images: as the data set gives them.
+        place: data set and split, for messages.
+        num_classes: of the data set.
+
+    Raises:
+        DataError: `image_ids` are not distinct names; and see `ImageSet`.
+    """
+
+    def __init__(self, images: ImageSet, place: str, num_classes: int) -> None:
+        self._images, self._place, self._num_classes = images, place, num_classes
+        with blamed(f"{place}: image_ids", DataError):
+            self.image_ids = tuple(images.image_ids)
+            if isinstance(images, FileImageSet):
+                self.files = images.files
+        for image_id in self.image_ids:
+            if not isinstance(image_id, str) or {"", ".", ".."}.intersection(image_id.split("/")):
+                raise DataError(f"{place}: image_ids: expected names such as a or folder/a, found {image_id!r}")
+        if twice := len(self.image_ids) - len({*self.image_ids}):
+            raise DataError(f"{place}: image_ids: {twice} of them are there before")
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """See `ImageSet`."""
+        with blamed(f"{self._place}: image {image_id}", DataError):
+            image_HW3 = self._images.image(image_id)
+        if not _is_bytes(image_HW3, 3) or image_HW3.shape[2] != 3:
+            raise DataError(f"{self._place}: image {image_id}: expected (h, w, 3) uint8, found {_described(image_HW3)}")
+        return image_HW3
+
+    def label(self, image_id: str) -> NDArray[np.uint8]:
+        """See `ImageSet`."""
+        with blamed(f"{self._place}: label of {image_id}", DataError):
+            label_HW = self._images.label(image_id)
+        place, size = f"{self._place}: label of {image_id}", self.label_size(image_id)
+        classes = f"0..{self._num_classes - 1} and {IGNORE_LABEL}"
+        if not _is_bytes(label_HW, 2) or label_HW.shape != size:
+            raise DataError(f"{place}: expected uint8 of its label_size {size}, found {_described(label_HW)}")
+        if (unknown := label_HW[(label_HW >= self._num_classes) & (label_HW != IGNORE_LABEL)]).size:
+            raise DataError(f"{place}: label id {unknown.min()} is outside the classes {classes}")
+        return label_HW
+
+    def label_size(self, image_id: str) -> tuple[int, int]:
+        """See `ImageSet`."""
+        with blamed(f"{self._place}: label_size of {image_id}", DataError):
+            height, width = (int(side) for side in self._images.label_size(image_id))
+        if min(height, width) < 1:
+            raise DataError(f"{self._place}: label_size of {image_id}: expected (H, W), found {(height, width)}")
+        return height, width
+
+
+def _is_bytes(array: object, num_axes: int) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == num_axes and array.size > 0
+
+
+def _described(value: object) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
