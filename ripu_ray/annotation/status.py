@@ -71,7 +71,7 @@ def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:
     path, due = asked.run.path, asked.next_round
     if due >= asked.strategy.rounds:
         left = sum(each.open for each in rounds)
-        return "all {counted(due, 'round')} trained" + (f"; {counted(left, 'question')} not answered" if left else "")
+        return "all rounds are trained" + (f"; {counted(left, 'question')} not answered" if left else "")
     if asked.bought.num_rounds > due:
         return f"round {due} is bought: continue its training with `ripu train {path}`"
     if due >= len(rounds):
