@@ -78,6 +78,6 @@ def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:
         return f"ask round {due}: `ripu query {path}`"
     left = rounds[due].open
     if not rounds[due].answered and rounds[due].asked:
-        return f"round {due}: answer {counted(left, 'open question')}, then `ripu answer {path} FILE...`"
-    more = f" (or answer {counted(left, 'open question')} first)" if left else ""
-    return f"round {due}: train on {counted(rounds[due].answered, 'answer')} with `ripu train {path}`{more}"
+        return f"round {due}: answer its {counted(left, 'open question')}, then `ripu answer {path} FILE...`"
+    more = f" (or answer its {counted(left, 'open question')} first)" if left else ""
+    return f"round {due}: train on its {counted(rounds[due].answered, 'answer')} with `ripu train {path}`{more}"

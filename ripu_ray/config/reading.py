@@ -69,7 +69,7 @@ def _place(location: Sequence[int | str], tree: Any) -> str:
     parts = []
     for name in location:
         if isinstance(tree, list | tuple) and isinstance(name, int):
-            tree = tree[name] if name < len(tree) else None  # a value that is missing
+            tree = tree[name] if name < len(tree) else None  # of too short a list, pydantic names what is missing
         elif isinstance(tree, dict):
             tree = tree.get(name)
         else:

@@ -13,7 +13,7 @@ from ripu_ray.data.patterns import IMAGE_SUFFIXES
 from ripu_ray.data.pictures import opened
 from ripu_ray.errors import DataError
 
-_LABEL = re.compile(r"label|mask|anno|^gt(?!a)|[_-]gt|ground.?truth|^seg|[_-]seg|^y$", re.IGNORECASE)
+_LABEL = re.compile(r"label|mask|anno|^gt(?!a)|[_-]gt|ground.?truth|^seg|^semantic|[_-]seg|^y$", re.IGNORECASE)
 _IMAGE = re.compile(r"image|img|photo|pic|rgb|frame|input|jpe?g|^x$", re.IGNORECASE)
 _SPLIT = re.compile(r"(?<![a-z])(training|train|validation|valid|val|testing|test)(?![a-z])", re.IGNORECASE)
 _JOINED = re.compile(r"^(train|val|test)(?=annot|labels?$|masks?$|images?$)", re.IGNORECASE)

@@ -116,6 +116,10 @@ def cached(images: PairedImages, folder: Path | None) -> ImageSet:
     """`images`, read through the cache in `folder`; None: `images`."""
     if folder is None:
         return images
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: data.cache cannot be written ({error.strerror})") from None
     reading = {"classes": repr(images.classes), "sizes": images.sizes}
     return CachedImages(images, folder, reading, images.classes.num_classes)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from ripu_ray.data.lists import GAP, read_names
@@ -68,7 +69,9 @@ def find_pairs(
     pairs, faults = _pair(root, places, found, labels)
     if labels and names is None:
         keys = {_key(image, places) for image in found}
-        faults += [f"{root / path}: has no image" for key, paths in labels.items() if key not in keys for path in paths]
+        unused = [(key, path) for key, paths in labels.items() if key not in keys for path in paths]
+        for (number, key), path in unused:
+            faults.append(f"{root / path}: has no image{_unread(root, places[number].images[0], key)}")
     if faults:
         raise DataError(first_of(faults), faults)
     return PairedFiles(root, pairs)
@@ -133,7 +136,8 @@ def _pair(
             there = labels.get(_key(image, places), [])
         image_id = place.image_id.with_stars(image.stars)
         if not there:
-            faults.append(f"{root / image.path}: has no label{f'; expected {root / expected}' if expected else ''}")
+            fault = f"{root / image.path}: has no label{f'; expected {root / expected}' if expected else ''}"
+            faults.append(fault + _unread(root, place.label, _key(image, places)[1]))
         elif len(there) > 1:
             faults.append(f"{root / there[1]}: {there[0]} is a label of the same image")
         elif image_id in pairs:
@@ -143,6 +147,20 @@ def _pair(
         else:
             pairs[image_id] = image.path, there[0]
     return pairs, faults
+
+
+def _unread(root: Path, pattern: Pattern, key: Stars) -> str:
+    """Words on a file of this name whose kind is not read, such as b.webp; "" if there is none."""
+    stars = iter(key)
+    is_top = len(key) < len(pattern.stars)  # `**` stands for no folder
+    path = root / pattern.with_stars(
+        tuple("" if star == "**" and is_top else next(stars, "") for star in pattern.stars)
+    )
+    if isinstance(root, RemotePath):
+        return ""
+    stem = path.stem if pattern.has_suffix else path.name
+    others = sorted(other.name for other in path.parent.glob(f"{escape(stem)}.*") if other.is_file())
+    return f" ({others[0]} is not read: images are JPEG or PNG, labels PNG)" if others else ""
 
 
 def _is_there(root: Path, path: str) -> bool:
@@ -175,7 +193,7 @@ def _named(name: str, root: Path, places: Sequence[Place], names: Path) -> list[
             raise DataError(f"{names}: {place}: {text!r}: expected one name a line")
         if len(images) != 1:
             fault = f"{text} may be any of {len(images)} images: put the folder in front of it" if images else ""
-            raise DataError(f"{names}: {place}: {fault or f'there is no image {short}'}")
+            raise DataError(f"{names}: {place}: {fault or f'there is no image {short or text}'}")
         if images[0] in chosen:
             raise DataError(f"{names}: {place}: {short} is there twice")
         chosen.add(images[0])

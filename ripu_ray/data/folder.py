@@ -18,7 +18,7 @@ from ripu_ray.storage.remote import check_readable
 IMAGES, LABELS = "{domain}/{split}/images/**/*", "{domain}/{split}/labels/**/*"
 
 
-def _check_pattern(text: str) -> str:
+def check_pattern(text: str) -> str:
     """The pattern itself. Raises ValueError: it is none, or its stars are not one name in any sub-folders."""
     *folders, last = text.split("/")
     try:
@@ -35,7 +35,7 @@ def _check_pattern(text: str) -> str:
     return text
 
 
-FolderPattern = Annotated[str, AfterValidator(_check_pattern)]
+FolderPattern = Annotated[str, AfterValidator(check_pattern)]
 """A `Pattern` below `data.root`: `{domain}` and `{split}` stand for the names of folders, `*` in the last part for the
 name of the image, and `**` before it for any sub-folders."""
 

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ Colour = tuple[int, int, int]
 EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
 MIN_CLASSES = 2
 """Of one class nothing can be uncertain: what is not of it is a class, too."""
+_KEYS = ("classes", "num_classes", "ignore_index", "void_colors", "palette", "id_map")
 _OTHER = "*"
 """In `id_map`: every id that is not listed."""
 
@@ -74,13 +76,16 @@ def read_class_table(path: Path) -> ClassTable:
         DataError: one line that names the file and the first thing at fault, and shows what is expected.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path}: not a file")
-        tree = json.loads(read_limited(path).decode("utf-8-sig"), object_pairs_hook=_once)
+        text = read_limited(path).decode("utf-8-sig")
+        tree = json.loads(text, object_pairs_hook=_once)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {EXPECTED}") from None
     except _TwiceError as error:
         raise DataError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not valid JSON (not UTF-8); {EXPECTED}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not valid JSON at line {error.lineno}; {EXPECTED}") from None
     except (ValueError, RecursionError):
         raise DataError(f"{path}: not valid JSON; {EXPECTED}") from None
     try:
@@ -118,7 +123,10 @@ def _parse(tree: Any) -> ClassTable:
         return class_table(_by_id(tree), {})
     if isinstance(tree, list):
         return class_table(tree, {})
+    if isinstance(tree, dict) and isinstance(tree.get("classes"), dict):
+        tree = {**tree, "classes": _by_id(tree["classes"])}
     entries = _get(tree, "classes", list, "classes.json")
+    _check_spelling(tree, _KEYS, "classes.json")
     if any(isinstance(entry, dict) and "id" in entry for entry in entries) or not entries:
         _get(tree, "num_classes", int, "classes.json")
         _get(tree, "ignore_index", int, "classes.json")
@@ -132,7 +140,7 @@ def _parse(tree: Any) -> ClassTable:
 
 def _by_id(tree: dict[str, Any]) -> list[Any]:
     """The entries of `{id: entry}` in the order of the ids."""
-    by_id = {int(key): entry for key, entry in tree.items()}
+    by_id = {int(key) if re.fullmatch(r"\d{1,3}", key) else -1: entry for key, entry in tree.items()}
     if sorted(by_id) != list(range(len(tree))):
         raise ValueError(f"the ids are {', '.join(tree)}: expected 0, 1, 2, ..., each once")
     return [by_id[class_id] for class_id in range(len(by_id))]
@@ -161,6 +169,7 @@ def class_table(
             name = entry
         else:
             name = _get(entry, "name", str, place)
+            _check_spelling(entry, ("name", "id", "color"), place)
             class_id = _get(entry, "id", int, place) if "id" in entry else index
             if class_id != index:
                 raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
@@ -215,6 +224,13 @@ def _get(entry: Any, key: str, kind: type, place: str) -> Any:
     if type(value) is not kind:
         raise ValueError(f"{place}: {key} is {value!r}: expected {kind.__name__}")
     return value
+
+
+def _check_spelling(entry: dict[str, Any], known: Sequence[str], place: str) -> None:
+    """Refuse a key that is almost a known one: it would have no effect. Keys of other programs are passed over."""
+    for key in entry.keys() - set(known):
+        if near := get_close_matches(key.lower(), known, 1, 0.75):
+            raise ValueError(f"{place}: the key {key!r} is not known: expected {near[0]!r}")
 
 
 def _colour(value: Any, place: str) -> Colour:

@@ -17,7 +17,8 @@ def read_names(file: Path) -> list[tuple[str, str]]:
     """The names in a list, on this machine or behind a URL.
 
     Args:
-        file: `.parquet`: its only column, or its column `image`; else text in UTF-8, empty lines are passed over.
+        file: `.parquet`: its only column, or its column `image`; else text in UTF-8. Empty lines and those that begin
+            with "# " are passed over.
 
     Returns:
         Place in the file, such as "line 2", and name, in the order of the file.
@@ -42,7 +43,8 @@ def _lines(file: Path) -> Iterator[tuple[str, str]]:
     except UnicodeDecodeError:
         raise DataError(f"{file}: not a list of file names in UTF-8") from None
     for number, line in enumerate(lines, 1):
-        if text := line.strip().replace("\\", "/"):
+        text = line.strip().replace("\\", "/")
+        if text and not text.startswith("# "):
             yield f"line {number}", text
 
 

@@ -1,19 +1,21 @@
 """A configuration and a `classes.json` for a folder of pictures and labels: `ripu data init`."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
 from ripu_ray.data.arrangement import Arrangement, arrange
 from ripu_ray.data.finding import LABEL_SUFFIXES
-from ripu_ray.data.folder import folder_place
+from ripu_ray.data.folder import check_pattern, folder_place
 from ripu_ray.data.guessing import Watch, guess_classes
 from ripu_ray.data.labels import class_file, read_class_table
+from ripu_ray.data.lists import read_names
 from ripu_ray.data.patterns import IMAGE_SUFFIXES
 from ripu_ray.data.pictures import picture_size
 from ripu_ray.errors import DataError, counted
@@ -88,6 +90,11 @@ def _plan(folder: Path, config: Path) -> _Plan:
         raise DataError(f"{config}: expected a file in a folder that is there")
     _refuse_existing(config)
     arrangement = arrange(folder)
+    for pattern in (arrangement.images, arrangement.labels):
+        try:
+            check_pattern(pattern)
+        except ValueError as error:
+            raise DataError(f"{folder}: rename the folders or files with such signs: {error}") from None
     plan = _Plan({"dataset": "folder", "root": "." if config.parent.samefile(folder) else str(folder.resolve())})
     plan.data |= {"images": arrangement.images, "labels": arrangement.labels}
     plan.lines += [f"images    {arrangement.images}", f"labels    {arrangement.labels}"]
@@ -96,6 +103,8 @@ def _plan(folder: Path, config: Path) -> _Plan:
         plan.lines.append(f"aside     {named}: no images with labels under these patterns, not used")
     _choose_splits(plan, arrangement)
     _match(plan, folder, config)
+    if "validation_split" not in plan.data:
+        _hold_out(plan, folder, config)
     _choose_sizes(plan)
     for path in plan.lists:
         _refuse_existing(path)
@@ -129,9 +138,6 @@ def _choose_splits(plan: _Plan, arrangement: Arrangement) -> None:
         plan.data["validation_split"] = held_out[0]
         plan.lines.append(f"val       {held_out[0]}")
         plan.lines += [f"aside     {', '.join(held_out[1:])}: not used"] if held_out[1:] else []
-    else:
-        plan.data["validation_share"] = _VALIDATION_SHARE
-        plan.lines.append(f"val       none: {_VALIDATION_SHARE:.0%} of the images are held out (data.validation_share)")
 
 
 def _match(plan: _Plan, root: Path, config: Path) -> None:
@@ -163,10 +169,29 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
                 f"aside     {counted(len(alone), 'image')} without label, such as {alone[0].name}: "
                 f"{names.name} lists the others"
             )
-    shares = ("source_share" in data) + ("validation_share" in data)
+    shares = ("source_share" in data) + ("validation_split" not in data)
     if len(plan.pairs["target"]) <= shares:
         count = len(plan.pairs["target"])
         raise DataError(f"{root}: {count} labelled images: expected at least {shares + 1}, to be shared out")
+
+
+def _hold_out(plan: _Plan, root: Path, config: Path) -> None:
+    """Images for validation: of two lists, such as VOC's ImageSets/Segmentation/train.txt and val.txt, or a share."""
+    names = {image.stem for image, _ in plan.pairs["target"]}
+    for train in sorted(path for path in root.rglob("*.txt") if path.stem.lower() in _TRAIN):
+        validation = next((path for word in _VALIDATION if (path := train.with_name(f"{word}.txt")).is_file()), None)
+        lists = (train, validation) if validation else ()
+        if lists and all(PurePath(name).stem in names for path in lists for _, name in read_names(path)):
+            for part, path in zip(("target", "validation"), lists, strict=True):
+                shown = os.path.relpath(path, config.parent)
+                plan.data[f"{part}_list"] = shown
+                plan.lines.append(f"{'train' if part == 'target' else 'val':9} the list {shown}")
+            made = config.with_name(f"{config.stem}_target.txt")
+            plan.lists.pop(made, None)
+            plan.lines = [line for line in plan.lines if made.name not in line]
+            return
+    plan.data["validation_share"] = _VALIDATION_SHARE
+    plan.lines.append(f"val       none: {_VALIDATION_SHARE:.0%} of the images are held out (data.validation_share)")
 
 
 def _choose_sizes(plan: _Plan) -> None:

@@ -157,6 +157,31 @@ def test_names_void_and_unlabelled_images_are_taken_over(tmp_path: Path) -> None
     assert sorted(stems) == ["000", "001", "003", "004"]
 
 
+def test_lists_of_voc_are_used(tmp_path: Path) -> None:
+    write_photographs(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "JPEGImages")
+    (tmp_path / "labels").rename(tmp_path / "SegmentationClass")
+    (tmp_path / "SegmentationClass/004.png").unlink()
+    folder = tmp_path / "ImageSets/Segmentation"
+    folder.mkdir(parents=True)
+    for name, numbers in (("train", (0, 1)), ("val", (2, 3)), ("trainval", (0, 1, 2, 3))):
+        (folder / f"{name}.txt").write_text("".join(f"{number:03}\n" for number in numbers))
+    done = invoke("init", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "val       the list ImageSets/Segmentation/val.txt" in done.stdout
+    assert not (tmp_path / "ripu_target.txt").exists()
+    domains = opened(tmp_path / "ripu.yaml")
+    assert sorted(domains.source.image_ids + domains.pool.image_ids) == ["000", "001"]
+    assert domains.validation.image_ids == ("002", "003")
+
+
+def test_names_that_are_no_pattern_are_said(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "{x}")
+    done = invoke("init", tmp_path)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"{tmp_path}: rename the folders or files with such signs: '{{x}}/images/*'" in done.stderr
+
+
 def _smooth(root: Path) -> None:
     ids = photograph(30, 40, 0)[1]
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (*ids.shape, 3), np.uint8)).save(root / "labels/000.png")

@@ -128,6 +128,8 @@ def test_shapes_that_people_guess_are_read(tmp_path: Path, shape: str, bom: str)
         ({"classes": NAMES, "id_map": {"x": 0}}, "id_map: 'x': expected an id of the label files, 0 to 255, or '*'"),
         ({"classes": NAMES, "id_map": {"7": 2}}, "id_map['7'] is 2: expected the name or id of a class, or 255"),
         ({"classes": NAMES, "palette": "rgb"}, "palette is 'rgb': expected 'ids' or 'colors'"),
+        ({"classes": NAMES, "void_colours": []}, "classes.json: the key 'void_colours' is not known: expected 'void_c"),
+        ([{"name": "road", "colour": [1, 2, 3]}, "sky"], "classes[0]: the key 'colour' is not known: expected 'color'"),
         ({"classes": NAMES, "void_colors": [3]}, "void_colors[0] is 3: expected red, green and blue, 0 to 255 each"),
     ],
 )

@@ -58,7 +58,7 @@ def test_shares_and_lists_choose_the_same_images_of_each(data: dict[str, Any]) -
     parts = [images.image_ids for images in (shared.source, shared.pool, shared.validation)]
     assert sorted(sum(parts, ())) == [*NAMES[:4]]
     assert parts == [("train/trip [1]/d",), ("train/b", "train/trip [1]/c"), ("train/a",)]
-    Path("list.txt").write_bytes("\ufeffa.jpg\r\n\r\ntrain/trip [1]/c.jpg\r\nd\r\n".encode())
+    Path("list.txt").write_bytes("\ufeff# mine\r\na.jpg\r\n\r\ntrain/trip [1]/c.jpg\r\nd\r\n".encode())
     listed = opened("data.target_list=list.txt")
     chosen = listed.source.image_ids + listed.pool.image_ids
     assert sorted(chosen) == ["train/a", "train/trip [1]/c", "train/trip [1]/d"]
@@ -106,6 +106,17 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
         lambda root: (root / "truth/train/a.PNG").write_bytes((root / "truth/train/a.png").read_bytes()),
         (),
         "a.png: truth/train/a.PNG is a label of the same image",
+    ),
+    "a picture of another kind": (
+        _rename("train/a.jpg", "train/a.webp"),
+        (),
+        "truth/train/a.png: has no image (a.webp is not read: images are JPEG or PNG, labels PNG)",
+    ),
+    "a size of one number": (lambda root: None, ("data.input_size=[16]",), "data.input_size.1: Field required"),
+    "a cache that cannot be made": (
+        lambda root: None,
+        ("data.cache=own/classes.json",),
+        "own/classes.json: data.cache cannot be written (File exists)",
     ),
     "no label": (_rename("truth/train/a.png", "truth/a"), (), "train/a.jpg: has no label; expected"),
     "a pipe": (lambda root: os.mkfifo(root / "train/pipe.jpg"), (), ""),
