@@ -28,9 +28,9 @@ from benchmarks.scoring_pool import EMPTY, write_weights
 from ripu_ray.config import ClusterConfig, Config, load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic.images import SyntheticData
-from ripu_ray.distributed import scoring
+from ripu_ray.distributed import scorers
 from ripu_ray.distributed.cluster import start_ray
-from ripu_ray.distributed.scoring import RayScorer
+from ripu_ray.distributed.scorers import RayScorer
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.run_folder import RunFolder
@@ -85,7 +85,7 @@ def phase(folder: Path, num_scorers: int, num_images: int, regions: int, cost_s:
     scorer = RayScorer(config, keep=True)
     taken = []
     try:
-        with patch.object(scoring, "ScoringActor", stub(cost_s, regions)):
+        with patch.object(scorers, "ScoringActor", stub(cost_s, regions)):
             scorer.acquire()
         # Each actor loads what it needs at its first batch.
         list(scorer.score(weights, 0, requests[: 8 * 4 * num_scorers]))

@@ -25,7 +25,7 @@ from ripu_ray.data.folder import FolderData
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic.images import SyntheticData
 from ripu_ray.distributed.cluster import start_ray
-from ripu_ray.distributed.scoring import RayScorer
+from ripu_ray.distributed.scorers import RayScorer
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.selections import PackedSelections, Selection

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ripu_ray.api.annotating import answer, query, status, train
     from ripu_ray.api.datasets import DataReport, check_data, convert_data, init_data
-    from ripu_ray.api.images import score_image, select
     from ripu_ray.api.jobs import is_job_server, submit, submit_resume
     from ripu_ray.api.names import acquisition_names, setting_keys
+    from ripu_ray.api.one_image import score_image, select
     from ripu_ray.api.planning import Plan, plan
     from ripu_ray.api.results import Results, compare, dashboard, report
     from ripu_ray.api.running import name_folder, resume, run, run_config, start, sweep, sweep_config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ripu_ray.api.versions import versions
     from ripu_ray.api.weights import evaluate, export_weights
     from ripu_ray.config import REFERENCES, Config, dump_config, load_config, override
-    from ripu_ray.config.datasets import DatasetSection
+    from ripu_ray.config.data_section import DatasetSection
     from ripu_ray.core.acquisition import Query, acquisition
     from ripu_ray.data.datasets import dataset
     from ripu_ray.distributed.jobs import JobServer
@@ -42,7 +42,7 @@ _MODULES = {
     "Config": "config",
     "DataOptions": "api.starting",
     "DataReport": "api.datasets",
-    "DatasetSection": "config.datasets",
+    "DatasetSection": "config.data_section",
     "JobServer": "distributed.jobs",
     "Ledger": "runs.ledger",
     "Network": "models.protocol",
@@ -80,8 +80,8 @@ _MODULES = {
     "resume": "api.running",
     "run": "api.running",
     "run_config": "api.running",
-    "score_image": "api.images",
-    "select": "api.images",
+    "score_image": "api.one_image",
+    "select": "api.one_image",
     "setting_keys": "api.names",
     "start": "api.running",
     "status": "api.annotating",

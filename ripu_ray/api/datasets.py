@@ -107,7 +107,7 @@ def init_data(
         DataError: the folder has no labelled images, or labels that are refused; a file is there already.
         StorageError: a file cannot be written.
     """
-    from ripu_ray.data.starting import initialise
+    from ripu_ray.data.init_folder import initialise
 
     place = locate(folder)
     file = place / "ripu.yaml" if config is None else locate(config)

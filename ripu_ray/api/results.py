@@ -46,8 +46,8 @@ class Results:
     @property
     def curves(self) -> "pd.DataFrame":
         """mIoU over cost by arm: `panel`, `line`, `round`, `x` (spent share), `mean`, `deviation` and `seeds`."""
+        from ripu_ray.reporting.arms import add_names
         from ripu_ray.reporting.curves import add_panels, curve_points
-        from ripu_ray.reporting.naming import add_names
         from ripu_ray.reporting.statistics import outcomes
 
         named = add_panels(add_names(self.frame))
@@ -122,7 +122,7 @@ def report(
     if watch is None:
         write_report(runs, path)
     else:
-        from ripu_ray.reporting.watching import watch_report
+        from ripu_ray.reporting.serving import watch_report
 
         watch_report(runs, path, port, watch)
     return path
@@ -176,8 +176,8 @@ def dashboard(folder: str | Path, dry_run: bool = False, report: bool = False) -
 
 def _in_words(results: Results) -> tuple[list[str], str]:
     """The answer of a sweep in sentences, and a Markdown table with a row for each arm."""
+    from ripu_ray.reporting.arms import add_names
     from ripu_ray.reporting.headline import headline
-    from ripu_ray.reporting.naming import add_names
     from ripu_ray.reporting.statistics import outcomes
     from ripu_ray.reporting.summary import arms_in_markdown
 

@@ -1,6 +1,6 @@
 """The configuration: sections, where their values come from, and the types that other modules name."""
 
-from ripu_ray.config.datasets import DatasetSection
+from ripu_ray.config.data_section import DatasetSection
 from ripu_ray.config.fields import Budget, BudgetField, Power, Size, Window
 from ripu_ray.config.loading import Config, Overrides, load_config, override, vary
 from ripu_ray.config.model import ModelConfig

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
-from ripu_ray.config.datasets import DatasetSection
+from ripu_ray.config.data_section import DatasetSection
 from ripu_ray.config.fields import Section, Seed
-from ripu_ray.config.merging import merge_sources
 from ripu_ray.config.model import ModelConfig
 from ripu_ray.config.paths import anchor, copy_paths
 from ripu_ray.config.plugins import (
@@ -36,6 +35,7 @@ from ripu_ray.config.sections import (
     SweepConfig,
     TrackingConfig,
 )
+from ripu_ray.config.sources import merge_sources
 from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.config.writing import to_tree

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from ripu_ray.config.datasets import DatasetSection
+from ripu_ray.config.data_section import DatasetSection
 from ripu_ray.config.fields import Budget, Section
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import Plain, read_yaml

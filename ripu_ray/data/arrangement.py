@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ripu_ray.data.naming import Affixes, find_affixes
+from ripu_ray.data.matching import Affixes, find_affixes
 from ripu_ray.data.patterns import IMAGE_SUFFIXES
 from ripu_ray.data.pictures import opened
 from ripu_ray.errors import DataError

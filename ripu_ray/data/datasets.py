@@ -1,6 +1,6 @@
 """The data sets of this package: importing their modules registers them."""
 
-from ripu_ray.config.datasets import AbsentDataset, DatasetSection
+from ripu_ray.config.data_section import AbsentDataset, DatasetSection
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.data.cityscapes import CityscapesData
 from ripu_ray.data.described import PatternsData
@@ -11,7 +11,7 @@ from ripu_ray.data.synthetic.images import SyntheticData
 __all__ = ["CityscapesData", "FolderData", "HuggingFaceData", "PatternsData", "SyntheticData", "dataset"]
 
 dataset = DATASETS.register
-"""Registers the section of a data set (`config.datasets.DatasetSection`) under its name."""
+"""Registers the section of a data set (`config.data_section.DatasetSection`) under its name."""
 DATASETS.absent = lambda name: AbsentDataset
 
 

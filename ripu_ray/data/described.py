@@ -12,7 +12,7 @@ from ripu_ray.data.finding import find_pairs
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pairs import PairedImages
-from ripu_ray.data.sections import FilesData, Split, WithSourceSizes
+from ripu_ray.data.settings import FilesData, Split, WithSourceSizes
 from ripu_ray.errors import DataError
 from ripu_ray.storage.remote import check_readable
 

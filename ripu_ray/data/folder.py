@@ -11,7 +11,7 @@ from ripu_ray.data.labels import ClassTable, read_class_table
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pairs import PairedImages
 from ripu_ray.data.patterns import Pattern
-from ripu_ray.data.sections import FilesData, Split
+from ripu_ray.data.settings import FilesData, Split
 from ripu_ray.errors import DataError
 from ripu_ray.storage.remote import check_readable
 

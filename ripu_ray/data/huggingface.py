@@ -18,7 +18,7 @@ from ripu_ray.data.description import LabelFormat
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pairs import PairedImages
-from ripu_ray.data.sections import Split, WithSourceSizes
+from ripu_ray.data.settings import Split, WithSourceSizes
 from ripu_ray.errors import ConfigError, DataError, first_line
 from ripu_ray.storage.hub import hub_or_cache
 from ripu_ray.storage.remote import locate

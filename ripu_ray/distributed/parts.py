@@ -5,9 +5,9 @@ from functools import partial
 from ripu_ray.config import Config
 from ripu_ray.distributed.cluster import this_node
 from ripu_ray.distributed.draining import NodeStop
+from ripu_ray.distributed.fine_tuning import RayFineTuner
 from ripu_ray.distributed.prometheus import CountedScorer, RoundMetrics
-from ripu_ray.distributed.scoring import RayScorer, end_spares
-from ripu_ray.distributed.training import RayFineTuner
+from ripu_ray.distributed.scorers import RayScorer, end_spares
 from ripu_ray.runs.event_log import Warn
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.execution import Parts

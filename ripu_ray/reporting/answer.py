@@ -9,9 +9,9 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.errors import counted
+from ripu_ray.reporting.arms import SETTINGS, WORLD
 from ripu_ray.reporting.curves import reference_levels
-from ripu_ray.reporting.inference import LEVEL, MIN_SEEDS, MOST_SEEDS, POWER, interval, seeds_needed
-from ripu_ray.reporting.naming import SETTINGS, WORLD
+from ripu_ray.reporting.intervals import LEVEL, MIN_SEEDS, MOST_SEEDS, POWER, interval, seeds_needed
 from ripu_ray.reporting.statistics import competitors, seeded
 from ripu_ray.reporting.words import listed, percent, points, probability, signed, span
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ripu_ray.errors import RipuError
 from ripu_ray.reporting import charts
-from ripu_ray.reporting.inference import interval
+from ripu_ray.reporting.intervals import interval
 from ripu_ray.reporting.panels import Panel
 from ripu_ray.reporting.statistics import competitors
 from ripu_ray.reporting.svg import to_svg

@@ -4,8 +4,8 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.curves import curve_points, reference_levels
-from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.statistics import outcomes
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.files import replace_file

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ripu_ray.errors import counted
 from ripu_ray.reporting.curves import reference_levels
-from ripu_ray.reporting.inference import interval
+from ripu_ray.reporting.intervals import interval
 from ripu_ray.reporting.statistics import competitors, seeded
 from ripu_ray.reporting.words import percent, points, span
 

@@ -12,14 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ripu_ray.config import REFERENCES, dump_config
 from ripu_ray.reporting import charts, interactive, tables
 from ripu_ray.reporting.answer import answers, question
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.bought import bought_panels, bought_table, read_bought
 from ripu_ray.reporting.confusion import confusion
 from ripu_ray.reporting.curves import add_panels
 from ripu_ray.reporting.examples import draw_examples
 from ripu_ray.reporting.headline import headline
-from ripu_ray.reporting.inference import MIN_SEEDS
-from ripu_ray.reporting.merging import merge, sweep_names
-from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.intervals import MIN_SEEDS
+from ripu_ray.reporting.joining import merge, sweep_names
 from ripu_ray.reporting.panels import curve_panels
 from ripu_ray.reporting.questions import read_questions
 from ripu_ray.reporting.shaded import class_ious, heat_map

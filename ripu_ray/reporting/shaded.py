@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ripu_ray.reporting.inference import interval
-from ripu_ray.reporting.naming import pair_kind
+from ripu_ray.reporting.arms import pair_kind
+from ripu_ray.reporting.intervals import interval
 from ripu_ray.reporting.statistics import competitors
 from ripu_ray.reporting.tables import Cell, Table, references_last
 

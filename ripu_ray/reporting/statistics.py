@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.core.metrics import aubc
-from ripu_ray.reporting.inference import LEVEL, Method, holm, interval, paired_tests, smallest_wilcoxon
-from ripu_ray.reporting.naming import add_names, pair_kind
+from ripu_ray.reporting.arms import add_names, pair_kind
+from ripu_ray.reporting.intervals import LEVEL, Method, holm, interval, paired_tests, smallest_wilcoxon
 
 METRICS = ("miou", "aubc")
 

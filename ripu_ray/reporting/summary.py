@@ -8,7 +8,7 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.reporting.answer import against_random
-from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.statistics import compare, outcomes
 from ripu_ray.runs.run_folder import RunFolder
 

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import to_tree
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.curves import curve_points, reference_levels
-from ripu_ray.reporting.naming import add_names
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.reporting.statistics import outcomes, summarise
 from ripu_ray.runs.run_folder import RunFolder

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.errors import duration
-from ripu_ray.reporting.inference import LEVEL, MOST_SEEDS, seeds_needed
+from ripu_ray.reporting.intervals import LEVEL, MOST_SEEDS, seeds_needed
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
 from ripu_ray.reporting.words import probability

@@ -5,7 +5,7 @@ import pytest
 
 from ripu_ray.config import Power, dump_config, load_config, to_tree
 from ripu_ray.errors import ConfigError
-from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.results import with_uniform_columns
 from ripu_ray.runs.grid import expand
 

@@ -14,11 +14,11 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed import sweeping, training
+from ripu_ray.distributed import fine_tuning, sweeping
 from ripu_ray.distributed.draining import NodeStop, leaving_nodes
-from ripu_ray.distributed.scoring import RayScorer
+from ripu_ray.distributed.fine_tuning import RayFineTuner
+from ripu_ray.distributed.scorers import RayScorer
 from ripu_ray.distributed.sweeping import run_sweep
-from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import Losses
@@ -101,11 +101,11 @@ def _train(folder: Path) -> dict[str, Any]:
                     gone.touch()
                     _drain_own()
 
-        training.Heartbeat = Draining  # type: ignore[attr-defined]
-        training._work(config)
+        fine_tuning.Heartbeat = Draining  # type: ignore[attr-defined]
+        fine_tuning._work(config)
 
     moved = replace(job, stop=NodeStop.of(folder))
-    with patch.object(training, "_work", work):
+    with patch.object(fine_tuning, "_work", work):
         RayFineTuner(config, folder / "ray", into(said)).fit(moved, ignore_steps)
     unbroken = replace(job, output=folder / "unbroken.pt")
     RayFineTuner(config, folder / "ray").fit(unbroken, ignore_steps)

@@ -23,12 +23,12 @@ from ray.cluster_utils import Cluster
 
 from ripu_ray.config import ClusterConfig, Config, load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed import scoring, sweeping, training
+from ripu_ray.distributed import fine_tuning, scorers, sweeping
 from ripu_ray.distributed.capacity import num_scorers
 from ripu_ray.distributed.cluster import available_resources, start_ray
-from ripu_ray.distributed.scoring import RayScorer, ScoringActor
+from ripu_ray.distributed.fine_tuning import RayFineTuner
+from ripu_ray.distributed.scorers import RayScorer, ScoringActor
 from ripu_ray.distributed.sweeping import run_sweep
-from ripu_ray.distributed.training import RayFineTuner
 from ripu_ray.errors import ConfigError
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.event_log import OnProgress
@@ -82,7 +82,7 @@ def lose_a_node_while_scoring(folder: Path) -> dict[str, Any]:
                     time.sleep(3600)
                 return super().score(weights, round_index, requests)
 
-        with patch.object(scoring, "ScoringActor", Stuck):
+        with patch.object(scorers, "ScoringActor", Stuck):
             scorer = RayScorer(config, keep=True, warn=into(said))
             scorer.acquire()
         nodes = sorted(scorer._pool._nodes.values())
@@ -123,8 +123,8 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
                     if done == 3 and not gone.exists():
                         time.sleep(3600)
 
-            training.Heartbeat = Waiting  # type: ignore[attr-defined]
-            training._work(config)
+            fine_tuning.Heartbeat = Waiting  # type: ignore[attr-defined]
+            fine_tuning._work(config)
 
         def on_step(done: int) -> None:
             if done == 3 and not gone.exists():
@@ -133,7 +133,7 @@ def lose_a_node_while_training(folder: Path) -> dict[str, Any]:
                 cluster.remove_node(lost, allow_graceful=False)
                 gone.touch()
 
-        with patch.object(training, "_work", work):
+        with patch.object(fine_tuning, "_work", work):
             losses = RayFineTuner(config, folder / "ray", into(said)).fit(job, on_step)
     same = job.output.read_bytes() == (folder / "unbroken.pt").read_bytes()
     return {"same": same and losses == expected, "said": said}
@@ -150,7 +150,7 @@ def take_turns_on_gpus(folder: Path) -> dict[str, Any]:
                 return os.environ["CUDA_VISIBLE_DEVICES"]
 
         free = list[float]()
-        with patch.object(scoring, "ScoringActor", Seeing):
+        with patch.object(scorers, "ScoringActor", Seeing):
             scorer = RayScorer(config, keep=False, share=num_scorers(config.cluster, nodes, 1))
             scorer.acquire()
             devices = sorted(scorer._pool._nodes.values())

@@ -15,7 +15,7 @@ import ray
 from prometheus_client.parser import text_string_to_metric_families
 
 from ripu_ray.config import load_config
-from ripu_ray.distributed import scoring, sweeping
+from ripu_ray.distributed import scorers, sweeping
 from ripu_ray.distributed.prometheus import METRICS, RoundMetrics
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.runs.event_log import OnProgress
@@ -88,7 +88,7 @@ def test_a_sweep_is_read_back_from_the_endpoint(tmp_path: Path, monkeypatch: pyt
     graves.mkdir()
     grave = graves / "trial"
 
-    class Mortal(scoring.ScoringActor):
+    class Mortal(scorers.ScoringActor):
         def score(self, weights: Any, round_index: int, requests: list[ScoreRequest]) -> PackedSelections:
             if not (graves / "scorer").exists():
                 (graves / "scorer").touch()
@@ -99,7 +99,7 @@ def test_a_sweep_is_read_back_from_the_endpoint(tmp_path: Path, monkeypatch: pyt
         if name == mortal:
             report = dying(report, grave)
         if name == bereaved:
-            scoring.ScoringActor = Mortal  # type: ignore[misc]
+            scorers.ScoringActor = Mortal  # type: ignore[misc]
         execution.execute_trial(run, name, report, parts)
 
     monkeypatch.setattr(sweeping, "execute_trial", execute)

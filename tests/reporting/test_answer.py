@@ -5,10 +5,10 @@ import pytest
 
 from ripu_ray.errors import counted, duration
 from ripu_ray.reporting.answer import Answer, answers, question
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.curves import add_panels, curve_points
 from ripu_ray.reporting.headline import headline
-from ripu_ray.reporting.inference import seeds_needed
-from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.intervals import seeds_needed
 from ripu_ray.reporting.statistics import compare, outcomes
 from ripu_ray.reporting.words import probability
 from tests.reporting.tables import make_results

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ripu_ray.reporting.naming import add_names
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.shaded import apart, baselines, class_ious, heat_map
 from ripu_ray.reporting.statistics import outcomes
 from tests.reporting.tables import make_results

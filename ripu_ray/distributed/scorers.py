@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.distributed.actor_pool import ScorerPool
 from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
-from ripu_ray.distributed.pool import ScorerPool
 from ripu_ray.runs.event_log import Warn, ignore_warning
 from ripu_ray.runs.selections import PackedSelections, Selection
 from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ripu_ray.reporting.inference import (
+from ripu_ray.reporting.intervals import (
     LEVEL,
     MIN_BOOTSTRAP,
     MIN_SEEDS,

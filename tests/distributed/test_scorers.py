@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed import cluster, scoring
+from ripu_ray.distributed import cluster, scorers
 from ripu_ray.distributed.parts import ray_parts
-from ripu_ray.distributed.scoring import RayScorer, ScoringActor
+from ripu_ray.distributed.scorers import RayScorer, ScoringActor
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.event_log import ignore_warning
@@ -147,7 +147,7 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
     graves.mkdir()
     config = _config(2)
     expected = _purchase(LocalScorer(_config(0)), config, weights, tmp_path / "local")
-    monkeypatch.setattr(scoring, "ScoringActor", _with_environment(_Suicidal, {"RIPU_TEST_GRAVES": str(graves)}))
+    monkeypatch.setattr(scorers, "ScoringActor", _with_environment(_Suicidal, {"RIPU_TEST_GRAVES": str(graves)}))
     said: list[str] = []
     closing.append(scorer := RayScorer(config, keep=True, warn=into(said)))
     assert _purchase(scorer, config, weights, tmp_path / "ray") == expected
@@ -164,7 +164,7 @@ def test_an_image_that_kills_its_actors_is_given_up_by_name(
     weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _config(1, "cluster.max_failures=2")
-    monkeypatch.setattr(scoring, "ScoringActor", _Poisoned)
+    monkeypatch.setattr(scorers, "ScoringActor", _Poisoned)
     closing.append(scorer := RayScorer(config, keep=True))
     with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 3 times; given up"):
         _purchase(scorer, config, weights, tmp_path)
@@ -229,7 +229,7 @@ def test_scorers_that_cannot_start_say_what_they_ask(weights: Path, monkeypatch:
 def test_scorers_that_never_fit_are_left_out_with_a_word(
     weights: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "alive_nodes", lambda: [{"CPU": 2.0}])
+    monkeypatch.setattr(scorers, "alive_nodes", lambda: [{"CPU": 2.0}])
     said: list[str] = []
     closing.append(scorer := RayScorer(_config(3), keep=False, warn=into(said)))
     for _ in range(2):

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic import images as synthetic
-from ripu_ray.distributed import cluster, training
-from ripu_ray.distributed.training import RayFineTuner
+from ripu_ray.distributed import cluster, fine_tuning
+from ripu_ray.distributed.fine_tuning import RayFineTuner
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.runs.record import Losses
 from ripu_ray.simulation.local import LocalFineTuner
@@ -119,7 +119,7 @@ def _in_workers(patch: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
 
     def work(config: dict[str, Any]) -> None:
         patch()
-        training._work(config)
+        fine_tuning._work(config)
 
     return work
 
@@ -137,10 +137,10 @@ def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkey
                     grave.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        training.Heartbeat = Mortal  # type: ignore[attr-defined]
+        fine_tuning.Heartbeat = Mortal  # type: ignore[attr-defined]
 
     expected = RayFineTuner(config, tmp_path / "ray").fit(replace(job, output=tmp_path / "unbroken.pt"), ignore_steps)
-    monkeypatch.setattr(training, "_work", _in_workers(patch))
+    monkeypatch.setattr(fine_tuning, "_work", _in_workers(patch))
     said: list[str] = []
     steps: list[int] = []
     assert RayFineTuner(config, tmp_path / "ray", into(said)).fit(job, steps.append) == expected
@@ -169,7 +169,7 @@ def test_an_image_that_kills_training_workers_is_given_up_by_name(
 
         synthetic.SyntheticImages = Poisoned  # type: ignore[misc]
 
-    monkeypatch.setattr(training, "_work", _in_workers(patch))
+    monkeypatch.setattr(fine_tuning, "_work", _in_workers(patch))
     says = (
         r"warm-up: a training worker on node .* died, 2 times without getting further, while reading source/train/00003"
     )
