@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import ripu_ray as ripu
 from ripu_ray.config import load_config
 from ripu_ray.errors import ConfigError
-from ripu_ray.reporting import watching
+from ripu_ray.reporting import serving
 from tests.conftest import TINY
 from tests.running import run_all
 
@@ -30,7 +30,7 @@ def _get(address: str, host: str | None = None) -> tuple[int, str, str | None]:
 def test_the_page_is_served_to_this_machine_alone_until_the_sweep_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_POLL_S", 0.1)
+    monkeypatch.setattr(serving, "_POLL_S", 0.1)
     run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0")))
     trial = run.trial(next(iter(run.trials))).path
     last = tmp_path / "last"
@@ -49,7 +49,7 @@ def test_the_page_is_served_to_this_machine_alone_until_the_sweep_is_finished(
     (address,) = addresses
     assert address.startswith("http://127.0.0.1:")
     status, text, refresh = _get(address)
-    assert (status, refresh) == (200, str(watching.RELOAD_S))
+    assert (status, refresh) == (200, str(serving.RELOAD_S))
     assert "0 of 1 trials finished" in text
     port = address.rstrip("/").rpartition(":")[2]
     assert _get(address, f"localhost:{port}")[0] == 200
@@ -65,7 +65,7 @@ def test_the_page_is_served_to_this_machine_alone_until_the_sweep_is_finished(
     thread.join(30)
     assert not thread.is_alive()
     assert (run.path / "report.html").read_text(encoding="utf-8") == found[1]
-    monkeypatch.setattr(watching, "RELOAD_S", 0)
+    monkeypatch.setattr(serving, "RELOAD_S", 0)
     done = CliRunner().invoke(app, ["report", str(run.path), "--watch"])
     assert (done.exit_code, done.stderr) == (0, "")
     assert "watch    http://127.0.0.1:" in done.stdout
