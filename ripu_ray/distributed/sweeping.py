@@ -95,7 +95,7 @@ def _tune(
     tuner = tune.Tuner(
         tune.with_resources(
             # In the memory of this process, not in an environment, which Ray would write down.
-            tune.with_parameters(_trainable(execute, run, share), key=_key(run, names)),
+            tune.with_parameters(_trainable(execute, run, share), key=_key(run)),
             tune.PlacementGroupFactory([takes]),
         ),
         param_space={"name": tune.grid_search(list(names))},
@@ -125,10 +125,10 @@ def _tune(
     return failures
 
 
-def _key(run: RunFolder, names: Sequence[str]) -> str | None:
+def _key(run: RunFolder) -> str | None:
     """W&B's key for processes of a Ray of our own that log; those of other clusters have theirs."""
-    logs = run.config.tracking.wandb != "disabled" and names[0] in run.trials
-    return os.environ.get(WANDB_KEY) if logs and not run.config.cluster.address else None
+    config = run.config
+    return os.environ.get(WANDB_KEY) if config.tracking.wandb != "disabled" and not config.cluster.address else None
 
 
 def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[str, Any], str | None], None]:
