@@ -248,7 +248,7 @@ def _squeezed(name: str, readings: list[_Reading], prefix: str) -> Iterable[str]
         changed = {pair: count for pair, count in changes.items() if abs(_aspect(*pair) - 1) > SAME_ASPECT}
         for ((height, width), (new_height, new_width)), count in list(changed.items())[:1]:
             yield (
-                f"{name}: {prefix}{key} changes the aspect of {sum(changed.values())} images, such as from "
+                f"{name}: {prefix}{key} changes the aspect of {counted(sum(changed.values()), 'image')}, such as from "
                 f"{height}x{width} to {new_height}x{new_width} (height x width; {count} of them)"
             )
 

@@ -149,7 +149,7 @@ def test_names_void_and_unlabelled_images_are_taken_over(tmp_path: Path) -> None
     (tmp_path / "labels/002.png").unlink()
     done = invoke("init", tmp_path)
     assert done.exit_code == 0, done.output
-    assert "aside     1 images without label, such as 002.jpg: ripu_target.txt lists the others" in done.stdout
+    assert "aside     1 image without label, such as 002.jpg: ripu_target.txt lists the others" in done.stdout
     domains = opened(tmp_path / "ripu.yaml")
     assert domains.classes.names == ("road", "sky")
     assert domains.classes.encoding.void_colours == ((0, 0, 0),)

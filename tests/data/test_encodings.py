@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[Any, Write, str]] = {
     "unknown colour": (
         COLOURED,
         _with_a_stain,
-        "b.png: no class in classes.json has the colour 9,8,7 (14 pixels, and 1 more colours)",
+        "b.png: no class in classes.json has the colour 9,8,7 (14 pixels, and 1 more colour)",
     ),
     "transparency": (COLOURED, _transparent, "b.png: 240 pixels of the label are transparent"),
     "no colours": (

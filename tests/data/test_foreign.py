@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ripu_ray.config import DatasetSection, load_config
-from ripu_ray.config.registry import DATASETS
+from ripu_ray.config.registry import DATASETS, registering
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains, NoImages, open_domains
 from ripu_ray.errors import DataError
@@ -42,7 +42,6 @@ class Images:
         return returns["label_size"]()
 
 
-@DATASETS.register("faulty")
 class Faulty(DatasetSection):
     is_drawn: ClassVar[bool] = True
     dataset: Literal["faulty"] = "faulty"
@@ -55,7 +54,11 @@ class Faulty(DatasetSection):
 
 @pytest.fixture(autouse=True)
 def right() -> Iterator[None]:
+    """The data set is registered while a test runs: configurations of other tests would take it to other processes."""
+    with registering("tests"):
+        DATASETS.register("faulty")(Faulty)
     yield
+    DATASETS.withdraw("tests")
     returns.update(RIGHT)
 
 

@@ -214,7 +214,7 @@ def test_a_tile_of_more_megapixels_than_pillow_allows_is_read() -> None:
     assert done.exit_code == 0, done.output
     assert "12x20: 2, 10000x10000: 1" in done.stdout
     assert (
-        "note      pool: data.input_size changes the aspect of 1 images, such as from 10000x10000 to 12x20"
+        "note      pool: data.input_size changes the aspect of 1 image, such as from 10000x10000 to 12x20"
         in done.stdout
     )
 
