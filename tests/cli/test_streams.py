@@ -34,17 +34,18 @@ def _bash(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
     return subprocess.run(script, env=variables, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "environment", "says"),
     [
         (">/dev/full", {}, "standard output cannot be written (No space left on device)"),
-        pytest.param(">&-", {}, "standard output cannot be written (Bad file descriptor)", marks=pytest.mark.slow),
-        pytest.param("| head -1", {}, "standard output cannot be written (Broken pipe)", marks=pytest.mark.slow),
-        pytest.param("<&- 2>&-", {}, None, marks=pytest.mark.slow),
-        pytest.param("<&- >&- 2>&-", {}, None, marks=pytest.mark.slow),
-        pytest.param(">/dev/full 2>/dev/full", {}, None, marks=pytest.mark.slow),
-        pytest.param("", {"PYTHONIOENCODING": "ascii"}, None, marks=pytest.mark.slow),
-        pytest.param("", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict"}, None, marks=pytest.mark.slow),
+        (">&-", {}, "standard output cannot be written (Bad file descriptor)"),
+        ("| head -1", {}, "standard output cannot be written (Broken pipe)"),
+        ("<&- 2>&-", {}, None),
+        ("<&- >&- 2>&-", {}, None),
+        (">/dev/full 2>/dev/full", {}, None),
+        ("", {"PYTHONIOENCODING": "ascii"}, None),
+        ("", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict"}, None),
     ],
 )
 def test_a_run_needs_no_console(

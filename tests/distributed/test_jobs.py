@@ -294,7 +294,7 @@ def test_another_ray_or_python_is_one_line(
     assert says in done.stderr
 
 
-@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.parametrize("silent", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_job_server_that_is_not_there_is_one_line(
     silent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

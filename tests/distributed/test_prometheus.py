@@ -123,6 +123,7 @@ def test_a_sweep_is_read_back_from_the_endpoint(tmp_path: Path, monkeypatch: pyt
     assert {key for key in samples if "failures" in key[0]} == {key for key in expected if "failures" in key[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cpus")
 def test_rounds_that_were_committed_before_count_once(tmp_path: Path) -> None:
     run = run_all(tmp_path / "counted", load_config(None, (*TINY, "cluster.scorers=0")))

@@ -27,6 +27,7 @@ def _get(address: str, host: str | None = None) -> tuple[int, str, str | None]:
         return error.code, error.read().decode(), None
 
 
+@pytest.mark.slow
 def test_the_page_is_served_to_this_machine_alone_until_the_sweep_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
