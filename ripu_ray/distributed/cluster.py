@@ -50,18 +50,20 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
-    """Start a local Ray, or join the one at `cluster.address`. Does nothing if this process has joined one.
+    """Start a local Ray, or join the one at `cluster.address`. A Ray that this process has joined is used.
 
     Returns:
         Resources of each node, such as {"CPU": 2.0}.
 
     Raises:
-        ClusterError: there is no Ray at the address, or it does not start.
+        ClusterError: there is no Ray at the address, it does not start, or this process has joined another one.
         StoppedError: SIGTERM was received meanwhile.
     """
     if ray.is_initialized() and any(process.poll() is not None for _, process in own_processes()):
         ray.shutdown()  # a Ray of our own ends with the thread that started it
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        _check_joined(cluster.address)
+    else:
         _check_answers(cluster.address)
         _join(cluster)
         if not cluster.address:
@@ -145,6 +147,29 @@ def alive_nodes() -> list[dict[str, float]]:
     leaving = leaving_nodes()
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     return [node["Resources"] for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
+
+
+def _check_joined(address: str | None) -> None:
+    """Check that HOST:PORT is the Ray that this process has joined. Other addresses are not checked."""
+    host, _, port = (address or "").rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return
+    joined: str = ray.get_runtime_context().gcs_address
+    joined_host, _, joined_port = joined.rpartition(":")
+    if port != joined_port or _machine(host) != _machine(joined_host):
+        raise ClusterError(
+            f"cluster.address is {address}, but this process has joined the Ray at {joined}: "
+            "call ray.shutdown() first, or leave the address out"
+        )
+
+
+def _machine(host: str) -> str:
+    """The IP address of a host; those of this machine are one."""
+    with suppress(OSError):
+        address = socket.gethostbyname(host)
+        own = ray.util.get_node_ip_address()
+        return own if address.startswith("127.") or address == socket.gethostbyname(socket.gethostname()) else address
+    return host
 
 
 def _check_answers(address: str | None) -> None:

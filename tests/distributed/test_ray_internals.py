@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,6 +16,9 @@ from ray._raylet import ActorID, GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
 from ray.job_submission import JobSubmissionClient
 
+from ripu_ray.config import ClusterConfig
+
+from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
 from ripu_ray.distributed.own_ray import _descendants, _processes
 from ripu_ray.distributed.ray_internals import (
     READ_FROM,
@@ -24,6 +28,7 @@ from ripu_ray.distributed.ray_internals import (
     own_processes,
     own_session,
 )
+from ripu_ray.errors import ClusterError
 
 
 def test_the_interfaces_take_what_we_give_them() -> None:
@@ -46,6 +51,17 @@ def test_a_live_ray_answers_to_them() -> None:
     session = own_session()
     assert session
     assert (session / "logs").is_dir()
+
+
+@pytest.mark.usefixtures("ray_cpus")
+def test_another_ray_than_the_joined_one_is_refused() -> None:
+    joined = ray.get_runtime_context().gcs_address
+    port = joined.rpartition(":")[2]
+    for same in (joined, f"localhost:{port}", f"{socket.gethostname()}:{port}", "auto", None):
+        assert start_ray(ClusterConfig(address=same))
+    for other in (f"192.0.2.1:{port}", "127.0.0.1:1"):
+        with pytest.raises(ClusterError, match=rf"cluster.address is {other}, but this process has joined the Ray at"):
+            start_ray(ClusterConfig(address=other))
 
 
 @pytest.mark.slow
