@@ -167,7 +167,7 @@ def _machine(host: str) -> str:
     """The IP address of a host; those of this machine are one."""
     with suppress(OSError):
         address = socket.gethostbyname(host)
-        own = ray.util.get_node_ip_address()
+        own = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         return own if address.startswith("127.") or address == socket.gethostbyname(socket.gethostname()) else address
     return host
 
