@@ -13,6 +13,7 @@ from typing import Any
 
 from ripu_ray.distributed.cluster import WANDB_KEY, start_ray, this_node  # isort: skip (sets Ray's variables)
 from ray import tune
+from ray.tune import TuneError
 
 from ripu_ray.distributed.capacity import (
     Nodes,
@@ -109,7 +110,12 @@ def _tune(
             stop=control,
         ),
     )
-    results = tuner.fit()
+    try:
+        results = tuner.fit()
+    except TuneError:
+        if control.error:  # Tune gives its text alone
+            raise control.error from None
+        raise
     failures = {}
     for index, planned in enumerate(names):
         result = results[index]
@@ -173,6 +179,7 @@ class _Control(tune.Callback, tune.Stopper):
         self._on_progress, self._stop = on_progress, stop
         self._last: set[str] | None = None
         self._running: set[str] = set()
+        self.error: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its callbacks; the console stays in the driver.
@@ -180,7 +187,11 @@ class _Control(tune.Callback, tune.Stopper):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Called by Tune in the driver."""
-        self._on_progress(Progress(**result["progress"]))
+        try:
+            self._on_progress(Progress(**result["progress"]))
+        except Exception as error:
+            self.error = error
+            raise
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Called by Tune in the driver, several times a second."""

@@ -44,6 +44,18 @@ def test_scorers_and_concurrency_change_no_byte(
 
 
 @pytest.mark.slow
+def test_an_exception_of_the_observer_ends_the_sweep_as_it_is(tmp_path: Path) -> None:
+    def observe(progress: Progress) -> None:
+        if progress.phase == "train":
+            raise ZeroDivisionError("ours")
+
+    run = RunFolder.create(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0")))
+    with pytest.raises(ZeroDivisionError, match=r"^ours$"):
+        run_sweep(run, observe)
+    assert run_sweep(run, ignore) == {}
+
+
+@pytest.mark.slow
 def test_train_workers_in_a_sweep(plain: dict[str, bytes], tmp_path: Path) -> None:
     config = load_config(None, (*TINY, "cluster.train_workers=2", "cluster.scorers=1"))
     run = RunFolder.create(tmp_path / "run", config)
