@@ -24,6 +24,7 @@ def test_killed_four_times_in_one_process(tmp_path: Path, whole: Whole, seed: in
     assert kill_and_resume(ALONE, tmp_path, _moments(whole, seed, 4), whole)[1] is None
 
 
+@pytest.mark.timeout(600)
 def test_killed_twice_on_ray(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
