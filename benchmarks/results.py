@@ -178,7 +178,7 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     page = PAGE.read_text()
     for name, table in results.items():
         page = _put(page, name, "\n\n".join([_means(table), _differences(table)]))
-        figure = FIGURES[name](table)
+        figure = FIGURES.get(name, _forest)(table)
         picture = ROOT / "docs" / "images" / f"results-{name}.png"
         replace_file(picture, lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))  # type: ignore[misc]
     replace_text(PAGE, page)
@@ -278,16 +278,8 @@ def _shift(results: pd.DataFrame) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
-    "demo": _forest,
-    "embedded": _forest,
-    "embedded-spread": _forest,
-    "photographs": _forest,
-    "photographs-spread": _forest,
-    "photographs-deeplab": draw_curves,
-    **dict.fromkeys([name for name in STUDIES if name.startswith("pretrained")], _forest),
-    "shift": _shift,
-}
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {"photographs-deeplab": draw_curves, "shift": _shift}
+"""The figure of a study, where it is not `_forest`."""
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ripu_ray.config import Config, vary
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand
 from ripu_ray.storage.remote import locate
+from ripu_ray.tracking.mode import KEY
 from ripu_ray.tracking.target import find_target, wanted_mode
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def submit(
     target, mode = find_target(config.tracking, path), wanted_mode(config.tracking)
     own = {"tracking.wandb": mode, "tracking.project": target.project, "tracking.entity": target.entity}
     config = vary(config, own)
-    key = os.environ.get("WANDB_API_KEY") if config.tracking.wandb == "online" else None
+    key = os.environ.get(KEY) if config.tracking.wandb == "online" else None
     if key:
-        observer.notify("WANDB_API_KEY is sent in the job's runtime environment: docs/security.md")
-    variables = {"WANDB_API_KEY": key or "", "WANDB_TAGS": ",".join(target.tags)}
+        observer.notify(f"{KEY} is sent in the job's runtime environment: docs/security.md")
+    variables = {KEY: key or "", "WANDB_TAGS": ",".join(target.tags)}
     variables = {name: value for name, value in variables.items() if value}
     return _submit(address, path, entrypoint(config, path, flags), variables)
 

@@ -41,10 +41,10 @@ from ripu_ray.distributed.ray_internals import (
 )
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
+from ripu_ray.tracking.mode import KEY
 
 NOTICE_S = 30.0
 """A longer wait for resources is reported."""
-WANDB_KEY = "WANDB_API_KEY"
 CONNECT_TIMEOUT_S = 5.0
 """Timeout of the connection to a head."""
 
@@ -112,12 +112,12 @@ def _join(cluster: ClusterConfig) -> None:
 @contextmanager
 def _without_key() -> Iterator[None]:
     """Keep W&B's key from what the block starts: `run_sweep` gives it to the processes that log."""
-    key = os.environ.pop(WANDB_KEY, None)
+    key = os.environ.pop(KEY, None)
     try:
         yield
     finally:
         if key is not None:
-            os.environ[WANDB_KEY] = key
+            os.environ[KEY] = key
 
 
 def _close_own_ray() -> None:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from ripu_ray.distributed.cluster import WANDB_KEY, start_ray, this_node  # isort: skip (sets Ray's variables)
+from ripu_ray.distributed.cluster import start_ray, this_node  # isort: skip (sets Ray's variables)
 from ray import tune
 from ray.tune import TuneError
 
@@ -34,6 +34,7 @@ from ripu_ray.runs.event_log import OnProgress, Progress, ignore_progress
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.execution import Failures, Parts, execute_trial, execute_warmup, failed
+from ripu_ray.tracking.mode import KEY
 
 REPORT_INTERVAL_S = 1.0
 """Minimum interval between two reports of steps by a trial."""
@@ -92,7 +93,8 @@ def _tune(
     # A trial only coordinates: its scorers and Train workers request cores in each phase. Tune refuses an empty
     # request, and a fraction of a core would prevent the last scorer from fitting.
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
-    control, monitor = _Control(on_progress, run.stop), FailureMonitor(run.path, cluster, on_progress)
+    heard = _Heard(on_progress)
+    control, monitor = _Control(heard, run.stop), FailureMonitor(run.path, cluster, heard)
     tuner = tune.Tuner(
         tune.with_resources(
             # In the memory of this process, not in an environment, which Ray would write down.
@@ -113,9 +115,17 @@ def _tune(
     try:
         results = tuner.fit()
     except TuneError:
-        if control.error:  # Tune gives its text alone
-            raise control.error from None
+        if heard.error:
+            raise heard.error from None
         raise
+    failures = _failures(results, names, monitor)
+    if not all(name in failures or run.is_done(name) for name in names):
+        run.stop.check()
+    return failures
+
+
+def _failures(results: Any, names: Sequence[str], monitor: FailureMonitor) -> Failures:
+    """The warm-ups or trials that failed finally, and why. Args: results: of `Tuner.fit`, in the order of `names`."""
     failures = {}
     for index, planned in enumerate(names):
         result = results[index]
@@ -126,15 +136,13 @@ def _tune(
             failures[name] = monitor.explain(name) or str(result.error).strip().splitlines()[-1]
         elif "failure" in metrics:
             failures[name] = metrics["failure"]
-    if not all(name in failures or run.is_done(name) for name in names):
-        run.stop.check()
     return failures
 
 
 def _key(run: RunFolder) -> str | None:
     """W&B's key for processes of a Ray of our own that log; those of other clusters have theirs."""
     config = run.config
-    return os.environ.get(WANDB_KEY) if config.tracking.wandb != "disabled" and not config.cluster.address else None
+    return os.environ.get(KEY) if config.tracking.wandb != "disabled" and not config.cluster.address else None
 
 
 def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[str, Any], str | None], None]:
@@ -143,7 +151,7 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
 
     def trainable(parameters: dict[str, Any], key: str | None) -> None:
         if key:
-            os.environ[WANDB_KEY] = key
+            os.environ[KEY] = key
         name = parameters["name"]
         latest, reported_s = Progress(name, "start", 0, 0), 0.0
 
@@ -172,6 +180,21 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
     return trainable
 
 
+class _Heard:
+    """Forwards reports, and keeps what the observer raises: Tune raises the text alone of an error in a callback."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self.error: Exception | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        try:
+            self._on_progress(progress)
+        except Exception as error:
+            self.error = error
+            raise
+
+
 class _Control(tune.Callback, tune.Stopper):
     """Forwards reports. After a stop request it waits for the running trials and starts no others."""
 
@@ -179,7 +202,6 @@ class _Control(tune.Callback, tune.Stopper):
         self._on_progress, self._stop = on_progress, stop
         self._last: set[str] | None = None
         self._running: set[str] = set()
-        self.error: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its callbacks; the console stays in the driver.
@@ -187,11 +209,7 @@ class _Control(tune.Callback, tune.Stopper):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Called by Tune in the driver."""
-        try:
-            self._on_progress(Progress(**result["progress"]))
-        except Exception as error:
-            self.error = error
-            raise
+        self._on_progress(Progress(**result["progress"]))
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Called by Tune in the driver, several times a second."""

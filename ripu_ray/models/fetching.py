@@ -40,7 +40,7 @@ def fetch(url: str) -> Path:
         DataError: one line that names the URL: it cannot be fetched, has more than `MAX_BYTES`, or the hash in its name
             is not that of the content.
     """
-    name = url.partition("?")[0].rpartition("/")[2]
+    name = _name(url)
     path = Path(torch.hub.get_dir()) / "ripu-ray" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name[-100:]}"
     if path.exists():
         return path
@@ -51,6 +51,10 @@ def fetch(url: str) -> Path:
     with response:
         replace_file(path, partial(_copy, url, response))
     return path
+
+
+def _name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def _copy(url: str, response: Any, file: BinaryIO) -> None:
@@ -65,7 +69,7 @@ def _copy(url: str, response: Any, file: BinaryIO) -> None:
     stated = response.headers["Content-Length"]
     if stated and size != int(stated):
         raise DataError(f"{url}: cannot be fetched ({size} of {stated} bytes came)")
-    expected = _HASH.search(url.partition("?")[0].rpartition("/")[2])
+    expected = _HASH.search(_name(url))
     if expected and not sha256.hexdigest().startswith(expected[1]):
         raise DataError(f"{url}: the content's SHA-256 begins with {sha256.hexdigest()[:8]}, expected {expected[1]}")
 

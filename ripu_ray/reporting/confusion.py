@@ -7,6 +7,7 @@ import pandas as pd
 
 from ripu_ray.errors import counted
 from ripu_ray.reporting.examples import choose_trials
+from ripu_ray.reporting.joining import trial_of
 from ripu_ray.reporting.statistics import competitors
 from ripu_ray.reporting.tables import Cell, Table
 from ripu_ray.runs.run_folder import RunFolder
@@ -32,8 +33,8 @@ def confusion(runs: Mapping[str, RunFolder], finished: pd.DataFrame) -> Table | 
     condition, strategy = str(chosen[0]["condition"]), str(chosen[0]["strategy"])
     found, names = [], list[str]()
     for row in buying[(buying["condition"] == condition) & (buying["strategy"] == strategy)].to_dict("records"):
-        trial_id = str(row["trial"]).removeprefix(f"{row['sweep']}/")
-        stage = runs[str(row["sweep"])].trial(trial_id).stage(int(row["round"]))
+        run, trial_id = trial_of(runs, row)
+        stage = run.trial(trial_id).stage(int(row["round"]))
         if (counts_CC := stage.confusion()) is not None:
             found.append(counts_CC)
             names = list(stage.record().iou)

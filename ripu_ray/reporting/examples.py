@@ -13,6 +13,7 @@ from PIL import Image
 
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import RipuError
+from ripu_ray.reporting.joining import trial_of
 from ripu_ray.reporting.statistics import competitors, seeded
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import InspectedImage, class_colours, inspect_images
@@ -75,8 +76,7 @@ def draw_examples(runs: Mapping[str, RunFolder], finished: pd.DataFrame) -> Exam
     examples = Examples(str(chosen[0]["condition"]), {}, {}, [])
     inspected: dict[str, dict[str, InspectedImage]] = {}
     for row in chosen:
-        run, strategy = runs[str(row["sweep"])], str(row["strategy"])
-        trial_id = str(row["trial"]).removeprefix(f"{row['sweep']}/")
+        strategy, (run, trial_id) = str(row["strategy"]), trial_of(runs, row)
         trial = run.trials[trial_id]
         try:
             colours = class_colours(trial.config.data)

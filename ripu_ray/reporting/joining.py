@@ -16,6 +16,12 @@ _MOST_KEYS = 2
 """Limit of differing keys in one section; with more, the sweep's name replaces them."""
 
 
+def trial_of(runs: Mapping[str, RunFolder], row: Mapping[Any, Any]) -> tuple[RunFolder, str]:
+    """The run folder and the id of the trial of a row of `merge`. Args: runs: by `sweep_names`."""
+    sweep = str(row["sweep"])
+    return runs[sweep], str(row["trial"]).removeprefix(f"{sweep}/")
+
+
 def merge(runs: Sequence[RunFolder]) -> tuple[pd.DataFrame, list[str]]:
     """Read several sweeps.
 

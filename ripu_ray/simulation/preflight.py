@@ -56,13 +56,10 @@ def check_trials(
                 seal = seal.with_contents(config.data, contents)
         if config.oracle.kind == "human":
             _check_people(trials, opened[config.data])
-        if config.stopping.rule:
-            from ripu_ray.simulation.stopping import make_rule  # imports torch
-
-            make_rule(config.stopping)
         _check_needs(config)
         _check_strategy(config, opened[config.data])
     # Last, since these checks import torch, which takes seconds.
+    _check_rules(configs)
     notes |= dict.fromkeys(_check_networks(configs, opened))
     for model in {config.model for config in configs}:
         seal = seal.with_weights(_weight_files(model), earlier)
@@ -136,6 +133,14 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
         raise ConfigError(
             f"stopping.rule {trials[0].config.stopping.rule}: needs validation images, and there are none"
         )
+
+
+def _check_rules(configs: Sequence[Config]) -> None:
+    """Make each stopping rule once. Raises ConfigError."""
+    for stopping in {config.stopping for config in configs if config.stopping.rule}:
+        from ripu_ray.simulation.stopping import make_rule
+
+        make_rule(stopping)
 
 
 def _check_networks(configs: Sequence[Config], opened: Mapping[DatasetSection, Domains]) -> list[str]:

@@ -57,7 +57,9 @@ def estimate_seconds(trials: Sequence[Trial]) -> float | str:
     trial = next((trial for trial in trials if not trial.config.strategy.is_reference), trials[0])
     try:
         with _limited():
-            step_s, image_s = _time(override(trial.config, _PLAIN))
+            config = override(trial.config, _PLAIN)
+            domains = open_domains(config.data, config.opens_source)
+            step_s, image_s = _time(config, domains)
     except _OutOfTimeError:
         return f"a few steps take more than {LIMIT_S:.0f} s"
     except (RipuError, OSError, RuntimeError) as error:
@@ -65,7 +67,6 @@ def estimate_seconds(trials: Sequence[Trial]) -> float | str:
     warmups = shared_warmups(trials)
     rounds = [each.config.strategy.rounds for each in trials]
     scored = [each.config.strategy.rounds for each in trials if not each.config.strategy.is_reference]
-    domains = open_domains(trial.config.data, trial.config.opens_source)
     return (
         sum(config.training.warmup_steps for config in warmups) * step_s["source"]
         + sum(each.config.num_round_steps() for each in trials) * step_s["both"]
@@ -74,10 +75,9 @@ def estimate_seconds(trials: Sequence[Trial]) -> float | str:
     )
 
 
-def _time(config: Config) -> tuple[dict[str, float], dict[str, float]]:
+def _time(config: Config, domains: Domains) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds of a step on the source alone and on both domains, and of an image that is scored and evaluated."""
     device = local_device(config)
-    domains = open_domains(config.data, config.opens_source)
     centre = np.full((1, 2), config.strategy.window // 2, np.int32)
     annotated = dict.fromkeys(domains.pool.image_ids, centre)
     step_s = {"both": _step_seconds(config, domains, device, annotated)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ripu_ray.config import to_tree
+from ripu_ray.errors import counted
 from ripu_ray.runs.environment import ENVIRONMENT
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.run_folder import RunFolder
@@ -88,7 +89,7 @@ def describe(trial: Trial) -> str:
         return f"Reference without purchases: {task}."
     if strategy.acquisition == "full":
         return f"Reference with every pixel of the pool bought: {task}."
-    rounds = f"{strategy.rounds} round{'s' * (strategy.rounds != 1)}"
+    rounds = counted(strategy.rounds, "round")
     unit = "%" if strategy.budget.unit == "percent" else "pixels"
     scope = "each image" if strategy.allocation == "per_image" else "an image on average over the pool"
     bought = f"{strategy.budget.value:f} {unit} of {scope} in {rounds}"

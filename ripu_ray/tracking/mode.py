@@ -17,6 +17,8 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.storage.files import replace_json
 from ripu_ray.tracking.target import FILE, Target, find_target, read_stored, wanted_mode
 
+KEY = "WANDB_API_KEY"
+"""W&B's variable with the key."""
 ANSWER_TIMEOUT_S = 10.0
 """Timeout of the check whether the server accepts the key."""
 QUIET = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
@@ -49,12 +51,12 @@ def check_key(tracking: TrackingConfig) -> None:
     """Check that a key is set. Raises ConfigError if `tracking.wandb` or WANDB_MODE is online and there is none."""
     if wanted_mode(tracking) == "online" and not has_key():
         setting = "tracking.wandb" if tracking.wandb == "online" else "WANDB_MODE"
-        raise ConfigError(f"{setting} is online: expected a key in WANDB_API_KEY or from `wandb login`")
+        raise ConfigError(f"{setting} is online: expected a key in {KEY} or from `wandb login`")
 
 
 def has_key() -> bool:
     """Whether this machine has a key for W&B's server or for that of WANDB_BASE_URL."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    if os.environ.get(KEY) or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
         known = netrc.netrc(os.environ.get("NETRC") or Path.home() / ".netrc")

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import ray
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
 from ripu_ray.config import load_config
-from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed import fine_tuning, sweeping
 from ripu_ray.distributed.draining import NodeStop, leaving_nodes
 from ripu_ray.distributed.fine_tuning import RayFineTuner
@@ -26,13 +24,12 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation import execution
 from ripu_ray.simulation.execution import Parts
-from ripu_ray.simulation.local import LocalFineTuner, LocalScorer
-from ripu_ray.simulation.protocols import ScoreRequest
+from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob
 from ripu_ray.training.workers import worker_rank
 from tests.conftest import TINY
-from tests.distributed.nodes import joined_cluster, tell, write_weights
+from tests.distributed.nodes import joined_cluster, score_here, tell
 from tests.running import committed, ignore_steps, into, run_all
 
 PREEMPTION = 2
@@ -64,12 +61,7 @@ def drain_nodes(folder: Path) -> dict[str, Any]:
 
 
 def _score(folder: Path) -> dict[str, Any]:
-    config = load_config(None, (*TINY, "data.num_pool=60", "cluster.scorers=3"))
-    weights = write_weights(config, folder / "weights.pt")
-    image_ids = open_domains(config.data).pool.image_ids
-    requests = [ScoreRequest(image_id, np.empty((0, 2), np.int32)) for image_id in image_ids]
-    expected = LocalScorer(config).score(weights, 0, requests)
-    Ledger(folder / "local", image_ids, 9).commit(0, expected)
+    config, weights, image_ids, requests = score_here(folder)
     said: list[str] = []
     scorer = RayScorer(config, keep=True, warn=into(said))
     scorer.acquire()

@@ -59,14 +59,20 @@ def joined_cluster(*nodes: dict[str, Any]) -> Iterator[tuple[Cluster, list[Any]]
         cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-def lose_a_node_while_scoring(folder: Path) -> dict[str, Any]:
-    """Two of three scorers go with their node; those of the other one finish."""
+def score_here(folder: Path) -> tuple[Config, Path, tuple[str, ...], list[ScoreRequest]]:
+    """The task of three scorers, with the purchase of this process in `local`."""
     config = load_config(None, (*TINY, "data.num_pool=60", "cluster.scorers=3"))
     weights = write_weights(config, folder / "weights.pt")
     image_ids = open_domains(config.data).pool.image_ids
     requests = [ScoreRequest(image_id, np.empty((0, 2), np.int32)) for image_id in image_ids]
     expected = LocalScorer(config).score(weights, 0, requests)
     Ledger(folder / "local", image_ids, 9).commit(0, expected)
+    return config, weights, image_ids, requests
+
+
+def lose_a_node_while_scoring(folder: Path) -> dict[str, Any]:
+    """Two of three scorers go with their node; those of the other one finish."""
+    config, weights, image_ids, requests = score_here(folder)
     said: list[str] = []
     with joined_cluster({"num_cpus": 1}, {"num_cpus": 2}) as (cluster, (head, other)):
         head_id = head.node_id
