@@ -266,9 +266,7 @@ def test_actors_end_with_their_scorer(weights: Path) -> None:
     scorer.evaluate(weights)
     (actor,) = scorer._pool._nodes
     scorer.release()
-    with pytest.raises(ray.exceptions.RayActorError):
-        for _ in range(10_000):  # Ray ends actors in its own time
-            ray.get(actor.ready.remote())
+    _await_end(actor)
 
 
 def test_a_trial_takes_the_actors_that_another_one_left(weights: Path, tmp_path: Path) -> None:
@@ -285,8 +283,14 @@ def test_a_trial_takes_the_actors_that_another_one_left(weights: Path, tmp_path:
     assert bought[1] == _purchase(LocalScorer(other), other, weights, tmp_path / "local other") != bought[0]
     # A trial of another kind ends them, so that their cores are free.
     RayScorer(_config(2), keep=True, hand_over=True)
+    _await_end(actor)
+
+
+def _await_end(actor: Any) -> None:
+    """Ask until the actor is dead. Ray ends a killed actor asynchronously, so that it may still answer for a while."""
     with pytest.raises(ray.exceptions.RayActorError):
-        ray.get(actor.ready.remote())
+        for _ in range(10_000):
+            ray.get(actor.ready.remote())
 
 
 def test_a_trial_with_scorers_on_gpus_needs_no_gpu_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
