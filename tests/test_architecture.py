@@ -87,6 +87,14 @@ def test_the_command_line_calls_the_python_interface_and_nothing_below_it() -> N
         assert used <= set(ripu_ray.__all__), file
 
 
+def test_files_have_at_most_300_lines_and_functions_fewer_than_50() -> None:
+    for file in [*(ROOT / "ripu_ray").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]:
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 300, file
+        for node in ast.walk(_parsed(file)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno + 1 < 50, f"{file}: {node.name}"
+
+
 def _modules_after(code: str) -> set[str]:
     script = f"import sys\n{code}\nimport json; print(json.dumps([m.split('.')[0] for m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

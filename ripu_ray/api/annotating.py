@@ -61,8 +61,7 @@ def query(
         export: one of coco, cvat, labelstudio, png.
         output: folder for the files; None: one in the run folder.
         config, settings: of a new run; see `sweep`.
-        address: a Ray cluster to join; replaces `cluster.address`.
-        observer: sees it.
+        address, observer: a Ray cluster to join, which replaces `cluster.address`; receives all events.
 
     Raises:
         ConfigError: the run has the simulated oracle, an unknown format, or the round cannot be asked yet.

@@ -41,9 +41,8 @@ def sweep(
         config: a configuration, the path of its YAML file, or None for configs/demo.yaml.
         budgets: per cent of each target image's pixels, in (0, 100], or pixels per image such as "40px".
         mode: "region", "pixel", or both.
-        windows: side of the window in pixels, odd.
+        windows, seeds: sides of the window in pixels, odd; seeds, at least 0.
         acquisitions: names of acquisition functions, "source_only" and "full".
-        seeds: at least 0.
         vary: dotted key of any other setting -> its values.
         name: of the run folder; None: date and time. A folder of this name with the same configuration is resumed.
         output: folder that holds run folders, or a URL.
@@ -56,8 +55,7 @@ def sweep(
 
     Raises:
         ConfigError, DataError, RunFolderError: wrong input, before anything starts.
-        ClusterError: Ray does not start, or cannot hold a trial.
-        StoppedError: a stop was requested.
+        ClusterError, StoppedError: Ray does not start or cannot hold a trial; a stop was requested.
     """
     configured = sweep_config(
         config,

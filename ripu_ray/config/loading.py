@@ -181,13 +181,7 @@ def load_config(
     """
     file = locate(file) if isinstance(file, str) else file
     tree, typed = merge_sources(Config, file, settings, flags or {}, demo and not file)
-    if place := find_credentials(tree):
-        where = f"{file}: {place}" if file else place
-        raise ConfigError(
-            f"{where}: a URL with a password, token or signature would be written into every run folder and log: "
-            "fetch what it names yourself, and name the file"
-        )
-
+    _refuse_credentials(tree, file)
     # What comes through a pipe has no folder of its own.
     own_folder = None if not file or file.is_relative_to("/dev") else file.parent
     folders = [*([own_folder] if own_folder else []), Path.cwd()]
@@ -205,6 +199,15 @@ def load_config(
     if runs_plugins:
         config = _with_program(_with_factories(config, folders))
     return _anchor_varied(config, folder_of("sweep.vary"))
+
+
+def _refuse_credentials(tree: Mapping[str, Any], file: Path | None) -> None:
+    if place := find_credentials(tree):
+        where = f"{file}: {place}" if file else place
+        raise ConfigError(
+            f"{where}: a URL with a password, token or signature would be written into every run folder and log: "
+            "fetch what it names yourself, and name the file"
+        )
 
 
 def _with_program(config: Config) -> Config:

@@ -155,11 +155,9 @@ def buy(
 
     Args:
         score_HW: (H, W) float32, larger is better.
-        predicted_HW: (H, W) uint8, predicted classes; used by `strategy.balanced`.
-        num_classes: C.
+        predicted_HW, num_classes: (H, W) uint8, predicted classes, used by `strategy.balanced`; C.
         regions: of the image.
-        strategy: budget, rounds, balance, and parity, with which the selection is not repeated.
-        round_index: 0-based.
+        strategy, round_index: budget, rounds, balance, and parity, with which the selection is not repeated; 0-based.
         before_N2: (N, 2) centres bought in earlier rounds.
         prefix_pixels: None: the image has its own budget. Else: select the best regions in order until they have this
             number of pixels or none is left.
@@ -174,13 +172,12 @@ def buy(
     size = score_HW.shape[0], score_HW.shape[1]
     num_before, centres, scores = len(before_N2), before_N2, [np.empty(0, np.float32)]
     if by_class:
-        left = allowance(strategy, [size], round_index, regions.pixels(centres))
-        centres, scores = _buy_by_class(by_class, left.pixels or 0, regions, centres)
+        left = allowance(strategy, [size], round_index, regions.pixels(centres)).pixels or 0
+        centres, scores = _buy_by_class(by_class, left, regions, centres)
     while True:
         excluded, count = _open_regions(strategy, round_index, regions, centres, num_before, prefix_pixels, size)
         if strategy.spread.balanced:
-            chosen = predicted_HW.cpu().numpy()[tuple(centres[num_before:].T)]
-            served_C = np.bincount(chosen, minlength=num_classes)
+            served_C = np.bincount(predicted_HW.cpu().numpy()[tuple(centres[num_before:].T)], minlength=num_classes)
             more = select_balanced(score_HW, excluded, count, regions.suppression, predicted_HW, served_C)
         elif strategy.diversity:
             assert features_Dhw is not None

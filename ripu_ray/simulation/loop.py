@@ -156,9 +156,7 @@ def _run_round(
     bench: Workbench,
     records: list[RoundRecord],
 ) -> None:
-    config, first_step, curve = trial.config, records[-1].step, _curve(records)
-    steps = config.round_steps(round_index)
-    seconds: dict[str, float] = {}
+    config, first_step, curve, seconds = trial.config, records[-1].step, _curve(records), dict[str, float]()
 
     def report(phase: str, done: int = 0, note: str = "", images: int = 0) -> None:
         bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note, images=images))
@@ -181,7 +179,7 @@ def _run_round(
     job = TrainingJob(
         config,
         first_step,
-        steps,
+        config.round_steps(round_index),
         start=previous.weights,
         output=stage.weights,
         phase=f"round {round_index}",
@@ -195,8 +193,8 @@ def _run_round(
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
     if records_signals(config.stopping) and not config.strategy.is_reference:
         with _timed(seconds, "sample"):
-            found = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
-        record = replace(record, signals=found)
+            signals = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
+        record = replace(record, signals=signals)
     stage.commit(record, seconds, confusion)
 
 

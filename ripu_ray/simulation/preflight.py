@@ -44,16 +44,10 @@ def check_trials(
     with_source = {config.data: False for config in configs}
     for config in configs:
         with_source[config.data] |= config.opens_source
-    opened: dict[DatasetSection, Domains] = {}
-    seal, notes = DataSeal(), dict[str, None]()
+    notes = dict[str, None]()
+    opened = {data: open_domains(data, opens_source) for data, opens_source in with_source.items()}
+    seal = _seal_data(opened, earlier, lambda line: notes.setdefault(line))
     for config in configs:
-        if config.data not in opened:
-            opened[config.data] = open_domains(config.data, with_source[config.data])
-            contents = check_domains(
-                opened[config.data], config.data, earlier.contents(config.data), lambda line: notes.setdefault(line)
-            )
-            if contents != NOTHING:
-                seal = seal.with_contents(config.data, contents)
         if config.oracle.kind == "human":
             _check_people(trials, opened[config.data])
         _check_needs(config)
@@ -67,6 +61,18 @@ def check_trials(
         _check_compiler()
     for note in notes:
         notify(note)
+    return seal
+
+
+def _seal_data(
+    opened: Mapping[DatasetSection, Domains], earlier: DataSeal, notify: Callable[[str], object]
+) -> DataSeal:
+    """Check the files of all data sets. Returns their digests."""
+    seal = DataSeal()
+    for data, domains in opened.items():
+        contents = check_domains(domains, data, earlier.contents(data), notify)
+        if contents != NOTHING:
+            seal = seal.with_contents(data, contents)
     return seal
 
 

@@ -133,25 +133,17 @@ def train(
     enter_training(learner.network, config.training)
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
-    place, scores = f"{job.phase}, before step {first}", config.training.ema is not None
+    place = f"{job.phase}, before step {first}"
     meter = Meter(config, device, sums, on_measured)
     for step, batches in meter.waits(drawn_ahead(draw, range(first, last))):
         place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
         means = _take_step(step_module, learner, config, step, batches, device)
         _add_means(sums, means, job, step, batches)
-        done = step + 1 - job.first_step
-        on_step(done)
+        on_step(step + 1 - job.first_step)
         meter.count(step + 1, *(batch is not None for batch in batches))
-        if step + 1 == last:
-            break  # the final checkpoint follows
-        stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
-        if stopped or done % config.training.checkpoint_every == 0:
-            state = _finite_state(learner, scores, step + 1, place, device)
-            if worker_rank() == 0:
-                save_partial(job, identity, Partial(state, dict(sums)))
-        if stopped:
-            raise StoppedError(f"{job.phase} stopped after step {step}")
-    state = _finite_state(learner, scores, last, place, device)
+        if step + 1 < last:
+            _save_or_stop(job, identity, learner, sums, step, place, device)
+    state = _finite_state(job, learner, last, place, device)
     if worker_rank() == 0:
         state.save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
@@ -234,17 +226,31 @@ def _image_ids(batches: Batches) -> str:
     return ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
 
 
-def _finite_state(learner: Learner, scores: bool, step: int, place: str, device: str) -> TrainingState:
-    """The state after `step` steps, whose average scores or not. Raises NonFiniteError with `place` on all workers."""
+def _save_or_stop(
+    job: TrainingJob, identity: str, learner: Learner, sums: dict[str, float], step: int, place: str, device: str
+) -> None:
+    """Write the mid-phase checkpoint if it is due or a stop was requested, for which StoppedError is raised."""
+    stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
+    if stopped or (step + 1 - job.first_step) % job.config.training.checkpoint_every == 0:
+        state = _finite_state(job, learner, step + 1, place, device)
+        if worker_rank() == 0:
+            save_partial(job, identity, Partial(state, dict(sums)))
+    if stopped:
+        raise StoppedError(f"{job.phase} stopped after step {step}")
+
+
+def _finite_state(job: TrainingJob, learner: Learner, step: int, place: str, device: str) -> TrainingState:
+    """The state after `step` steps. Raises NonFiniteError with `place` on all workers."""
     # Readers of the weights do not expect channels_last.
     weights, average = (
         state and {name: tensor.contiguous() for name, tensor in state.items()}
         for state in (learner.network.state_dict(), learner.average)
     )
     assert weights
+    averages_score = job.config.training.ema is not None
     # Without `training.ema`, the teacher teaches only: the weights themselves score and are evaluated.
     state = TrainingState(
-        weights, learner.optimiser.state_dict(), step, *((average, None) if scores else (None, average))
+        weights, learner.optimiser.state_dict(), step, *((average, None) if averages_score else (None, average))
     )
     if any_worker(not state.is_finite(), device):
         raise NonFiniteError(f"{place}: a weight, or the optimiser's state of it, is NaN or infinite")
