@@ -188,7 +188,7 @@ def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _place(path: Path, sheet: Sheet) -> str:
-    return f"{path}: image {sheet.image}" + (f", {sheet.name}" if sheet.name else "")
+    return f"{path}: image {sheet.image[:200]}" + (f", {sheet.name}" if sheet.name else "")
 
 
 def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
@@ -201,4 +201,6 @@ def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
     if suffix == ".json":
         tree = coco.load(path)
         return labelstudio.read(path, tree, names) if isinstance(tree, list) else coco.read(path, tree, names)
+    if suffix in (".zip", ".gz"):
+        raise DataError(f"{path}: an archive: unpack it, and give the .json, .xml or .png files in it")
     raise DataError(f"{path}: expected .json (COCO, Label Studio), .xml (CVAT) or .png (a label map)")

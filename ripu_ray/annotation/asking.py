@@ -112,6 +112,12 @@ class AskedTrial:
         return int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1
 
 
+def check_round(round_index: int, rounds: int) -> None:
+    """Raise ConfigError unless a trial of this many rounds has the round."""
+    if not 0 <= round_index < rounds:
+        raise ConfigError(f"round {round_index}: the run has rounds 0 to {rounds - 1}")
+
+
 def ask(asked: AskedTrial, round_index: int, report: OnProgress, parts: Parts) -> list[Question]:
     """Select and commit the questions of a round, unless they are committed.
 
@@ -129,8 +135,7 @@ def ask(asked: AskedTrial, round_index: int, report: OnProgress, parts: Parts) -
         StoppedError: a stop was requested.
     """
     trial, due = asked.trial, asked.next_round
-    if not 0 <= round_index < asked.strategy.rounds:
-        raise ConfigError(f"round {round_index}: the run has rounds 0 to {asked.strategy.rounds - 1}")
+    check_round(round_index, asked.strategy.rounds)
     if round_index > due:
         raise ConfigError(f"round {round_index}: round {due} is not trained yet: ripu train {asked.run.path}")
     if round_index >= asked.asked.num_rounds:

@@ -74,11 +74,11 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
         if not isinstance(name, str):
             raise DataError(f"{place}: expected the image in data.image")
         for index, annotation in enumerate(annotations):
+            if isinstance(annotation, dict) and annotation.get("was_cancelled"):
+                continue  # its result may be null
             result = annotation.get("result") if isinstance(annotation, dict) else None
             if not isinstance(result, list) or not all(isinstance(region, dict) for region in result):
                 raise DataError(f"{place}: annotation {index}: expected a list of results")
-            if annotation.get("was_cancelled"):
-                continue
             title = f"annotation {annotation.get('id', index)}"
             size = _size(result)
             yield Sheet(name, size, _drawings(result, names, size), title, _seconds(annotation.get("lead_time")))

@@ -98,7 +98,9 @@ def check_counts(counts: object, total: int) -> None:
     """Check that run lengths are whole numbers with this sum. Raises ValueError."""
     if not isinstance(counts, list) or not all(type(count) is int and 0 <= count <= total for count in counts):
         raise ValueError("a run-length code with other values than whole numbers of pixels")
-    if sum(counts) != total or len(counts) > 2 * total + 2:
+    if len(counts) > 2 * total + 2:
+        raise ValueError(f"a run-length code of {len(counts)} runs for {total} pixels")
+    if sum(counts) != total:
         raise ValueError(f"a run-length code of {sum(counts)} pixels: expected {total}")
 
 

@@ -75,6 +75,10 @@ def query(
         if (config is not None or settings) and (place / "config.yaml").exists():
             raise ConfigError(f"{place}: a run with another configuration: leave out --config and --set")
         raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
+    if round_index is not None:
+        from ripu_ray.annotation.asking import check_round
+
+        check_round(round_index, resolved.strategy.rounds)
     with open_run(resolved, place, observer) as (run, on_death):
         from ripu_ray.annotation.exporting import export as write
 

@@ -105,6 +105,9 @@ BAD: dict[str, tuple[str, object, str]] = {
     "bomb": ("a.xml", '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><annotations>&d;</annotations>', "entities"),
     "missing": ("nowhere.json", None, "cannot be read"),
     "suffix": ("a.txt", "", "expected .json"),
+    "zip": ("a.zip", "PK", "an archive: unpack it"),
+    "gz": ("a.json.gz", "", "an archive: unpack it"),
+    "long name": ("a.json", coco_tree(SQUARE, file_name="x" * 9999), "image x{200}: is not an image"),
 }
 """File, content, and what the fault says."""
 
@@ -229,6 +232,7 @@ def test_relations_and_points_on_the_border_are_read(asked: Asked, tmp_path: Pat
     tree = task(x=100, y=100, width=1, keypointlabels=["road"])
     tree[0]["annotations"][0]["result"].append({"type": "relation", "from_id": "r1", "to_id": "r1"})
     tree[0]["annotations"].append({"id": 10, "was_cancelled": True, "result": [{"type": "unknown"}]})
+    tree[0]["annotations"].append({"id": 11, "was_cancelled": True, "result": None})
     tree[0]["predictions"] = [{"result": [{"type": "unknown"}]}]
     (tmp_path / "a.json").write_text(json.dumps(tree))
     outcome = answer(asked.trial(), [tmp_path / "a.json"])

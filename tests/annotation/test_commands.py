@@ -28,6 +28,8 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     simulated = ripu_here(tmp_path, "run", *flags, "--set", "oracle.kind=simulated")
     assert simulated.exit_code == 2 and "dusk/train/labels: cannot be read" in simulated.stderr
     assert ripu_here(tmp_path, "query", "run", "--export", "word").exit_code == 2
+    assert "run has rounds 0 to 1" in ripu_here(tmp_path, "query", "run", *flags, "--round", "2").stderr
+    assert not (tmp_path / "run").exists()
     assert "not a run folder" in ripu_here(tmp_path, "query", "run").stderr
     for form in ("labelstudio", "cvat", "coco", "png"):
         asked = ripu_here(tmp_path, "query", "run", *flags, "--export", form, "--output", form)

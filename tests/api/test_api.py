@@ -232,17 +232,40 @@ def test_each_example_runs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_in_a_thread_that_has_ended_does_not_stop_the_next_one(tmp_path: Path) -> None:
-    """A Ray that a thread started ends with the thread: Linux tells its processes."""
-    code = (
-        "import threading, time, ripu_ray as ripu\n"
-        f"def run(name): print(ripu.run(name=name, output={str(tmp_path)!r}, settings={list(TINY)!r}).failures)\n"
-        "if __name__ == '__main__':\n"
-        "    thread = threading.Thread(target=run, args=('a',))\n"
-        "    thread.start(); thread.join(); time.sleep(2); run('b')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=False)
-    assert (done.stdout, done.returncode) == ("{}\n{}\n", 0), done.stderr
+def test_runs_in_a_thread_in_an_event_loop_and_in_a_ray_of_the_user(tmp_path: Path) -> None:
+    """A Ray that a thread started ends with the thread: Linux tells its processes. A Ray of the user stays."""
+    code = f"""
+import asyncio, threading, time
+import ray, ripu_ray as ripu
+
+def run(start, name):
+    print(start(name=name, output={str(tmp_path)!r}, settings={list(TINY)!r}).failures)
+
+async def notebook():
+    ticks = asyncio.create_task(asyncio.sleep(0))
+    run(ripu.run, "b")
+    await ticks
+
+class Counter:
+    def __init__(self):
+        self.count = 0
+    def add(self):
+        self.count += 1
+        return self.count
+
+if __name__ == "__main__":
+    thread = threading.Thread(target=run, args=(ripu.run, "a"))
+    thread.start(); thread.join(); time.sleep(2)
+    asyncio.run(notebook())
+    ray.shutdown()
+    ray.init(num_cpus=2, include_dashboard=False)
+    counter = ray.remote(num_cpus=0)(Counter).remote()
+    before = ray.get(counter.add.remote())
+    run(ripu.sweep, "c")
+    print(before, ray.get(counter.add.remote()), ray.get(ray.remote(num_cpus=2)(lambda: "free").remote(), timeout=60))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.stdout, done.returncode) == ("{}\n{}\n{}\n1 2 free\n", 0), done.stderr
 
 
 @pytest.mark.slow
