@@ -1,9 +1,12 @@
 """Names that a configuration may use: for completion and help."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ripu_ray.config.registry import ACQUISITIONS, DATASETS
+
+if TYPE_CHECKING:
+    from ripu_ray.config.fields import Section
 
 
 def acquisition_names(with_references: bool = False) -> tuple[str, ...]:
@@ -17,17 +20,18 @@ def acquisition_names(with_references: bool = False) -> tuple[str, ...]:
 
 def setting_keys() -> tuple[str, ...]:
     """The dotted keys of all settings, with those of all registered data sets."""
-    from ripu_ray.config import Config, to_tree
+    from ripu_ray.config import Config
 
-    keys = list(_keys(to_tree(Config())))
+    keys = list(_keys(Config()))
     keys += [f"data.{name}" for dataset in DATASETS.names() for name in DATASETS[dataset].model_fields]
     return tuple(dict.fromkeys(keys))
 
 
-def _keys(tree: dict[str, Any], place: str = "") -> Iterator[str]:
-    for name, value in tree.items():
-        key = f"{place}{name}"
-        if isinstance(value, dict) and key != "sweep.vary":
-            yield from _keys(value, f"{key}.")
+def _keys(section: "Section", place: str = "") -> Iterator[str]:
+    from ripu_ray.config.fields import Budget, Section
+
+    for name, value in section:
+        if isinstance(value, Section) and not isinstance(value, Budget):
+            yield from _keys(value, f"{place}{name}.")
         else:
-            yield key
+            yield f"{place}{name}"

@@ -26,7 +26,7 @@ from ripu_ray.config.strategy import (
     Windows,
 )
 from ripu_ray.config.training import AugmentationConfig, TrainingConfig
-from ripu_ray.config.writing import dump_config, to_tree
+from ripu_ray.config.writing import dump_config, setting, to_tree
 
 __all__ = [
     "REFERENCES",
@@ -60,6 +60,7 @@ __all__ = [
     "dump_config",
     "load_config",
     "override",
+    "setting",
     "to_tree",
     "vary",
 ]

@@ -1,5 +1,6 @@
 """A configuration as plain values, and as YAML."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -22,6 +23,16 @@ def dump_config(config: "Config", with_sources: bool = False) -> str:
         sources = read_sources(config.plugins)
         tree["plugins"] = [{**plugin, "source": sources.get(plugin["name"])} for plugin in tree["plugins"]]
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def setting(config: "Config", key: str, tree: Mapping[str, Any]) -> Any:
+    """The value of a dotted key in `tree`, or in `config` if `to_tree` leaves it out; None for an unknown key."""
+    in_tree: Any = tree
+    value: Any = config
+    for name in key.split("."):
+        in_tree = in_tree.get(name) if isinstance(in_tree, Mapping) else None
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value if in_tree is None else in_tree
 
 
 def to_tree(config: "Config") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ripu_ray.config import Config, to_tree
+from ripu_ray.config import Config, setting, to_tree
 from ripu_ray.errors import RunFolderError, counted
 from ripu_ray.reporting.results import collect, with_uniform_columns
 from ripu_ray.runs.run_folder import RunFolder
@@ -63,7 +63,8 @@ def sweep_names(runs: Sequence[RunFolder]) -> list[str]:
 
 def _differing(configs: Sequence[Config], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each sweep, its values of the settings that differ between sweeps and have no column."""
-    flat = [_flatten(to_tree(config)) for config in configs]
+    trees = [to_tree(config) for config in configs]
+    flat = [_flatten(tree) for tree in trees]
     varied = {key for config in configs for key in config.sweep.vary}
     keys = [
         key for key in dict.fromkeys(key for values in flat for key in values)
@@ -75,15 +76,15 @@ def _differing(configs: Sequence[Config], names: Sequence[str]) -> list[dict[str
             key for key in keys
             if key.startswith(f"{section}.") and key not in varied and len({repr(one.get(key)) for one in flat}) > 1
         ]  # fmt: skip
-        for own, tree, name in zip(values, flat, names, strict=True):
+        for own, config, tree, name in zip(values, configs, trees, names, strict=True):
             if len(differing) > _MOST_KEYS:
                 own[f"{section}.sweep"] = name
             else:
-                own |= {key: tree.get(key) for key in differing}
+                own |= {key: setting(config, key, tree) for key in differing}
         # A key that one sweep varies has a fixed value in the others.
-        for own, tree, config in zip(values, flat, configs, strict=True):
+        for own, config, tree in zip(values, configs, trees, strict=True):
             missing = (key for key in varied if key.startswith(f"{section}.") and key not in config.sweep.vary)
-            own |= {key: tree.get(key) for key in missing}
+            own |= {key: setting(config, key, tree) for key in missing}
     return values
 
 

@@ -1,13 +1,11 @@
 """The results of a sweep as one table with a row for each trial and round."""
 
 from collections.abc import Collection
-from functools import reduce
-from operator import getitem
 from typing import Any
 
 import pandas as pd
 
-from ripu_ray.config import to_tree
+from ripu_ray.config import setting, to_tree
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
@@ -84,7 +82,7 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Endi
         "avoid_void": strategy.avoid_void,
         "diversity": strategy.diversity or float("nan"),
         "class_share": float("nan") if strategy.class_share is None else strategy.class_share,
-        **{key: reduce(getitem, key.split("."), tree) for key in varied},
+        **{key: setting(trial.config, key, tree) for key in varied},
         "seed": trial.config.seed,
         "rounds": ending.rounds if ending else strategy.rounds,
         "stopped": bool(ending and ending.reason),

@@ -2,13 +2,16 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ripu_ray.config import load_config
+from ripu_ray.api.names import setting_keys
+from ripu_ray.config import Config, load_config, setting, to_tree
+from ripu_ray.config.safe_yaml import walk
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.results import COSTS, collect, write_tables
 from ripu_ray.runs.run_folder import RunFolder
@@ -52,6 +55,16 @@ def test_what_varies_has_a_column(tmp_path: Path) -> None:
         "region-w3-ripu-b5-shift=1-s0": 1,
     }
     assert results["arm"].unique().tolist() == ["region-w3-ripu-b5-shift=0", "region-w3-ripu-b5-shift=1"]
+
+
+def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -> None:
+    """Settings that came later are left out of `to_tree` where they have their defaults. They can be varied."""
+    config = Config()
+    tree = to_tree(config)
+    keys = [key for key in setting_keys() if not key.startswith("data.")]
+    assert {"training.teacher", "training.augmentation.flip", "model.head"} <= {*keys} - {key for key, _ in walk(tree)}
+    for key in keys:
+        assert (setting(config, key, tree) is None) == (reduce(getattr, key.split("."), config) is None), key
 
 
 def test_the_tables_read_back_the_same(run: RunFolder) -> None:
