@@ -191,13 +191,13 @@ def main() -> None:
     lines = options.log.read_text().splitlines() if options.log and options.log.exists() else []
     runs = [json.loads(line) for line in lines]
     with tempfile.TemporaryDirectory() as root:
-        whole = run_whole(command, _fresh(Path(root) / "whole"))
+        whole = run_whole(command, Path(tempfile.mkdtemp(dir=root)))
         print(f"unbroken: {whole.wall_s:.1f} s, of which work {whole.work_s:.1f} s", flush=True)
         while (left := wanted - sum(len(run["kills"]) for run in runs)) > 0:
             rng = random.Random(f"{options.seed} {len(runs)}")
             # On average, the kills are spread over the whole run.
             moments = [whole.moment(rng.random() * 2 / (KILLS_IN_A_RUN + 1)) for _ in range(min(left, KILLS_IN_A_RUN))]
-            start, folder = time.perf_counter(), _fresh(Path(root) / "killed")
+            start, folder = time.perf_counter(), Path(tempfile.mkdtemp(dir=root))
             kills, fault = kill_and_resume(command, folder, moments, whole)
             minutes = (time.perf_counter() - start) / 60
             runs.append({"fault": fault, "minutes": minutes, "kills": list(map(asdict, kills))})
@@ -218,11 +218,6 @@ def _print_figures(runs: Sequence[dict[str, Any]], whole: Whole) -> None:
     print(f"figure: recovery_s {statistics.median(recoveries_s):.1f}")
     print(f"figure: repeated_work_share {statistics.mean(kill.lost_s for kill in kills) / whole.work_s:.3f}")
     print(f"figure: faults_minutes {sum(run['minutes'] for run in runs):.0f}")
-
-
-def _fresh(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 def _start(command: Sequence[str], folder: Path, instead: Sequence[str] | None = None) -> ProcessTree:

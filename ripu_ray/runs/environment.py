@@ -1,5 +1,6 @@
 """`environment.json` of a run folder: the versions that a run was started with, and those that it was resumed with."""
 
+import os
 import platform
 import secrets
 import subprocess
@@ -16,6 +17,7 @@ from ripu_ray.storage.checksums import write_json
 ENVIRONMENT = "environment.json"
 """Name of the file in the run folder."""
 _PACKAGES = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic", "pillow", "scikit-image")
+_FOR_GIT = ("PATH", "HOME", "XDG_CONFIG_HOME")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ def _version(package: str) -> str | None:
 
 def _git_revision() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    # Programs that git is configured to start, such as a monitor of files, get no keys. HOME has git's configuration.
+    environment = {name: os.environ[name] for name in _FOR_GIT if name in os.environ}
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
