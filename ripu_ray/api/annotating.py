@@ -84,6 +84,8 @@ def query(
 
         results = None
         if not all(run.is_done(key) for key in run.warmups):
+            if round_index:
+                raise ConfigError(f"round {round_index}: round 0 is not asked yet: ripu query {place}")
             results = execute(run, observer, on_death)
             if results.failures:
                 return Asked((), place, results)

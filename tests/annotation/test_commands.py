@@ -31,6 +31,8 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert "run has rounds 0 to 1" in ripu_here(tmp_path, "query", "run", *flags, "--round", "2").stderr
     assert not (tmp_path / "run").exists()
     assert "not a run folder" in ripu_here(tmp_path, "query", "run").stderr
+    early = ripu_here(tmp_path, "query", "run", *flags, "--round", "1")
+    assert "round 0 is not asked yet" in early.stderr and not list((tmp_path / "run").rglob("weights.pt"))
     for form in ("labelstudio", "cvat", "coco", "png"):
         asked = ripu_here(tmp_path, "query", "run", *flags, "--export", form, "--output", form)
         assert asked.exit_code == 0, asked.stderr
