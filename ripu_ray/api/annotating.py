@@ -71,14 +71,7 @@ def query(
         raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
     place = locate(folder)
     resolved = _resolve(place, config, settings, address)
-    if resolved.oracle.kind != "human":
-        if (config is not None or settings) and (place / "config.yaml").exists():
-            raise ConfigError(f"{place}: a run with another configuration: leave out --config and --set")
-        raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
-    if round_index is not None:
-        from ripu_ray.annotation.asking import check_round
-
-        check_round(round_index, resolved.strategy.rounds)
+    _check_question(resolved, place, round_index, is_configured=config is not None or bool(settings))
     with open_run(resolved, place, observer) as (run, on_death):
         from ripu_ray.annotation.exporting import export as write
 
@@ -95,6 +88,18 @@ def query(
         files = place / f"questions_{questions[0].round:02d}_{export}" if output is None else locate(output)
         write(asked, questions, export, files)
     return Asked(tuple(questions), files, results)
+
+
+def _check_question(resolved: Config, place: Path, round_index: int | None, is_configured: bool) -> None:
+    """Raise ConfigError for a run with the simulated oracle, and for a round that the run does not have."""
+    if resolved.oracle.kind != "human":
+        if is_configured and (place / "config.yaml").exists():
+            raise ConfigError(f"{place}: a run with another configuration: leave out --config and --set")
+        raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
+    if round_index is not None:
+        from ripu_ray.annotation.asking import check_round
+
+        check_round(round_index, resolved.strategy.rounds)
 
 
 def answer(
