@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 import warnings
@@ -36,7 +37,6 @@ from ripu_ray.distributed.ray_internals import (
     ask_gcs,
     bound_to_loopback,
     own_processes,
-    own_session,
     running_address,
 )
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
@@ -65,14 +65,15 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         _check_joined(cluster.address)
     else:
         _check_answers(cluster.address)
-        _join(cluster)
+        _join(cluster, None if cluster.address else _private_folder())
         if not cluster.address:
-            _close_own_ray()
+            with suppress(OSError):  # Ray generates a token if there is none, in a file that all users can read
+                (Path.home() / ".ray/auth_token").chmod(0o600)
     return alive_nodes()
 
 
-def _join(cluster: ClusterConfig) -> None:
-    """Start or join Ray, with our handler of SIGTERM afterwards. Errors: see `start_ray`."""
+def _join(cluster: ClusterConfig, folder: Path | None) -> None:
+    """Start Ray in `folder`, or join one, with our handler of SIGTERM afterwards. Errors: see `start_ray`."""
     num_cpus = None if cluster.address else local_cpus(cluster)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
@@ -89,6 +90,7 @@ def _join(cluster: ClusterConfig) -> None:
                 include_dashboard=False if num_cpus else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                **({"_temp_dir": str(folder / "ray")} if folder else {}),
             )
     except ConnectionError as error:
         raise ClusterError(
@@ -120,20 +122,25 @@ def _without_key() -> Iterator[None]:
             os.environ[KEY] = key
 
 
-def _close_own_ray() -> None:
-    """Close a Ray of our own to other users, and have its files removed at the end."""
-    # Ray generates a token if there is none, in a file that all users can read.
-    with suppress(OSError):
-        (Path.home() / ".ray/auth_token").chmod(0o600)
-    if session := own_session():
-        session.chmod(0o700)  # all users may write into what Ray creates
-        atexit.register(_end_own_ray, session)
+def _private_folder() -> Path:
+    """A folder (0700) for the files of a Ray of our own, which are removed at the end. After a kill they remain.
+
+    Each process of Ray opens the folders that it uses to all users, so a folder above them is closed.
+    """
+    parent = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="ripu", dir=parent))
+    except OSError as error:
+        raise ClusterError(f"Ray cannot start: {parent}: {error.strerror}; set RAY_TMPDIR to a folder") from None
+    atexit.register(_end_own_ray, folder)
+    return folder
 
 
-def _end_own_ray(session: Path) -> None:
-    """End the Ray of our own before Python ends, and remove its files. After a kill they remain for an analysis."""
+def _end_own_ray(folder: Path) -> None:
+    """End the Ray of our own before Python ends, and remove its files."""
     ray.shutdown()
-    shutil.rmtree(session, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _handle_sigterm(handler: Any) -> None:

@@ -95,13 +95,6 @@ def own_processes() -> list[tuple[str, Popen[bytes]]]:
     return [(kind, info.process) for kind, infos in processes.items() for info in infos]
 
 
-def own_session() -> Path | None:
-    """The folder with logs, sockets and spilled objects of a Ray that this process started; None if it joined one."""
-    with as_read():
-        node = ray._private.worker._global_node
-        return Path(node.get_session_dir_path()) if node and node.head else None
-
-
 @contextmanager
 def bound_to_loopback() -> Iterator[None]:
     """Let a Ray that is started in the block, and all its processes, listen on loopback only."""

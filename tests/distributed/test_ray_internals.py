@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +27,6 @@ from ripu_ray.distributed.ray_internals import (
     draining_nodes,
     orphaned_groups,
     own_processes,
-    own_session,
 )
 from ripu_ray.errors import ClusterError
 
@@ -48,9 +48,6 @@ def test_a_live_ray_answers_to_them() -> None:
     assert list(orphaned_groups()) == []
     assert draining_nodes() == {}
     assert {kind for kind, process in own_processes() if process.poll() is None} >= {"gcs_server", "raylet"}
-    session = own_session()
-    assert session
-    assert (session / "logs").is_dir()
 
 
 @pytest.mark.usefixtures("ray_cpus")
@@ -66,19 +63,24 @@ def test_another_ray_than_the_joined_one_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "signal.raise_signal(signal.SIGTERM)"])
-def test_a_ray_of_our_own_leaves_no_files(end: str) -> None:
-    program = (
-        "import signal; from ripu_ray.config import ClusterConfig; from ripu_ray.distributed.cluster import start_ray; "
-        "signal.signal(signal.SIGTERM, lambda *_: exit(143)); start_ray(ClusterConfig()); "
-        f"from ripu_ray.distributed.ray_internals import own_session; print(own_session()); "
-        f"print(oct(own_session().stat().st_mode)); {end}"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
-    assert "session_" in done.stdout, done.stderr
-    assert done.returncode == (143 if end else 0)
-    session, mode = done.stdout.split()[-2:]
-    assert mode == "0o40700"  # Ray lets all users write into it
-    assert not Path(session).exists()
+def test_a_ray_of_our_own_leaves_no_files_and_is_closed_to_others(end: str) -> None:
+    """Each worker of Ray that starts opens the session's folder to all users, so the one above is looked at then."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:  # short, as paths of sockets must be
+        program = (
+            "import os, pathlib, signal, ray; from ripu_ray.config import ClusterConfig; "
+            "from ripu_ray.distributed.cluster import start_ray; "
+            "signal.signal(signal.SIGTERM, lambda *_: exit(143)); start_ray(ClusterConfig()); "
+            "ray.get(ray.remote(lambda: None).remote()); "
+            "(private,) = pathlib.Path(os.environ['RAY_TMPDIR']).iterdir(); "
+            f"assert list(private.glob('ray/session_*/logs')); print(oct(private.stat().st_mode)); {end}"
+        )
+        environment = {**os.environ, "RAY_TMPDIR": folder}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == (143 if end else 0), done.stderr
+        assert done.stdout.split()[-1] == "0o40700"
+        assert not list(Path(folder).iterdir())
 
 
 @pytest.mark.usefixtures("ray_cpus")
