@@ -67,25 +67,18 @@ def query(
         ConfigError: the run has the simulated oracle, an unknown format, or the round cannot be asked yet.
         DataError, RunFolderError, ClusterError, StoppedError: see `sweep`.
     """
-    if export not in FORMATS:
-        raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
     place = locate(folder)
     resolved = _resolve(place, config, settings, address)
     if resolved.oracle.kind != "human":
         if (config is not None or settings) and (place / "config.yaml").exists():
             raise ConfigError(f"{place}: a run with another configuration: leave out --config and --set")
         raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
-    if round_index is not None:
-        from ripu_ray.annotation.asking import check_round
-
-        check_round(round_index, resolved.strategy.rounds)
+    _check_asked(place, resolved, export, round_index)
     with open_run(resolved, place, observer) as (run, on_death):
         from ripu_ray.annotation.exporting import export as write
 
         results = None
         if not all(run.is_done(key) for key in run.warmups):
-            if round_index:
-                raise ConfigError(f"round {round_index}: round 0 is not asked yet: ripu query {place}")
             results = execute(run, observer, on_death)
             if results.failures:
                 return Asked((), place, results)
@@ -177,6 +170,18 @@ def _resolve(folder: Path, config: Config | str | Path | None, settings: Setting
             "ray://HOST:PORT"
         )
     return resolved
+
+
+def _check_asked(folder: Path, config: Config, export: str, round_index: int | None) -> None:
+    """Raise ConfigError, before the warm-up: an unknown format, or a round that the run cannot ask."""
+    from ripu_ray.annotation.asking import check_round
+
+    if export not in FORMATS:
+        raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
+    if round_index is not None:
+        check_round(round_index, config.strategy.rounds)
+    if round_index and not (folder / "config.yaml").exists():
+        raise ConfigError(f"round {round_index}: round 0 is not asked yet: ripu query {folder}")
 
 
 def _open(folder: str | Path) -> "RunFolder":
