@@ -93,6 +93,7 @@ def server(tmp_path: Path, program: str) -> Iterator[Server]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not PROGRAM, reason="4 minutes and 1 GB: RIPU_LABEL_STUDIO=install runs it")
 def test_a_round_through_the_server_gives_the_labels_of_the_simulation(tmp_path: Path, server: Server) -> None:
     config = load_config(None, (*TINY, "cluster.scorers=0"))
