@@ -191,10 +191,10 @@ def class_table(
     palette = settings.get("palette", "ids")
     if palette not in ("ids", "colors"):
         raise ValueError(f"palette is {palette!r}: expected 'ids' or 'colors'")
-    if stored == "colours" and not colours:
-        raise ValueError("classes: labels in colours need the 'color' of each class")
     if stored == "colours" and settings.get("id_map") is not None:
         raise ValueError("id_map: labels in colours hold no ids: leave it out")
+    if stored == "colours" and not colours:
+        raise ValueError("classes: labels in colours need the 'color' of each class")
     if palette == "colors" and stored not in (None, "colours"):
         raise ValueError(f"palette is 'colors', but encoding is {stored!r}: leave one of them out")
     encoding = Encoding(
