@@ -9,9 +9,9 @@ from itertools import product
 from pathlib import Path
 
 from ripu_ray.data.matching import Affixes, find_affixes
-from ripu_ray.data.patterns import IMAGE_SUFFIXES
+from ripu_ray.data.patterns import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from ripu_ray.data.pictures import opened
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, counted
 
 _LABEL = re.compile(r"label|mask|anno|^gt(?!a)|[_-]gt|ground.?truth|^seg|^semantic|[_-]seg|^y$", re.IGNORECASE)
 _IMAGE = re.compile(r"image|img|photo|pic|rgb|frame|input|jpe?g|^x$", re.IGNORECASE)
@@ -65,34 +65,47 @@ def arrange(root: Path) -> Arrangement:
     """Find images with labels below a folder.
 
     Args:
-        root: hidden folders and run folders in it are passed over.
+        root: hidden folders and run folders in it are passed over; links to folders are followed.
 
     Raises:
         DataError: it cannot be read, or has no images, or none with labels.
     """
-    folders = _list_pictures(root)
-    if not folders:
-        raise DataError(f"{root}: holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
-    pairings = _beside(folders) or _inside(folders) or _by_content(root, folders)
+    folders = _list_pictures(root, IMAGE_SUFFIXES)
+    pairings = folders and (_beside(folders) or _inside(folders) or _by_content(root, folders))
     if not pairings:
+        others = _list_pictures(root, UNREAD_SUFFIXES)
+        first = next(("/".join((*parts, names[0])) for parts, names in others.items()), "")
+        why = f"; pictures such as {first} are not read: images are JPEG or PNG, labels PNG" if first else ""
+        if not folders:
+            raise DataError(f"{root}: holds no pictures ({', '.join(IMAGE_SUFFIXES)}){why}")
+        count = counted(sum(map(len, folders.values())), "picture")
         raise DataError(
-            f"{root}: no labels found beside its {sum(map(len, folders.values()))} pictures: expected PNGs in a folder "
-            "called labels, masks or annotations, or beside the images under names such as NAME_mask.png"
+            f"{root}: no labels found beside its {count}: expected PNGs in a folder called labels, masks or "
+            f"annotations, or beside the images under names such as NAME_mask.png{why}"
         )
     return _unite(pairings, folders)
 
 
-def _list_pictures(root: Path) -> dict[Parts, list[str]]:
-    """Folder, as its parts below `root` -> names of its pictures, sorted. Raises DataError."""
+def _list_pictures(root: Path, suffixes: tuple[str, ...]) -> dict[Parts, list[str]]:
+    """Folder, as its parts below `root` -> names of its pictures, sorted. Links to folders are followed.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
     folders: dict[Parts, list[str]] = {}
+    above: dict[str, set[str]] = {}
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror})")
 
-    for path, below, names in os.walk(root, onerror=refuse):
+    for path, below, names in os.walk(root, onerror=refuse, followlinks=True):
+        # So that a circle of links ends.
+        here = above.pop(path, set()) | {os.path.realpath(path)}
         is_run = "config.yaml" in names and {"trials", "warmups"} & set(below)
-        below[:] = [] if is_run else sorted(name for name in below if not name.startswith("."))
-        pictures = [name for name in sorted(names) if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "."]
+        shown = () if is_run else sorted(name for name in below if not name.startswith("."))
+        below[:] = [name for name in shown if os.path.realpath(f"{path}/{name}") not in here]
+        above |= {str(Path(path, name)): here for name in below}
+        pictures = [name for name in sorted(names) if name.lower().endswith(suffixes) and name[0] != "."]
         if pictures and not is_run:
             folders[Path(path).relative_to(root).parts] = pictures
     return folders

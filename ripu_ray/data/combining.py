@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.data.images import ImageSet
+from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.errors import DataError
 
@@ -25,6 +25,8 @@ class Relabelled:
     def __init__(self, images: ImageSet, classes: Sequence[str], kept: Sequence[str]) -> None:
         self._images = images
         self.image_ids = images.image_ids
+        if isinstance(images, FileImageSet):
+            self.files = images.files
         self._ids_256 = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, np.uint8)
         self._ids_256[: len(classes)] = [kept.index(name) if name in kept else IGNORE_LABEL for name in classes]
 

@@ -68,10 +68,6 @@ class LabelFormat(Section):
     def _table_is_right(self) -> Self:
         table = self.table("classes")
         if self.encoding == "colours":
-            if self.id_map is not None:
-                raise ValueError("id_map: labels in colours hold no ids: leave it out")
-            if not table.encoding.has_colours:
-                raise ValueError("classes: labels in colours need the 'color' of each class")
             colour_table(table)
         return self
 

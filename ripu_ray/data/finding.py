@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ripu_ray.data.lists import GAP, read_names
 from ripu_ray.data.pairs import PairedFiles
-from ripu_ray.data.patterns import IMAGE_SUFFIXES, Pattern, Stars
+from ripu_ray.data.patterns import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Pattern, Stars
 from ripu_ray.errors import DataError, first_of
 from ripu_ray.storage.remote import RemotePath
 
 LABEL_SUFFIXES = (".png",)
+_NOT_READ = "is not read: images are JPEG or PNG, labels PNG"
 _IN_ANY_FOLDER = "*/"
 """In front of a name that is looked up without its folder: no path has it."""
 _Key = tuple[int, Stars]
@@ -67,11 +68,8 @@ def find_pairs(
     elif names is None or not all(place.tells_labels for place in places):
         labels = _list_labels(name, root, places)
     pairs, faults = _pair(root, places, found, labels)
-    if labels and names is None:
-        keys = {_key(image, places) for image in found}
-        unused = [(key, path) for key, paths in labels.items() if key not in keys for path in paths]
-        for (number, key), path in unused:
-            faults.append(f"{root / path}: has no image{_unread(root, places[number].images[0], key)}")
+    if names is None:
+        faults += _left_over(root, places, {_key(image, places) for image in found}, labels or {})
     if faults:
         raise DataError(first_of(faults), faults)
     return PairedFiles(root, pairs)
@@ -104,6 +102,24 @@ def _list_labels(name: str, root: Path, places: Sequence[Place]) -> dict[_Key, l
         for stars, path in files:
             labels.setdefault((number, place.label.key(stars)), []).append(path)
     return labels
+
+
+def _left_over(root: Path, places: Sequence[Place], keys: set[_Key], labels: Mapping[_Key, list[str]]) -> Iterator[str]:
+    """A line for each label without image, and for each picture that is not read and has no other file of its name.
+
+    `keys`: of the images.
+    """
+    for (number, key), paths in labels.items():
+        if (number, key) not in keys:
+            hint = _unread(root, places[number].images[0], key)
+            yield from (f"{root / path}: has no image{hint}" for path in paths)
+    known = keys | labels.keys()
+    for number, place in enumerate(places):
+        unread: dict[str, Stars] = {}
+        for pattern in (place.label, *place.images):  # of a file that both mean, as a label
+            for stars, path in () if pattern.has_suffix else pattern.files(root, UNREAD_SUFFIXES):
+                unread.setdefault(path, pattern.key(stars))
+        yield from (f"{root / path}: {_NOT_READ}" for path, key in unread.items() if (number, key) not in known)
 
 
 def _key(image: _Found, places: Sequence[Place]) -> _Key:
@@ -142,8 +158,10 @@ def _pair(
             faults.append(f"{root / there[1]}: {there[0]} is a label of the same image")
         elif image_id in pairs:
             faults.append(f"{root / image.path}: {pairs[image_id][0]} has the same id, {image_id}")
-        elif Path(there[0]).suffix.lower() not in LABEL_SUFFIXES and there[0] != image.path:
-            faults.append(f"{root / there[0]}: a JPEG label, whose compression changes ids and colours: save PNGs")
+        elif (suffix := Path(there[0]).suffix.lower()) not in LABEL_SUFFIXES and there[0] != image.path:
+            is_jpeg = suffix in IMAGE_SUFFIXES
+            why = "a JPEG label, whose compression changes ids and colours: save PNGs" if is_jpeg else _NOT_READ
+            faults.append(f"{root / there[0]}: {why}")
         else:
             pairs[image_id] = image.path, there[0]
     return pairs, faults
@@ -160,7 +178,7 @@ def _unread(root: Path, pattern: Pattern, key: Stars) -> str:
         return ""
     stem = path.stem if pattern.has_suffix else path.name
     others = sorted(other.name for other in path.parent.glob(f"{escape(stem)}.*") if other.is_file())
-    return f" ({others[0]} is not read: images are JPEG or PNG, labels PNG)" if others else ""
+    return f" ({others[0]} {_NOT_READ})" if others else ""
 
 
 def _is_there(root: Path, path: str) -> bool:

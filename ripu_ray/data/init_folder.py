@@ -16,7 +16,7 @@ from ripu_ray.data.folder import check_pattern, folder_place
 from ripu_ray.data.guessing import Watch, guess_classes
 from ripu_ray.data.labels import class_file, read_class_table
 from ripu_ray.data.lists import read_names
-from ripu_ray.data.patterns import IMAGE_SUFFIXES
+from ripu_ray.data.patterns import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from ripu_ray.data.pictures import picture_size
 from ripu_ray.errors import DataError, counted
 from ripu_ray.storage.files import one_line_error
@@ -156,23 +156,27 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
             for pattern, suffixes in ((place.label, LABEL_SUFFIXES), (place.images[0], IMAGE_SUFFIXES))
         )
         images = {stem: path for stem, path in images.items() if path not in labels.values()}
-        both = [stem for stem in images if stem in labels]
+        both = dict.fromkeys(stem for stem in images if stem in labels)
         if not both:
             raise DataError(f"{root}: no image of the {part} has a PNG as its label (JPEG changes ids and colours)")
         plan.pairs[part] = [(images[stem], labels[stem]) for stem in both]
         plan.lines.append(f"{part:9} {counted(len(both), 'image')} with labels")
-        if alone := [path for stem, path in images.items() if stem not in labels]:
+        files = [*images.items(), *labels.items()]
+        for pattern in (place.images[0], place.label):
+            unread = () if pattern.has_suffix else pattern.files(root, UNREAD_SUFFIXES)
+            files += (("".join(stars), root / path) for stars, path in unread)
+        if alone := list(dict.fromkeys(path for stem, path in files if stem not in both)):
             names = config.with_name(f"{config.stem}_{part}.txt")
             plan.lists[names] = "".join(f"{stem}\n" for stem in both)
             data[f"{part}_list"] = str(names.name)
             plan.lines.append(
-                f"aside     {counted(len(alone), 'image')} without label, such as {alone[0].name}: "
+                f"aside     {counted(len(alone), 'file')} without image or PNG label, such as {alone[0].name}: "
                 f"{names.name} lists the others"
             )
     shares = ("source_share" in data) + ("validation_split" not in data)
     if len(plan.pairs["target"]) <= shares:
-        count = len(plan.pairs["target"])
-        raise DataError(f"{root}: {count} labelled images: expected at least {shares + 1}, to be shared out")
+        count = counted(len(plan.pairs["target"]), "labelled image")
+        raise DataError(f"{root}: {count}: expected at least {shares + 1}, to be shared out")
 
 
 def _hold_out(plan: _Plan, root: Path, config: Path) -> None:

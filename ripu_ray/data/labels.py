@@ -17,7 +17,9 @@ Colour = tuple[int, int, int]
 EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
 MIN_CLASSES = 2
 """Of one class nothing can be uncertain: what is not of it is a class, too."""
-_KEYS = ("classes", "num_classes", "ignore_index", "void_colors", "palette", "id_map")
+STORED = ("ids", "colours", "palette", "uint16_channel0")
+"""Names of encodings."""
+_KEYS = ("classes", "num_classes", "ignore_index", "void_colors", "palette", "encoding", "id_map")
 _OTHER = "*"
 """In `id_map`: every id that is not listed."""
 
@@ -31,7 +33,7 @@ class Encoding:
         void_colours: further colours, of pixels without class.
         palette_colours: of a label with a palette the colours count, not the indices.
         ids: pairs of an id in the files and a class id or 255; None: the files hold class ids.
-        stored: "ids", "colours", "palette" or "uint16_channel0", as `LabelFormat` has them; None: each file says it.
+        stored: one of `STORED`, which `LabelFormat` describes; None: each file says it.
         origin: where all this is written, for messages.
     """
 
@@ -132,7 +134,10 @@ def _parse(tree: Any) -> ClassTable:
         _get(tree, "ignore_index", int, "classes.json")
     if tree.get("ignore_index", IGNORE_LABEL) != IGNORE_LABEL:
         raise ValueError(f"ignore_index is {tree['ignore_index']}: expected {IGNORE_LABEL}")
-    table = class_table(entries, tree)
+    stored = tree.get("encoding")
+    if "encoding" in tree and stored not in STORED:
+        raise ValueError(f"encoding is {stored!r}: expected {', '.join(STORED)}")
+    table = class_table(entries, tree, stored)
     if tree.get("num_classes", len(entries)) != len(entries):
         raise ValueError(f"num_classes is {tree['num_classes']}, but classes lists {len(entries)}")
     return table
@@ -186,6 +191,12 @@ def class_table(
     palette = settings.get("palette", "ids")
     if palette not in ("ids", "colors"):
         raise ValueError(f"palette is {palette!r}: expected 'ids' or 'colors'")
+    if stored == "colours" and settings.get("id_map") is not None:
+        raise ValueError("id_map: labels in colours hold no ids: leave it out")
+    if stored == "colours" and not colours:
+        raise ValueError("classes: labels in colours need the 'color' of each class")
+    if palette == "colors" and stored not in (None, "colours"):
+        raise ValueError(f"palette is 'colors', but encoding is {stored!r}: leave one of them out")
     encoding = Encoding(
         has_colours=bool(colours),
         void_colours=tuple(_colour(colour, f"void_colors[{index}]") for index, colour in enumerate(void)),

@@ -17,6 +17,8 @@ Part = tuple[str, ...] | None
 """What stands around the stars of one part of a path; None: `**`."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 """Of files that can be read, and that a pattern without suffix means; a file's may be in any case."""
+UNREAD_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+"""Of pictures that are not read: they are named, and not passed over."""
 _TOKEN = re.compile(r"(\*\*/|\*|\{[^{}]*\})")
 _ANY_FOLDERS = "**"
 
@@ -128,44 +130,45 @@ class Pattern:
         one, two = (f"{pattern.folder}/".lstrip("/") for pattern in (self, other))
         return one.startswith(two) or two.startswith(one)
 
-    def files(self, root: Path) -> Iterator[tuple[Stars, str]]:
+    def files(self, root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[tuple[Stars, str]]:
         """The files below `root` that match, each with what the stars stand for and its path below `root`.
 
-        Links to folders are followed. Links without a target are there: reading them says so.
+        Links to folders are followed. Links without a target are there: reading them says so. `suffixes`: of the files
+        that a pattern without suffix means.
 
         Raises:
             DataError: a folder cannot be read, or a name is not printable.
         """
-        yield from _match(root, self.folder, self.parts[self.num_fixed :], (), self.has_suffix)
+        yield from _match(root, self.folder, self.parts[self.num_fixed :], (), () if self.has_suffix else suffixes)
 
 
 @lru_cache(maxsize=256)
-def _part_regex(part: tuple[str, ...], with_suffix: bool = True, any_suffix: bool = False) -> re.Pattern[str]:
+def _part_regex(part: tuple[str, ...], with_suffix: bool = True, suffixes: tuple[str, ...] = ()) -> re.Pattern[str]:
     """What a name must be to match one part of a pattern.
 
     Args:
         part: what stands around its stars.
         with_suffix: False: without its suffix.
-        any_suffix: with any of `IMAGE_SUFFIXES`.
+        suffixes: with any of these; empty: with its own.
     """
     *before, last = part
     name, dot, suffix = last.rpartition(".")
     ending = f"(?i:{re.escape(dot + suffix)})" if dot and with_suffix else ""
-    if any_suffix:
-        name, dot, ending = last, ".", f"(?i:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
+    if suffixes:
+        name, dot, ending = last, ".", f"(?i:{'|'.join(map(re.escape, suffixes))})"
     return re.compile("([^/]*)".join(map(re.escape, (*before, name if dot else last))) + ending)
 
 
 def _match(
-    root: Path, folder: str, parts: Sequence[Part], stars: Stars, has_suffix: bool
+    root: Path, folder: str, parts: Sequence[Part], stars: Stars, suffixes: tuple[str, ...]
 ) -> Iterator[tuple[Stars, str]]:
     part, *rest = parts
     if part is None:
         for below in _folders_below(root, folder):
             path = f"{folder}/{below}".strip("/")
-            yield from _match(root, path, rest, (*stars, f"{below}/" if below else ""), has_suffix)
+            yield from _match(root, path, rest, (*stars, f"{below}/" if below else ""), suffixes)
         return
-    regex = _part_regex(part, True, not rest and not has_suffix)
+    regex = _part_regex(part, True, () if rest else suffixes)
     folders, files = _entries(root / folder, part[0].startswith("."))
     for name in folders if rest else files:
         if match := regex.fullmatch(name):
@@ -173,7 +176,7 @@ def _match(
             if not name.isprintable():
                 raise DataError(f"{root / folder}: {name!r}: expected names in printable characters, in UTF-8")
             if rest:
-                yield from _match(root, path, rest, (*stars, *match.groups()), has_suffix)
+                yield from _match(root, path, rest, (*stars, *match.groups()), suffixes)
             else:
                 yield (*stars, *match.groups()), path
 

@@ -149,12 +149,26 @@ def test_names_void_and_unlabelled_images_are_taken_over(tmp_path: Path) -> None
     (tmp_path / "labels/002.png").unlink()
     done = invoke("init", tmp_path)
     assert done.exit_code == 0, done.output
-    assert "aside     1 image without label, such as 002.jpg: ripu_target.txt lists the others" in done.stdout
+    assert "aside     1 file without image or PNG label, such as 002.jpg: ripu_target.txt lists" in done.stdout
     domains = opened(tmp_path / "ripu.yaml")
     assert domains.classes.names == ("road", "sky")
     assert domains.classes.encoding.void_colours == ((0, 0, 0),)
     stems = [name for part in (domains.source, domains.pool, domains.validation) for name in part.image_ids]
     assert sorted(stems) == ["000", "001", "003", "004"]
+
+
+def test_links_to_folders_are_followed_and_other_pictures_left_aside(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "disk")
+    Image.new("RGB", (40, 30)).save(tmp_path / "disk/images/new.webp")
+    root = tmp_path / "photos"
+    root.mkdir()
+    for name in ("images", "labels"):
+        (root / name).symlink_to(tmp_path / "disk" / name)
+    (tmp_path / "disk/images/circle").symlink_to(root)
+    done = invoke("init", root)
+    assert done.exit_code == 0, done.output
+    assert "aside     1 file without image or PNG label, such as new.webp" in done.stdout
+    assert invoke("check", "--config", root / "ripu.yaml").exit_code == 0
 
 
 def test_lists_of_voc_are_used(tmp_path: Path) -> None:

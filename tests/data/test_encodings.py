@@ -56,6 +56,12 @@ ENCODINGS: dict[str, tuple[Any, Write]] = {
     "palette of ids": (COLOURED, _palette((0, 1, 2), 255)),
     "palette of colours": ({**COLOURED, "palette": "colors"}, _palette((9, 4, 30), 2)),
     "id_map": (CITY, _ids((7, 23, 24), 3)),
+    "encoding: colours": ({**COLOURED, "encoding": "colours"}, _palette((9, 4, 30), 2)),
+    "encoding: palette": ({**COLOURED, "encoding": "palette"}, _palette((0, 1, 2), 255)),
+    "encoding: uint16_channel0": (
+        {**COLOURED, "encoding": "uint16_channel0"},
+        lambda path, ids: Image.fromarray(ids.astype(np.uint16)).save(path),
+    ),
     "id_map and a palette": (CITY, _palette((7, 23, 24), 3)),
 }
 
@@ -126,6 +132,11 @@ REFUSED: dict[str, tuple[Any, Write, str]] = {
         {"classes": ["a", "b", "c"], "id_map": {"0": "a", "1": "b", "255": 255}},
         _ids((0, 1, 2), 255),
         "b.png: label id 2 is not in the id_map of classes.json",
+    ),
+    "another encoding": (
+        {**COLOURED, "encoding": "colours"},
+        _ids((0, 1, 2), 255),
+        "b.png: expected a PNG of colours, 8 bits a channel, or with a palette: its encoding is colours in",
     ),
     "JPEG": (COLOURED, _jpeg, "b.jpg: a JPEG label, whose compression changes ids and colours: save PNGs"),
 }

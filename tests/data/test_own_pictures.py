@@ -160,6 +160,16 @@ FAULTS: dict[str, tuple[Callable[[], object], tuple[str, ...], list[str]]] = {
         ("data.max_megapixels=1",),
         [f"{POOL}/images/b.png: 1200x1000 pixels: expected at most 1 million (data.max_megapixels)"],
     ),
+    "a picture that is not read": (
+        lambda: _photo().save(POOL / "images/new.webp"),
+        (),
+        [f"{POOL}/images/new.webp: is not read: images are JPEG or PNG, labels PNG"],
+    ),
+    "an unknown encoding": (
+        lambda: _classes('{"classes": ["a", "b", "c"], "encoding": "rgb"}'),
+        (),
+        ["data/classes.json: encoding is 'rgb': expected ids, colours, palette, uint16_channel0; expected"],
+    ),
     "one class": (
         lambda: _classes('["road"]'),
         (),
