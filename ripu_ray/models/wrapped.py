@@ -42,7 +42,7 @@ def check_network(network: Network, num_classes: int, sizes: Iterable[tuple[int,
 
     Raises:
         ConfigError: one line: the module fails, has no trained parameter or weights of another type than float32, or
-            returns logits of a wrong shape or type, or ones that are not finite.
+            returns logits of a wrong shape or type, without a gradient, or ones that are not finite.
     """
     with blamed(place):
         state = network.state_dict()
@@ -52,14 +52,19 @@ def check_network(network: Network, num_classes: int, sizes: Iterable[tuple[int,
                 raise ConfigError(f"{place}: {name} is {found}, expected float32 (or whole numbers) on the CPU")
             if not bool(torch.isfinite(tensor).all()):
                 raise ConfigError(f"{place}: {name} holds a NaN or an infinity")
+        if absent := next((name for name, _ in network.named_parameters() if name not in state), None):
+            raise ConfigError(f"{place}: {absent} is not in the module's state_dict")
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise ConfigError(f"{place}: the module has no parameter to train")
         for size in sizes:
             for train, count in ((False, 1), (True, batch)):
                 noise = torch.randint(0, 256, (count, *size, 3), generator=torch.Generator().manual_seed(0))
                 images_B3HW = network.train(train).to_input(noise.to(torch.uint8))
-                with torch.random.fork_rng(devices=()), torch.no_grad():
-                    _check_logits(network(images_B3HW), (count, num_classes), size, place)
+                with torch.random.fork_rng(devices=()), torch.set_grad_enabled(train):
+                    logits = network(images_B3HW)
+                _check_logits(logits, (count, num_classes), size, place)
+                if train and not logits.requires_grad:
+                    raise ConfigError(f"{place}: logits have no gradient, so that the module cannot be trained")
 
 
 def _check_logits(logits: object, expected: tuple[int, int], size: tuple[int, ...], place: str) -> None:

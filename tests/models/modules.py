@@ -66,6 +66,7 @@ def faulty(num_classes: int, fault: str) -> object:
         "aspect": lambda logits: logits.transpose(2, 3),
         "flat": lambda logits: logits.flatten(2),
         "nan": lambda logits: logits * float("nan"),
+        "detached": lambda logits: logits.detach(),
         "half": lambda logits: logits.half(),
         "tuple": lambda logits: (logits, logits),
         "keys": lambda logits: {"main": logits},

@@ -46,6 +46,7 @@ FAULTS = {
     "aspect": r"logits of 12x8 for an image of 32x48: another aspect$",
     "flat": r"logits of shape \(1, 10, 96\), expected",
     "nan": r"a NaN or an infinity among the logits of an image of 32x48$",
+    "detached": r"logits have no gradient, so that the module cannot be trained$",
     "half": r"logits of torch\.float16, expected torch\.float32$",
     "tuple": r"TypeError: returned tuple, expected a tensor, or a mapping with out or logits$",
     "keys": r"TypeError: returned dict with main, expected a tensor, or a mapping with out or logits$",
