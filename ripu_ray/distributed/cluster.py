@@ -90,7 +90,7 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
                 include_dashboard=False if num_cpus else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **({"_temp_dir": str(folder / "ray")} if folder else {}),
+                _temp_dir=str(folder / "ray") if folder else None,
             )
     except ConnectionError as error:
         raise ClusterError(

@@ -106,7 +106,8 @@ def save_safetensors(path: Path, state: dict[str, Tensor], notes: dict[str, str]
     """Write a state dict and notes in the format safetensors, atomically. Raises StorageError."""
     from safetensors.torch import save
 
-    content = save({name: tensor.contiguous() for name, tensor in state.items()}, notes)
+    # The format refuses tensors that share memory, as tied weights do.
+    content = save({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}, notes)
     replace_file(path, lambda file: file.write(content))
 
 

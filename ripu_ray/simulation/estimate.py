@@ -7,6 +7,7 @@ from functools import cache
 import torch
 
 from ripu_ray.config import ModelConfig, TrainingConfig
+from ripu_ray.errors import ConfigError
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import Trial, arms, shared_warmups
 
@@ -33,7 +34,10 @@ def _num_states(training: TrainingConfig) -> int:
 
 @cache
 def _stage_bytes(model: ModelConfig, num_states: int) -> int:
-    with torch.device("meta"):  # shapes without values
+    try:
+        with torch.device("meta"):  # shapes without values
+            network = build_network(model, _NUM_CLASSES, seed=0)
+    except ConfigError:  # a module of a user may read its values
         network = build_network(model, _NUM_CLASSES, seed=0)
     trained: int = sum(parameter.nbytes for group in network.parameter_groups() for parameter in group)
     stored: int = sum(tensor.nbytes for tensor in network.state_dict().values())

@@ -29,6 +29,26 @@ def tiny(num_classes: int, width: int = 8, key: str = "") -> nn.Module:
     return Tiny(num_classes, width, key)
 
 
+class _Odd(nn.Module):
+    """Normalisation as buffers, and a parameter under two names."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, num_classes, 3, stride=4, padding=1)
+        self.tied = self.layer.weight
+        for name, values in (("mean", (0.5, 0.5, 0.5)), ("std", (0.25, 0.25, 0.25))):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(x)
+        return logits
+
+
+def odd(num_classes: int) -> nn.Module:
+    """A module with buffers `mean` and `std`, and tied weights."""
+    return _Odd(num_classes)
+
+
 class _Changed(Tiny):
     def __init__(self, num_classes: int, change: Callable[[Tensor], object]) -> None:
         super().__init__(num_classes, 8, "")

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ripu_ray.config import ModelConfig, load_config
 from ripu_ray.errors import ConfigError
+from ripu_ray.models.checkpoints import save_safetensors
 from ripu_ray.models.factory import load_factory
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.simulation.estimate import weights_bytes
 from ripu_ray.simulation.preflight import check_trials
 from tests.conftest import TINY
 from tests.running import committed, run_all
@@ -31,6 +34,16 @@ def test_a_module_becomes_a_network(key: str) -> None:
     assert all(name.startswith("model.") for name in network.state_dict())
     again = build_network(model, 5, seed=0).state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
+
+
+def test_buffers_of_the_normalisation_and_tied_weights_are_taken(tmp_path: Path) -> None:
+    model = ModelConfig(factory=f"{MODULES}:odd")
+    network = build_network(model, 5, seed=0)
+    assert (network.mean, network.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    assert weights_bytes(expand(load_config(None, [*TINY, f"model.factory={MODULES}:odd"]))) > 0
+    save_safetensors(tmp_path / "w.safetensors", network.state_dict(), {})
+    again = load_file(tmp_path / "w.safetensors")
+    assert torch.equal(again["model.tied"], again["model.layer.weight"])
 
 
 FAULTS = {
