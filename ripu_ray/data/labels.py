@@ -166,25 +166,7 @@ def class_table(
     """
     if not MIN_CLASSES <= len(entries) <= IGNORE_LABEL:
         raise ValueError(f"classes: expected {MIN_CLASSES} to {IGNORE_LABEL} of them, found {len(entries)}")
-    names: list[str] = []
-    colours: list[Colour] = []
-    for index, entry in enumerate(entries):
-        place = f"classes[{index}]"
-        if isinstance(entry, str):
-            name = entry
-        else:
-            name = _get(entry, "name", str, place)
-            _check_spelling(entry, ("name", "id", "color"), place)
-            class_id = _get(entry, "id", int, place) if "id" in entry else index
-            if class_id != index:
-                raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
-            if "color" in entry or "id" in entry:
-                colours.append(_colour(_get(entry, "color", list, place), f"{place}.color"))
-        if not name.strip() or not name.isprintable() or name in names:
-            raise ValueError(f"{place}.name is {name!r}: expected a printable name that no other class has")
-        names.append(name)
-    if colours and len(colours) < len(names):
-        raise ValueError(f"{len(colours)} of {len(names)} classes have a 'color': expected all of them, or none")
+    names, colours = _names_and_colours(entries)
     void = settings.get("void_colors", [])
     if not isinstance(void, list):
         raise ValueError(f"void_colors is {void!r}: expected a list of colours")
@@ -206,6 +188,30 @@ def class_table(
         origin=origin,
     )
     return ClassTable(tuple(names), tuple(colours) or tuple(map(_voc_colour, range(len(names)))), encoding)
+
+
+def _names_and_colours(entries: list[Any]) -> tuple[list[str], list[Colour]]:
+    """The name and colour of each class; no colours if no class has one."""
+    names: list[str] = []
+    colours: list[Colour] = []
+    for index, entry in enumerate(entries):
+        place = f"classes[{index}]"
+        if isinstance(entry, str):
+            name = entry
+        else:
+            name = _get(entry, "name", str, place)
+            _check_spelling(entry, ("name", "id", "color"), place)
+            class_id = _get(entry, "id", int, place) if "id" in entry else index
+            if class_id != index:
+                raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
+            if "color" in entry or "id" in entry:
+                colours.append(_colour(_get(entry, "color", list, place), f"{place}.color"))
+        if not name.strip() or not name.isprintable() or name in names:
+            raise ValueError(f"{place}.name is {name!r}: expected a printable name that no other class has")
+        names.append(name)
+    if colours and len(colours) < len(names):
+        raise ValueError(f"{len(colours)} of {len(names)} classes have a 'color': expected all of them, or none")
+    return names, colours
 
 
 def _id_map(tree: Any, names: Sequence[str]) -> tuple[tuple[int, int], ...]:
