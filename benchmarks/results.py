@@ -74,8 +74,8 @@ REDUCED_PHOTOGRAPHS = [
     FOLDER,
     f"--set=data.input_size={SIZE}",
     f"--set=data.label_size={SIZE}",
-    "--set=training.warmup_steps=80",
-    "--set=training.round_steps=16",
+    "--set=training.warmup_steps=200",
+    "--set=training.round_steps=40",
 ]
 POWER_1 = "--vary=strategy.power=1"
 # The sweep of README, which takes minutes for a seed.
