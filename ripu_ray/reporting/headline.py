@@ -18,9 +18,10 @@ def headline(named: pd.DataFrame, finished: pd.DataFrame) -> str:
         finished: result of `outcomes`.
 
     Returns:
-        One sentence; empty before a trial that buys is finished.
+        One sentence; empty before a trial that buys is finished. Seeds whose mIoU is NaN are left out.
     """
     buying = competitors(finished)
+    buying = buying[buying["miou"].notna()]
     if buying.empty:
         return ""
     world = str(buying["world"].iloc[0])

@@ -135,6 +135,8 @@ def test_the_headline_says_what_the_labels_brought_at_which_cost_and_how_sure() 
     assert "did not measurably change mIoU from 50.0 % to 50.0 %" in headline(flat, outcomes(flat))
     alone = named[named["seed"] == 0]
     assert "(1 seed)" in headline(alone, outcomes(alone))
+    unmeasured = finished.assign(miou=finished["miou"].mask(finished["seed"] == 2))
+    assert headline(named, unmeasured) == headline(named, finished[finished["seed"] != 2])
     assert headline(named, outcomes(results[results["acquisition"] == "full"])) == ""
 
 
