@@ -1,7 +1,5 @@
 """Tables on the console: the outcome of a sweep."""
 
-from math import isnan
-
 import pandas as pd
 from rich.table import Table
 
@@ -15,7 +13,7 @@ def print_outcome(results: "ripu.Results", each: bool = False) -> None:
     console, run = wide_console(), results.run
     if len(results.frame):
         is_each = each or len(results.trials) == 1
-        console.print(_trials(run, results.frame) if is_each else _arms(results.arms))
+        console.print(_trials(run, results.frame) if is_each else _arms(results.arms_table))
         console.print(
             "mIoU in per cent on the target's validation split"
             + (", before the first round and after each" if is_each else _ARM_WORDS)
@@ -66,30 +64,12 @@ _ARM_WORDS = (
 )
 
 
-def _arms(arms: pd.DataFrame) -> Table:
-    """Mean and deviation of each arm over its finished trials, its difference from random, and its mean cost."""
-    table = new_table("budget", "strategy", "seeds", "start", "mIoU", "against random", "spent", "clicks")
-    for arm in arms.to_dict("records"):
-        seeds, span = arm["seeds"], f"{100 * arm['low']:.1f} to {100 * arm['high']:.1f}"
-        table.add_row(
-            "-" if arm["is_reference"] else str(arm["condition"]),
-            str(arm["strategy"]),
-            str(seeds) if seeds == arm["planned"] else f"{seeds} of {arm['planned']}",
-            _spread(arm["start_mean"], arm["start_std"]),
-            _spread(arm["miou_mean"], arm["miou_std"]),
-            ""
-            if isnan(arm["difference"])
-            else f"{100 * arm['difference']:+.1f} ({'–' if isnan(arm['low']) else span})",
-            f"{100 * arm['spent_share']:.2f} %" if seeds else "",
-            f"{arm['clicks']:,.0f}" if seeds else "",
-        )
+def _arms(rows: list[dict[str, str]]) -> Table:
+    """The rows of `Results.arms_table`."""
+    table = new_table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
     return table
-
-
-def _spread(mean: float, deviation: float) -> str:
-    if isnan(mean):
-        return ""
-    return f"{100 * mean:.1f}" + ("" if isnan(deviation) else f" ± {100 * deviation:.1f}")
 
 
 def _named(run: "ripu.RunFolder", name: str) -> str:

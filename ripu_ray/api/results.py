@@ -67,6 +67,13 @@ class Results:
         return summarise_arms(self.run, self.frame)
 
     @property
+    def arms_table(self) -> list[dict[str, str]]:
+        """`arms` as text, in per cent and points: column -> cell for each arm."""
+        from ripu_ray.reporting.summary import arms_table
+
+        return arms_table(self.arms)
+
+    @property
     def trials(self) -> tuple[str, ...]:
         """The ids of all trials of the grid, in order."""
         return tuple(self.run.trials)

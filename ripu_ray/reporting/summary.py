@@ -1,6 +1,7 @@
 """One row for each arm of a sweep: what the command prints at its end."""
 
 from collections import Counter
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -53,20 +54,38 @@ def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(arms)
 
 
+def arms_table(arms: pd.DataFrame) -> list[dict[str, str]]:
+    """The result of `summarise_arms` as text, in per cent and points: for each arm, column -> cell."""
+    return [
+        {
+            "budget": "-" if arm["is_reference"] else str(arm["condition"]),
+            "strategy": str(arm["strategy"]),
+            "seeds": str(arm["seeds"]) if arm["seeds"] == arm["planned"] else f"{arm['seeds']} of {arm['planned']}",
+            "start": _spread(arm["start_mean"], arm["start_std"]),
+            "mIoU": _spread(arm["miou_mean"], arm["miou_std"]),
+            "against random": _difference(arm),
+            "spent": f"{100 * arm['spent_share']:.2f} %" if arm["seeds"] else "",
+            "clicks": f"{arm['clicks']:,.0f}" if arm["seeds"] else "",
+        }
+        for arm in arms.to_dict("records")
+    ]
+
+
 def arms_in_markdown(arms: pd.DataFrame) -> str:
-    """The result of `summarise_arms` as a table in Markdown, in per cent and points."""
-    lines = ["| budget | strategy | seeds | mIoU | against random | spent | clicks |", "|---|---|---|---|---|---|---|"]
-    for arm in arms.to_dict("records"):
-        deviation = "" if np.isnan(arm["miou_std"]) else f" ± {100 * arm['miou_std']:.1f}"
-        span = "" if np.isnan(arm["low"]) else f" ({100 * arm['low']:.1f} to {100 * arm['high']:.1f})"
-        cells = (
-            "-" if arm["is_reference"] else str(arm["condition"]),
-            str(arm["strategy"]),
-            str(arm["seeds"]),
-            f"{100 * arm['miou_mean']:.1f}{deviation}" if arm["seeds"] else "",
-            "" if np.isnan(arm["difference"]) else f"{100 * arm['difference']:+.1f}{span}",
-            f"{100 * arm['spent_share']:.2f} %" if arm["seeds"] else "",
-            f"{arm['clicks']:,.0f}" if arm["seeds"] else "",
-        )
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    return "\n".join(lines)
+    """The rows of `arms_table` as a table in Markdown. Args: arms: at least one."""
+    rows = arms_table(arms)
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in lines)
+
+
+def _spread(mean: float, deviation: float) -> str:
+    if np.isnan(mean):
+        return ""
+    return f"{100 * mean:.1f}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:.1f}")
+
+
+def _difference(arm: dict[Hashable, Any]) -> str:
+    if np.isnan(arm["difference"]):
+        return ""
+    span = "–" if np.isnan(arm["low"]) else f"{100 * arm['low']:.1f} to {100 * arm['high']:.1f}"
+    return f"{100 * arm['difference']:+.1f} ({span})"

@@ -11,6 +11,7 @@ import ripu_ray as ripu
 from ripu_ray.config import load_config
 from ripu_ray.reporting.results import collect
 from ripu_ray.reporting.statistics import compare, outcomes, summarise
+from ripu_ray.reporting.summary import arms_in_markdown
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.estimate import weights_bytes
@@ -46,6 +47,9 @@ def test_a_row_for_each_arm_or_each_trial(run: RunFolder, capsys: pytest.Capture
     assert by_name["ripu"][5] == f"{100 * pair['difference']:+.1f} ({interval})"
     assert by_name["full"][0] == "-"
     assert len(_rows(run, capsys, each=True)) == 1 + 6
+    lines = arms_in_markdown(ripu.Results(run.path).arms).splitlines()
+    cells = [line.strip("|").split("|") for line in (lines[0], *lines[2:])]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in cells] == [head, *rows]
 
 
 def test_unfinished_arms_say_how_many_seeds_they_have(
