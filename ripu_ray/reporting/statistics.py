@@ -63,7 +63,7 @@ def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
 
     Args:
         finished: result of `outcomes`.
-        method: of the intervals, see `inference.interval`.
+        method: of the intervals, see `intervals.interval`.
 
     Returns:
         One row for each condition and strategy: `seeds`, and for each metric `<metric>_mean`, `_std` (of the sample;
@@ -94,7 +94,7 @@ def compare(finished: pd.DataFrame, metric: str, method: Method = "t") -> pd.Dat
     Args:
         finished: result of `outcomes`.
         metric: "miou" after the last round, or "aubc".
-        method: of the intervals, see `inference.interval`.
+        method: of the intervals, see `intervals.interval`.
 
     Returns:
         One row for each of the `pairs` with common seeds: `condition`, `first`, `second`, `seeds`, `difference` (mean
