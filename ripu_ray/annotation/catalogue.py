@@ -24,7 +24,7 @@ _FOLDERS = ("images", "labels", "/", ".")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts in front of the name of an uploaded file."""
 QUERY = -1
-"""Label of a question itself, which is no answer."""
+"""Label of a question itself, which is not an answer."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
 
 
 def load(path: Path) -> Any:
-    """The content of a JSON file. Raises DataError: it cannot be read, or is no JSON."""
+    """The content of a JSON file. Raises DataError: it cannot be read, or is not JSON."""
     try:
         return json.loads(read_bytes(path).decode("utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -138,4 +138,4 @@ def _key(value: object) -> object:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

@@ -107,7 +107,7 @@ def _drawings(image: Any, names: Names, size: Size) -> Iterator[Drawing]:
         try:
             order = int(shape.get("z_order", "0"))
         except ValueError:
-            raise ValueError(f"{title}: a z_order that is no whole number") from None
+            raise ValueError(f"{title}: a z_order that is not a whole number") from None
         if shape.tag != "tag":
             shapes.append((order, title, shape))
     for _, title, shape in sorted(shapes, key=lambda entry: entry[0]):

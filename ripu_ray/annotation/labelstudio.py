@@ -55,7 +55,7 @@ def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
 
 
 def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
-    """Read the answers of a file, a sheet for each annotation that was submitted. Predictions are no answers.
+    """Read the answers of a file, a sheet for each annotation that was submitted. Predictions are not answers.
 
     Args:
         path: of the file, for messages.

@@ -36,7 +36,7 @@ def polygon_drawing(label: int, rings: Sequence[Sequence[float]], size: Size) ->
             raise ValueError(f"a polygon of {len(ring)} numbers: expected x and y of 3 corners or more")
         for limit, values in ((width, ring[::2]), (height, ring[1::2])):
             if not all(is_number(value) and -limit <= value <= 2 * limit for value in values):
-                raise ValueError(f"a corner that is no number or far outside the image of {_text(size)}")
+                raise ValueError(f"a corner that is not a number, or far outside the image of {_text(size)}")
     coco = _pycocotools()
     codes = coco.merge(coco.frPyObjects([[float(value) for value in ring] for ring in rings], height, width))
     return _cropped(label, coco.decode(codes).astype(np.bool_))

@@ -108,7 +108,7 @@ def select(
 
 
 def _array(values: object, name: str, expected: str) -> "Tensor":
-    """Values as a tensor on the CPU without a gradient. Raises ConfigError: they are no array of numbers."""
+    """Values as a tensor on the CPU without a gradient. Raises ConfigError: they are not an array of numbers."""
     import torch
 
     try:

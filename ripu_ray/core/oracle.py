@@ -119,7 +119,7 @@ class Annotator:
     def named(
         self, answer: Answer, image_id: str, label_HW: NDArray[np.uint8], centres: NDArray[np.int32], regions: "Regions"
     ) -> NDArray[np.bool_]:
-        """(n, C) bool, the classes named in each region by an answer that is no mask.
+        """(n, C) bool, the classes named in each region by an answer that is not a mask.
 
         They are those of the mask that the annotator would draw: the most frequent class, of equally frequent ones the
         smallest id, or all classes. None is named where the mask has no label.

@@ -203,7 +203,7 @@ def _by_content(root: Path, folders: dict[Parts, list[str]]) -> list[Pairing]:
 
 
 def _is_drawn(path: Path) -> bool:
-    """Whether a picture is no photograph."""
+    """Whether a picture is not a photograph."""
     try:
         with opened(path) as picture:
             return picture.format == "PNG" and picture.convert("RGB").getcolors(_FEW_COLOURS) is not None

@@ -36,7 +36,7 @@ class SplitReport:
         name: "source", "pool" or "validation".
         num_images: with unreadable ones.
         image_sizes, label_sizes: (height, width) -> number of images, most frequent first.
-        stored_sizes: likewise, of the images' files; empty where images are no files.
+        stored_sizes: likewise, of the images' files; empty where images are not files.
         pixels_C: (C,) int64, label pixels by class.
         images_C: (C,) int64, images that have the class.
         void_pixels: label pixels without class.

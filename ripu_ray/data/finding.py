@@ -78,7 +78,7 @@ def find_pairs(
 def _list_images(name: str, root: Path, places: Sequence[Place]) -> list[_Found]:
     found = []
     for number, place in enumerate(places):
-        # What is a label is no image, where both lie in one folder.
+        # A label is not an image where both lie in one folder.
         taken = {path for _, path in place.label.files(root)} if any(map(place.label.overlaps, place.images)) else set()
         files = [
             _Found(number, stars, path)

@@ -97,7 +97,7 @@ class FolderData(FilesData):
 
 
 def folder_place(images: str, labels: str, domain: str, split: str) -> Place:
-    """The patterns of a domain and a split. Raises DataError: one of them is no folder's name."""
+    """The patterns of a domain and a split. Raises DataError: one of them is not the name of a folder."""
     told = [f"{{{name}}}" for name in ("domain", "split") if f"{{{name}}}" in images]
     stars = Pattern(images).stars
     values = {"domain": domain, "split": split}

@@ -237,7 +237,7 @@ def _get(entry: Any, key: str, kind: type, place: str) -> Any:
     if key not in entry:
         raise ValueError(f"{place}: the key {key!r} is missing")
     value = entry[key]
-    # `type`, not `isinstance`: True is no number of classes
+    # `type`, not `isinstance`: True is not a number of classes
     if type(value) is not kind:
         raise ValueError(f"{place}: {key} is {value!r}: expected {kind.__name__}")
     return value

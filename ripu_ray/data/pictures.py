@@ -195,7 +195,7 @@ def png_header(path: Path) -> tuple[int, int]:
     """Bit depth and colour type of a PNG: what is really stored, whatever Pillow makes of it.
 
     Raises:
-        DataError: the file cannot be read, or is no PNG.
+        DataError: the file cannot be read, or is not a PNG.
 
     Source: PNG specification, 5.2 and 11.2.1 (bytes 24 and 25 of the file).
     """

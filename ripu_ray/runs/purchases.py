@@ -25,7 +25,7 @@ SCHEMA = pa.schema(
 )
 """Regions are centred at (row, col), in label pixels; a score is that of the acquisition function."""
 NAMED_SCHEMA = SCHEMA.append(pa.field("clicks", pa.uint32())).append(pa.field("classes", pa.list_(pa.uint8())))
-"""With answers that are no masks: their price, and the classes that the annotator named, in ascending order."""
+"""With answers that are not masks: their price, and the classes that the annotator named, in ascending order."""
 
 
 def read_purchase(commit: Path) -> pa.Table:

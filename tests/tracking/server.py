@@ -52,7 +52,7 @@ class WandbServer(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients go when they like."""
+        """A client may close the connection at any time."""
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The data of a GraphQL query."""
