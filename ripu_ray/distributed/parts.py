@@ -17,16 +17,23 @@ from ripu_ray.tracking.group import TrackerGroup, open_trackers
 from ripu_ray.training.heartbeat import Heartbeat
 
 
-def ray_parts(share: int = 1) -> Parts:
-    """Parts on Ray; a part with 0 configured processes runs in the trial's process. `share`: see `RayScorer`."""
-    return Parts(partial(_scorer, share), _fine_tuner, _tracker, this_node, NodeStop.of)
+def ray_parts(share: int = 1, hand_over: bool = False) -> Parts:
+    """Parts on Ray; a part with 0 configured processes runs in the trial's process.
+
+    Args:
+        share: see `RayScorer`.
+        hand_over: see `RayScorer`; for a process that runs one trial after another, and then ends.
+    """
+    return Parts(partial(_scorer, share, hand_over), _fine_tuner, _tracker, this_node, NodeStop.of)
 
 
-def _scorer(share: int, config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn) -> Scorer:
+def _scorer(
+    share: int, hand_over: bool, config: Config, heartbeat: Heartbeat, run: RunFolder, name: str, warn: Warn
+) -> Scorer:
     scorer: Scorer
     if config.cluster.scorers:
         # A LocalScorer is not built here: it takes a GPU, which the process of such a trial does not have.
-        scorer = RayScorer(config, not config.cluster.train_workers, share, warn, hand_over=True)
+        scorer = RayScorer(config, not config.cluster.train_workers, share, warn, hand_over)
     else:
         end_spares()
         scorer = LocalScorer(config, heartbeat)

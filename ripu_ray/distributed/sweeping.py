@@ -167,7 +167,7 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
             here = RunFolder(path)
             here.config = config
             here.stop.check()  # in a process that is used again, Tune starts a trial before it looks for a stop
-            execute(here, name, report, ray_parts(share))
+            execute(here, name, report, ray_parts(share, hand_over=True))
         except StoppedError:
             if here.stop.is_made():
                 return

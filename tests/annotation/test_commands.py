@@ -10,6 +10,7 @@ from PIL import Image
 from ripu_ray.annotation.asking import AskedTrial, ask
 from ripu_ray.config import load_config
 from ripu_ray.distributed.parts import ray_parts
+from ripu_ray.distributed.scorers import _spares
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 from tests.data.folders import HEIGHT, WIDTH, write_data_set
@@ -76,3 +77,5 @@ def test_ray_asks_the_same_questions(tmp_path: Path, ray_cpus: int) -> None:
     ask(AskedTrial(RunFolder.create(tmp_path / "ray", config)), 0, ignore, ray_parts())
     (first, second) = (path.read_bytes() for path in sorted(tmp_path.rglob("questions/round_00/purchase.parquet")))
     assert first == second
+    # No scorers are left to a next trial: they would hold the CPUs that training workers of this process wait for.
+    assert not any(_spares.values())
