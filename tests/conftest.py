@@ -32,7 +32,10 @@ TINY = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for pytest-xdist: one worker gets all tests that share a Ray, and first; else a group is a file."""
+    """Sort tests that share a Ray to the front, and name groups for pytest-xdist: one for them, else one for each file.
+
+    pytest-xdist reads the groups before this hook, so that they have no effect yet (docs/log.md, 2026-11-29).
+    """
 
     def uses_ray(item: pytest.Item) -> bool:
         return "ray_cpus" in getattr(item, "fixturenames", ())
