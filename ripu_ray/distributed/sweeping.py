@@ -127,8 +127,8 @@ def _tune(
 def _failures(results: Any, names: Sequence[str], monitor: FailureMonitor) -> Failures:
     """The warm-ups or trials that failed finally, and why. Args: results: of `Tuner.fit`, in the order of `names`."""
     failures = {}
-    for index, planned in enumerate(names):
-        result = results[index]
+    # A run that was interrupted has no results for its last names: Tune makes a trial shortly before it starts.
+    for planned, result in zip(names, results, strict=False):
         # The result of a trial without a report has no configuration.
         name = result.config["name"] if result.config else planned
         metrics = result.metrics or {}

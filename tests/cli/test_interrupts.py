@@ -149,7 +149,7 @@ def test_a_folder_in_use_is_refused_and_that_of_a_dead_process_taken_over(
 @pytest.mark.parametrize("twice", [False, True])
 def test_signals_reach_trials_on_ray(tmp_path: Path, twice: bool) -> None:
     settings = (*ENDLESS, "cluster.scorers=1", "cluster.concurrent_trials=1")
-    with _start(tmp_path, settings, "sweep", "--budgets", "5,9px") as tree:
+    with _start(tmp_path, settings, "sweep", "--budgets", "5,9px,12px,15px,18px,21px") as tree:
         assert tree.wait_until(lambda: _partials(tmp_path))
         tree.interrupt()
         if twice:
@@ -161,7 +161,7 @@ def test_signals_reach_trials_on_ray(tmp_path: Path, twice: bool) -> None:
         tree.wait_until_gone(150)
     (partial,) = _partials(tmp_path)
     assert partial.stat().st_size > 0
-    # The second trial was not begun for the sake of being ended.
+    # The other trials were not begun for the sake of being ended, and Tune has not made results for all of them.
     assert [path.name for path in (tmp_path / "runs/x/trials").iterdir()] == ["region-w3-ripu-b5-s0"]
 
 
