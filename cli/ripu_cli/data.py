@@ -75,8 +75,8 @@ def _print_classes(found: ripu.DataReport) -> None:
     """Print the share of labelled pixels, and of images with the class, by split."""
     table = new_table("class")
     for report in found.splits:
-        table.add_column(f"{report.name}: pixels %", justify="right")
-        table.add_column("images %", justify="right")
+        table.add_column(f"{report.name}: pixels %", justify="right", overflow="fold")
+        table.add_column("images %", justify="right", overflow="fold")
     for class_id, name in enumerate(found.classes):
         cells = []
         for report in found.splits:

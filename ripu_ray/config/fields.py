@@ -28,6 +28,7 @@ _BUDGET_DECIMALS = 6
 """Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
 _BUDGET_PIXELS_LIMIT = 10**9
 _EXPONENT = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?[eE][+-]?[0-9]{1,3}")
+_DECIMAL = re.compile(r"\s*[+-]?[0-9_]*\.?[0-9]*\s*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _POWER_LIMIT = 1000
 
@@ -133,11 +134,13 @@ def _odd(window: int) -> int:
 
 
 def _number(value: object) -> object:
-    """Refuse `yes` and `true` where a number is expected: pydantic takes them for 1."""
-    if isinstance(value, bool):
-        raise ValueError(f"expected a number, found {value}")
+    """Refuse what is not a number: pydantic takes `yes` and `true` for 1, and `0-4` for -4."""
     # YAML takes 1e3, without a point, for a text.
-    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+    if isinstance(value, str) and _EXPONENT.fullmatch(value):
+        return float(value)
+    if isinstance(value, bool) or (isinstance(value, str) and not _DECIMAL.fullmatch(value)):
+        raise ValueError(f"expected a number, found {value!r}")
+    return value
 
 
 def _scorers(value: object) -> object:

@@ -22,6 +22,7 @@ from pydantic import Field, StringConstraints
 from ripu_ray.config.fields import Section
 from ripu_ray.config.registry import REGISTRIES, registering, wrapped
 from ripu_ray.errors import ConfigError, first_line
+from ripu_ray.storage.remote import locate
 
 MAX_BYTES = 1_000_000
 """Of the file of a plug-in."""
@@ -111,7 +112,7 @@ def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
     name = Path(name).stem if is_path else name
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"plug-in {name!r}: expected the name of a module or of a file, such as my_scores.py")
-    relative = Path(text).expanduser() if is_path else Path(*name.split(".")).with_suffix(".py")
+    relative = locate(text) if is_path else Path(*name.split(".")).with_suffix(".py")
     for folder in folders:
         if (file := folder.absolute() / relative).is_file():
             source = _read(name, file)
@@ -129,8 +130,7 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
     """Run a plug-in in this process, unless it is loaded.
 
     Args:
-        plugin: names it.
-        source: of the module, not used for an installed one.
+        plugin, source: its name, and the source of the module, not used for an installed one.
 
     Raises:
         ConfigError: it fails, or the installed module has another source than `plugin.sha256` says.

@@ -17,6 +17,8 @@ _EXPECTED = {
     "model_type": "expected keys and values",
     "dict_type": "expected keys and values",
     "tuple_type": "expected a list",
+    "invalid_key": "unknown key",
+    "missing": "expected a value, and there is none",
 }
 
 
@@ -55,10 +57,14 @@ def put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
 
 def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:
     """The first fault that pydantic found in a tree: the file, the key and what was expected."""
-    first = error.errors(include_url=False)[0]
-    place = _place(first["loc"], tree)
+    found = error.errors(include_url=False)
+    place = _place(found[0]["loc"], tree)
+    # Of a setting with several types, such as a URL or a path, our own words say more than pydantic's.
+    alike = (other for other in found if other["type"] == "value_error" and _place(other["loc"], tree) == place)
+    first = next(alike, found[0])
     message = _EXPECTED.get(first["type"], first["msg"]).removeprefix("Value error, ")
-    if first["type"] not in ("extra_forbidden", "value_error", "missing"):
+    message = message.replace("Input should be", "expected")
+    if first["type"] not in ("extra_forbidden", "invalid_key", "value_error", "missing"):
         message = f"{message} (found {first['input']!r})"
     prefix = f"{file}: " if file else ""
     return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import IO, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from ripu_ray.errors import InputError, RemoteError
+from ripu_ray.errors import ConfigError, InputError, RemoteError
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
@@ -167,37 +167,37 @@ def locate(text: str | Path) -> Path:
     `~` and `$VARIABLE` are expanded.
 
     Raises:
-        InputError: a variable that is not set, or an unknown user; a URL without bucket, with a user or password, or
+        ConfigError: a variable that is not set, or an unknown user; a URL without bucket, with a user or password, or
             with a scheme that is not supported; something else than a text or a path.
     """
     if not isinstance(text, str | Path):
-        raise InputError(f"expected a path or a URL, found {text!r}")
+        raise ConfigError(f"expected a path or a URL, found {text!r}")
     text = os.path.expandvars(str(text))
     if variable := _VARIABLE.search(text):
-        raise InputError(f"{text}: the environment variable {variable.group()} is not set")
+        raise ConfigError(f"{text}: the environment variable {variable.group()} is not set")
     match = _URL.match(text)
     if not match:
         try:
             return Path(text).expanduser()
         except RuntimeError:
-            raise InputError(f"{text}: there is no user {text.partition('/')[0]} on this machine") from None
+            raise ConfigError(f"{text}: there is no user {text.partition('/')[0]} on this machine") from None
     parts = urlsplit(text)
     if parts.username is not None or parts.password is not None:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        raise InputError(f"{shown}: a URL with a user or password: give credentials in the environment instead")
+        raise ConfigError(f"{shown}: a URL with a user or password: give credentials in the environment instead")
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise InputError(f"{text}: expected file:// and an absolute path, such as file:///data")
+            raise ConfigError(f"{text}: expected file:// and an absolute path, such as file:///data")
         return Path(unquote(parts.path))
     if parts.query or parts.fragment or not parts.netloc:
-        raise InputError(f"{text}: expected a bucket and a folder, such as s3://bucket/folder")
+        raise ConfigError(f"{text}: expected a bucket and a folder, such as s3://bucket/folder")
     try:
         _filesystem(parts.scheme, os.getpid())
     except ImportError as error:
         extra = ": pip install 'ripu-ray[s3]'" if parts.scheme == "s3" else ""
-        raise InputError(f"{text}: {_reason(error)}{extra}") from None
+        raise ConfigError(f"{text}: {_reason(error)}{extra}") from None
     except ValueError:
-        raise InputError(f"{text}: {parts.scheme}:// is not supported") from None
+        raise ConfigError(f"{text}: {parts.scheme}:// is not supported") from None
     return RemotePath(text)
 
 

@@ -62,7 +62,7 @@ def test_config_is_frozen() -> None:
         ("strategy.budget=1e999999999px", "budget"),
         ("strategy.windows.region=4", "strategy.windows.region: window 4: expected an odd number"),
         ("strategy.windows.pixel=-1", "window -1"),
-        ("strategy.mode=both", "strategy.mode: Input should be 'region' or 'pixel'"),
+        ("strategy.mode=both", "strategy.mode: expected 'region' or 'pixel'"),
         ("strategy.acquisition=magic", "strategy.acquisition"),
         ("strategy.no_such=1", "strategy.no_such: unknown key"),
         ("no_such.key=1", "no_such: unknown key"),

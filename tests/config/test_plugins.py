@@ -120,6 +120,7 @@ def test_a_plugin_that_fails_is_one_line_and_leaves_nothing(
     [
         (["absent"], "no file absent.py in"),
         (["a/absent.py"], "no file a/absent.py in"),
+        (["$NO_SUCH/absent.py"], r"the environment variable \$NO_SUCH is not set"),
         (["no-name"], "expected the name of a module"),
         ([""], "expected the name of a module"),
         ([3], "expected names of modules"),

@@ -127,7 +127,7 @@ def test_dropout_draws_differ_and_leave_the_network_as_it_was() -> None:
         (("strategy.diversity=2", "strategy.allocation=pool"), "strategy.diversity: chooses among .* allocation pool"),
         (("strategy.diversity=2", "strategy.balanced=true"), "strategy.diversity: .* excludes strategy.balanced"),
         (("strategy.diversity=2", "strategy.acquisition=clasp_pe"), "excludes class_share of clasp_pe"),
-        (("strategy.diversity=1",), "strategy.diversity: Input should be greater than or equal to 2"),
+        (("strategy.diversity=1",), "strategy.diversity: expected greater than or equal to 2"),
     ],
 )
 def test_what_cannot_be_done_gets_one_line(settings: tuple[str, ...], says: str) -> None:

@@ -65,7 +65,7 @@ def test_a_data_set_of_ones_own_is_opened_through_a_configuration() -> None:
             "data.dataset: unknown data set 'strips': expected ",
         ),
         (["data.dataset=stripes", "data.shift=1"], "data.shift: unknown key"),
-        (["data.dataset=stripes", "data.side=0"], "data.side: Input should be greater than or equal to 1 (found 0)"),
+        (["data.dataset=stripes", "data.side=0"], "data.side: expected greater than or equal to 1 (found 0)"),
         (["data=7"], "data: expected keys and values, found int"),
     ],
 )

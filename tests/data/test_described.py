@@ -226,10 +226,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "star in a split": (_rewrite(splits={"train": "*"}), "own.yaml: split: '*': expected a name, without stars"),
     "unused choice": (_rewrite(choices={"sky": ["a"]}), "own.yaml: choices.sky: images has no {sky}"),
     "unknown key": (_rewrite(pictures="a"), "own.yaml: pictures: unknown key"),
-    "key missing": (_rewrite(labels=None), "own.yaml: labels: Field required"),
+    "key missing": (_rewrite(labels=None), "own.yaml: labels: expected a value, and there is none"),
     "unknown encoding": (
         _rewrite(encoding="rgb"),
-        "own.yaml: encoding: Input should be 'ids', 'colours', 'palette' or",
+        "own.yaml: encoding: expected 'ids', 'colours', 'palette' or",
     ),
     "class twice": (_rewrite(classes=["sky", "sky"]), "own.yaml: classes[1].name is 'sky': expected a printable name"),
     "no class": (_rewrite(classes=[]), "own.yaml: classes: expected 2 to 255 of them, found 0"),
@@ -249,7 +249,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "not YAML": (_text("images: {split}/*.jpg"), "own.yaml: not valid YAML at line 1"),
     "no keys": (_text("- a"), "own.yaml: expected keys and values, found list"),
-    "empty": (_text(""), "own.yaml: encoding: Field required"),
+    "empty": (_text(""), "own.yaml: encoding: expected a value, and there is none"),
     "no file": (
         lambda root: (root.parent / "own.yaml").unlink(),
         "own.yaml: cannot be read (No such file or directory)",
@@ -281,7 +281,7 @@ CITIES = {"source": "gtav", "source_root": "gtav", "target": "cityscapes", "targ
         ({"source_root": None}, "data.source_root: expected the folder of gtav"),
         ({"target": None}, "data.target: unknown data set 'null': expected acdc"),
         ({"target": 7}, "data.target: unknown data set '7': expected acdc"),
-        ({"target": {"images": "a"}}, "data.target.encoding: Field required"),
+        ({"target": {"images": "a"}}, "data.target.encoding: expected a value, and there is none"),
         ({"target": "gtav", "target_root": "gtav"}, "data.target: gtav has no {split}: expected data.target_list and"),
         (
             {"target_choice": {"city": "ulm"}},

@@ -98,7 +98,7 @@ def test_the_source_may_have_labels_of_its_own(tmp_path: Path, saved: Path) -> N
             {"labels": {**LABELS, "id_map": {7: 0}}},
             "row 0, label: label id 3 is none of this data set's: not in the id_",
         ),
-        ({"labels": {"encoding": "ids"}}, "data.labels.classes: Field required"),
+        ({"labels": {"encoding": "ids"}}, "data.labels.classes: expected a value, and there is none"),
     ],
 )
 def test_each_fault_is_named(

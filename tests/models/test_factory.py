@@ -95,7 +95,7 @@ def test_a_missing_function_is_named(reference: str, message: str) -> None:
         (["model.name=factory"], "model: factory: `factory` needs one"),
         (["model.name=compact", "model.factory=a:b"], "model: factory: `compact` has no factory; choose name factory"),
         (["model.factory=a:b", "model.options.num_classes=3"], "model.options: num_classes is given by the data"),
-        (["model.factory=a:b", "model.options={x: .nan}"], "model.options.x: Input should be a finite number"),
+        (["model.factory=a:b", "model.options={x: .nan}"], "model.options.x: expected a finite number"),
         (["model.factory=a:b", "model.options={x: 2020-01-01}"], "model.options.x: input was not a valid JSON value"),
         (["model.name=backbone"], "model: checkpoint: `backbone` needs one"),
         (["model.name=backbone", "model.checkpoint=s3://b/c"], "s3://b/c: expected a folder of this machine"),

@@ -112,7 +112,7 @@ def test_an_erring_annotator_and_an_interruption_change_nothing(tmp_path: Path, 
         (("strategy.mode=pixel",), "strategy.shape grid: mode pixel buys single pixels"),
         (("strategy.parity=true",), "strategy.parity: the reference implementation knows no shape but sliding"),
         (("sweep.modes=[region, pixel]",), "strategy.shape grid: mode pixel"),
-        (("strategy.shape=hexagons",), "strategy.shape: Input should be 'sliding', 'grid' or 'superpixels'"),
+        (("strategy.shape=hexagons",), "strategy.shape: expected 'sliding', 'grid' or 'superpixels'"),
         (
             ("strategy.shape=sliding", "sweep.modes=[region, pixel]", "sweep.vary={strategy.shape: [sliding, grid]}"),
             "sweep.vary strategy.shape=grid: strategy.shape grid: mode pixel",
