@@ -49,10 +49,14 @@ class Splits(Section):
     validation: str = "val"
 
 
+def _one_spelling(encoding: object) -> object:
+    return "colours" if encoding == "colors" else encoding
+
+
 class LabelFormat(Section):
     """How labels are stored, and what they mean. Classes, `id_map` and `void_colors` are those of `classes.json`."""
 
-    encoding: Literal["ids", "colours", "palette", "uint16_channel0"]
+    encoding: Annotated[Literal["ids", "colours", "palette", "uint16_channel0"], BeforeValidator(_one_spelling)]
     """How a label is stored. ids: PNG with one 8-bit channel. colours: PNG with 8-bit colours or a palette of colours.
     palette: PNG whose palette indices are ids. uint16_channel0: PNG with 16-bit channels, of which the first holds
     ids."""

@@ -93,7 +93,7 @@ def read_class_table(path: Path) -> ClassTable:
     try:
         return _parse(tree)
     except (ValueError, RecursionError) as error:  # RecursionError: of the words for what is nested too deep
-        raise DataError(f"{path}: {error}; {EXPECTED}") from None
+        raise DataError(f"{path}: {str(error).removeprefix('classes.json: ')}; {EXPECTED}") from None
 
 
 def class_file(tree: dict[str, Any]) -> str:
@@ -135,6 +135,7 @@ def _parse(tree: Any) -> ClassTable:
     if tree.get("ignore_index", IGNORE_LABEL) != IGNORE_LABEL:
         raise ValueError(f"ignore_index is {tree['ignore_index']}: expected {IGNORE_LABEL}")
     stored = tree.get("encoding")
+    stored = "colours" if stored == "colors" else stored
     if "encoding" in tree and stored not in STORED:
         raise ValueError(f"encoding is {stored!r}: expected {', '.join(STORED)}")
     table = class_table(entries, tree, stored)
@@ -171,6 +172,7 @@ def class_table(
     if not isinstance(void, list):
         raise ValueError(f"void_colors is {void!r}: expected a list of colours")
     palette = settings.get("palette", "ids")
+    palette = "colors" if palette == "colours" else palette
     if palette not in ("ids", "colors"):
         raise ValueError(f"palette is {palette!r}: expected 'ids' or 'colors'")
     if stored == "colours" and settings.get("id_map") is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ripu_ray.data.description import LabelFormat
 from ripu_ray.data.labels import Encoding, read_class_table
 from ripu_ray.errors import DataError
 
@@ -119,8 +120,8 @@ def test_shapes_that_people_guess_are_read(tmp_path: Path, shape: str, bom: str)
     ("tree", "says"),
     [
         ([], "classes: expected 2 to 255 of them, found 0"),
-        ("road", "classes.json: expected keys and values, found str"),
-        ({"road": 0}, "classes.json: the key 'classes' is missing"),
+        ("road", "expected keys and values, found str"),
+        ({"road": 0}, "the key 'classes' is missing"),
         ({"0": "road", "2": "sky"}, "the ids are 0, 2: expected 0, 1, 2, ..., each once"),
         (["road", 7], "classes[1]: expected keys and values, found int"),
         (["road", {"name": "sky", "color": [1, 2, 3]}], "1 of 2 classes have a 'color': expected all of them, or none"),
@@ -128,7 +129,7 @@ def test_shapes_that_people_guess_are_read(tmp_path: Path, shape: str, bom: str)
         ({"classes": NAMES, "id_map": {"x": 0}}, "id_map: 'x': expected an id of the label files, 0 to 255, or '*'"),
         ({"classes": NAMES, "id_map": {"7": 2}}, "id_map['7'] is 2: expected the name or id of a class, or 255"),
         ({"classes": NAMES, "palette": "rgb"}, "palette is 'rgb': expected 'ids' or 'colors'"),
-        ({"classes": NAMES, "void_colours": []}, "classes.json: the key 'void_colours' is not known: expected 'void_c"),
+        ({"classes": NAMES, "void_colours": []}, "the key 'void_colours' is not known: expected 'void_c"),
         ([{"name": "road", "colour": [1, 2, 3]}, "sky"], "classes[0]: the key 'colour' is not known: expected 'color'"),
         ({"classes": NAMES, "void_colors": [3]}, "void_colors[0] is 3: expected red, green and blue, 0 to 255 each"),
     ],
@@ -141,3 +142,13 @@ def test_a_wrong_shape_is_named_beside_the_right_one(tmp_path: Path, tree: Any, 
     assert str(caught.value).endswith(
         'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
     )
+
+
+def test_both_spellings_of_colours_are_read(tmp_path: Path) -> None:
+    tables = [
+        read_class_table(write(tmp_path / "classes.json", {"classes": COLOURED, "encoding": word, "palette": other}))
+        for word, other in (("colours", "colors"), ("colors", "colours"))
+    ]
+    assert tables[0] == tables[1]
+    assert tables[1].encoding.stored == "colours"
+    assert LabelFormat.model_validate({"encoding": "colors", "classes": COLOURED}).encoding == "colours"
