@@ -34,7 +34,7 @@ def query(
     settings: SetOption = None,
     address: AddressOption = None,
 ) -> None:
-    """Ask people: select the regions of a round and write them for an annotation tool. Repeated, it asks the same."""
+    """Select the regions of a round and write them as questions for an annotation tool. Can be repeated."""
     from ripu_cli import command
 
     asked = ripu.query(
@@ -70,7 +70,7 @@ def answer(
         bool, typer.Option("--accept-extra", help="Train on labels outside the questions, too.")
     ] = False,
 ) -> None:
-    """Take answers: all of the files, or none if one has a fault."""
+    """Take the answers of files of an annotation tool: all of them, or none if a file has a fault."""
     from ripu_cli import command
 
     try:

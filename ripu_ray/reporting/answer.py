@@ -56,7 +56,7 @@ def question(named: pd.DataFrame) -> str:
     conditions = list(buying["condition"].unique())
     places = listed(conditions) if len(conditions) <= 4 else f"{len(conditions)} conditions"
     if buying["strategy"].nunique() == 1:
-        return f"What are labels worth that {buying['acquisition'].iloc[0]} chooses, at {places}?"
+        return f"How much do the labels that {buying['acquisition'].iloc[0]} selects raise the mIoU, at {places}?"
     words = [_PLURALS.get(name, name) for name in differing]
     return f"Which of these {listed(words)} give the best mIoU for the same labels, at {places}?"
 

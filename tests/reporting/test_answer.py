@@ -71,7 +71,7 @@ def test_a_strategy_that_has_just_begun_takes_no_seed_from_the_others() -> None:
             make_results(budgets=("5",), windows=(3, 9)),
             "Which of these acquisition functions and windows give the best mIoU for the same labels, at 5 %?",
         ),
-        (make_results(("ripu",), ("5",)), "What are labels worth that ripu chooses, at 5 %?"),
+        (make_results(("ripu",), ("5",)), "How much do the labels that ripu selects raise the mIoU, at 5 %?"),
         (make_results((), ("5",)), "How far is the source-only model from full supervision?"),
     ],
 )
