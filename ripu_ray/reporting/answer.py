@@ -87,7 +87,7 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: p
     values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
     paired = values.dropna()
     if paired.empty:
-        return Answer(condition, "No seed has finished for all strategies yet, so nothing is compared.")
+        return Answer(condition, "No seed is finished for all strategies, so nothing is compared.")
     ranked = paired.mean().sort_values(ascending=False, kind="stable")
     leader, best = str(ranked.index[0]), float(ranked.iloc[0])
     level = f"{percent(best)} mIoU over {counted(len(paired), 'seed')}"
