@@ -10,7 +10,7 @@ from ripu_cli.guard import one_line_errors
 from ripu_cli.options import ConfigOption, OverlaysOption, PathText, PluginOption, SetOption
 from ripu_ray.errors import printable
 
-data_app = typer.Typer(help="Check a data set, write a configuration for one, or convert one.", no_args_is_help=True)
+data_app = typer.Typer(help="Check, configure or convert a data set.", no_args_is_help=True)
 
 
 @data_app.command()

@@ -72,7 +72,8 @@ class WandbServer(ThreadingHTTPServer):
             return {"upsertView": {"view": {"id": "Vmlldzox", **view, "project": owner}, "inserted": True}}
         if "models(" in query:
             page = {"endCursor": "", "hasNextPage": False}
-            return {"models": {"totalCount": 1, "pageInfo": page, "edges": [{"node": project, "cursor": "1"}]}}
+            known = {**project, "entityName": "farm", "createdAt": "", "isBenchmark": False, "user": None}
+            return {"models": {"totalCount": 1, "pageInfo": page, "edges": [{"node": known, "cursor": "1"}]}}
         if "viewer" in query:
             return {"viewer": {"id": "1", "entity": "farm", "username": "farmer", "teams": {"edges": []}}}
         return {}
