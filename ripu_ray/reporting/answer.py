@@ -94,7 +94,8 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: p
     level += gap(best, reference_levels(finished, str(there["world"].iloc[0])))
     if len(ranked) == 1:
         low, high = map(float, interval(paired[leader].to_numpy(np.float64)))
-        return Answer(condition, f"{leader} reaches {level}{_sure(low, high)}.", "nothing to compare it with")
+        sure = "" if np.isnan(low) else f" The 95 % interval of the mean is {span(low, high)}."
+        return Answer(condition, f"{leader} reaches {level}.{sure}", "no other strategy")
     rows = from_arm(leader, table.to_dict("records"))
     # Compare with random if possible; else with the strategy of the largest p-value, or the next.
     order = sorted(rows, key=lambda row: (not _is_baseline(leader, row), -np.nan_to_num(row["t_holm"], nan=-1)))
