@@ -74,6 +74,14 @@ class Results:
         return arms_table(self.arms)
 
     @property
+    def notes(self) -> list[str]:
+        """A line for each arm with finished trials whose mIoU is NaN: statistics leave them out."""
+        from ripu_ray.reporting.statistics import outcomes
+        from ripu_ray.reporting.summary import unmeasured
+
+        return unmeasured(outcomes(self.frame)) if len(self.frame) else []
+
+    @property
     def trials(self) -> tuple[str, ...]:
         """The ids of all trials of the grid, in order."""
         return tuple(self.run.trials)

@@ -117,6 +117,8 @@ def _compared(condition: str, leader: str, level: str, row: dict[str, Any]) -> A
     if np.isnan(row["family"]):
         same = f"{leader} and {other} have the same results on every seed: the setting has no effect here."
         return Answer(condition, f"{leader} has the highest mean, {level}. {same}", "nothing to test")
+    if row["std"] == 0:
+        return _without_spread(condition, f"{leader} has the highest mean, {level}", row)
     if row["t_holm"] < LEVEL or row["wilcoxon_holm"] < LEVEL:
         text = (
             f"{leader} leads with {level}. Against {other} it gains {points(row['difference'])}"
@@ -132,6 +134,16 @@ def _compared(condition: str, leader: str, level: str, row: dict[str, Any]) -> A
         verdict = f"no significant difference from {other}"
     shown = f"Mean difference {signed(row['difference'])}{_sure(row['low'], row['high'], ahead)}"
     return Answer(condition, f"{start}{shown}{_ruled_out(row)}.{_power(row)}", verdict)
+
+
+def _without_spread(condition: str, start: str, row: dict[str, Any]) -> Answer:
+    """The answer where the difference from another strategy is the same on all seeds."""
+    other, seeds = row["other"], counted(row["seeds"], "seed")
+    if row["difference"] == 0:
+        return Answer(condition, f"{start}, the same as {other} on each of {seeds}.", f"no difference from {other}")
+    equal = f"the difference from {other} is {signed(row['difference'])} on each of {seeds}"
+    doubt = "A test compares a difference with its spread over seeds, so nothing is tested"
+    return Answer(condition, f"{start}; {equal}. {doubt}.", "no spread to test")
 
 
 def _is_baseline(leader: str, row: dict[str, Any]) -> bool:
@@ -196,8 +208,6 @@ def _ruled_out(row: dict[str, Any]) -> str:
     low, high = row["low"], row["high"]
     if np.isnan(low):
         return "; one seed rules out no difference"
-    if low == high:
-        return ""
     if low > 0:
         doubt = "it is of this pair alone" + (" and assumes normal differences" if row["seeds"] < MIN_SEEDS else "")
         return f". The interval excludes 0, but {doubt}; it rules out a gain of more than {points(high)}"

@@ -31,6 +31,7 @@ from ripu_ray.reporting.statistics import (
     summarise,
     win_matrix,
 )
+from ripu_ray.reporting.summary import unmeasured
 from ripu_ray.reporting.svg import NUM_SERIES
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.bounded import read_json_value
@@ -98,6 +99,7 @@ def render(runs: Sequence[RunFolder]) -> str:
     }
     if len(results):
         context |= _content(dict(zip(names, runs, strict=True)), add_panels(add_names(results)))
+        context["notes"] = [*notes, *context["unmeasured"]]
     return environment.get_template("report.html.j2").render(context, has_results=bool(len(results)))
 
 
@@ -113,6 +115,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "question": question(named),
         "headline": headline(named, finished),
         "answers": answers(finished, compared["miou"]),
+        "unmeasured": unmeasured(finished),
         "seeds": int(named["seed"].nunique()),
         "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
         "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],

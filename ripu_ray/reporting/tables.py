@@ -1,7 +1,8 @@
 """The report's tables: the text and the tint of each cell."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,7 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
         cells = [
             Cell(str(row["seeds"])),
             Cell(f"{100 * row['difference']:+.2f}", heat=row["difference"] / largest if is_seen else None),
-            Cell("cannot differ" if is_equal else _interval(row["low"], row["high"], "+.2f")),
+            Cell(_apart(row, is_equal)),
             Cell(f"{row['wins']} of {row['seeds']}"),
             Cell(probability(row["t_holm"]), strong=bool(row["t_holm"] < LEVEL)),
             Cell(probability(row["wilcoxon_holm"]), strong=bool(row["wilcoxon_holm"] < LEVEL)),
@@ -103,6 +104,12 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
         ]
         table.rows.append(([row["condition"], row["first"], row["second"]], cells))
     return table
+
+
+def _apart(row: Mapping[Hashable, Any], is_equal: bool) -> str:
+    if is_equal:
+        return "cannot differ"
+    return "no spread" if row["std"] == 0 and row["difference"] else _interval(row["low"], row["high"], "+.2f")
 
 
 def wins(matrix: pd.DataFrame) -> Table:

@@ -101,6 +101,8 @@ def test_a_lead_that_may_be_chance_is_told_by_what_the_data_rule_out() -> None:
         (2, 0.0, "The data rule out that it is more than"),
         (6, None, "the same results on every seed: the setting has no effect here."),
         (6, 0.0, "lead"),
+        (6, 0.5, "the same as random on each of 6 seeds."),
+        (6, 0.02, "the difference from random is +2.0 points on each of 6 seeds. A test compares"),
     ],
 )
 def test_answers_at_the_edges(seeds: int, gain: float | None, expected: str) -> None:
@@ -109,9 +111,12 @@ def test_answers_at_the_edges(seeds: int, gain: float | None, expected: str) -> 
         renamed = results[results["acquisition"] == "ripu"].replace({"acquisition": {"ripu": "random"}})
         renamed = renamed.assign(trial=renamed["trial"] + "r")
         results = pd.concat([results[results["acquisition"] != "random"], renamed], ignore_index=True)
+    elif gain:
+        results["miou"] = 0.5 + (gain if gain < 0.5 else 0) * (results["acquisition"] == "ripu")
     (answer,) = _answers(results)
     assert expected in answer.text
     assert "nan" not in answer.text
+    assert not (gain and answer.settled)
     assert "1 seeds" not in answer.text
 
 
