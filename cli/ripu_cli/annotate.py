@@ -84,8 +84,8 @@ def answer(
     typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")
     if outcome.outside:
         fate = "used" if outcome.accepted else "not used: --accept-extra uses them"
-        images = ", ".join(list(outcome.outside)[:3]) + (", ..." if len(outcome.outside) > 3 else "")
-        typer.echo(f"outside    {sum(outcome.outside.values())} pixels outside the questions ({printable(images)}), {fate}")
+        images = printable(", ".join(list(outcome.outside)[:3])) + (", ..." if len(outcome.outside) > 3 else "")
+        typer.echo(f"outside    {sum(outcome.outside.values())} pixels outside the questions ({images}), {fate}")
     _print_next(folder)
 
 
