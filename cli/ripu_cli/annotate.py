@@ -80,11 +80,11 @@ def answer(
             typer.echo(f"ripu: {line}", err=True)
         raise typer.Exit(2) from None
     for line in outcome.skipped:
-        typer.echo(f"ripu: skipped: {line}", err=True)
+        typer.echo(f"ripu: skipped: {printable(line)}", err=True)
     typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")
     if outcome.outside:
         fate = "used" if outcome.accepted else "not used: --accept-extra uses them"
-        images = ", ".join(list(outcome.outside)[:3]) + (", ..." if len(outcome.outside) > 3 else "")
+        images = printable(", ".join(list(outcome.outside)[:3])) + (", ..." if len(outcome.outside) > 3 else "")
         typer.echo(f"outside    {sum(outcome.outside.values())} pixels outside the questions ({images}), {fate}")
     _print_next(folder)
 
@@ -113,11 +113,11 @@ def status(folder: RunArgument) -> None:
         )
         table.add_row(*cells)
     wide_console().print(table)
-    typer.echo(f"next       {state.next_step}")
+    typer.echo(f"next       {printable(state.next_step)}")
 
 
 COMMANDS = (query, answer, train, status)
 
 
 def _print_next(folder: Path) -> None:
-    typer.echo(f"next       {ripu.status(folder).next_step}")
+    typer.echo(f"next       {printable(ripu.status(folder).next_step)}")
