@@ -61,8 +61,8 @@ def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:
 
 
 _ARM_WORDS = (
-    " after the last round, mean ± standard deviation over seeds; against random: difference in points, paired over "
-    "seeds, and its 95 % interval. --each shows every trial"
+    ", mean ± standard deviation over seeds; start: before the first round; mIoU: after the last; against random: "
+    "difference in points, paired over seeds, and its 95 % interval. --each shows every trial"
 )
 
 
