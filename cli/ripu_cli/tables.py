@@ -16,7 +16,7 @@ def print_outcome(results: "ripu.Results", each: bool = False) -> None:
         console.print(_trials(run, results.frame) if is_each else _arms(results.arms_table))
         console.print(
             "mIoU in per cent on the target's validation split"
-            + (", before the first round and after each" if is_each else _ARM_WORDS)
+            + ("; start: before the first round; 0, 1, ...: after each round" if is_each else _ARM_WORDS)
         )
     for line in results.notes:
         console.print(printable(line))
