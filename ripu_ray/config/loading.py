@@ -19,6 +19,7 @@ from ripu_ray.config.plugins import (
     add_program_parts,
     declare_plugin,
     find_file,
+    module_file,
     program_parts,
     program_plugin,
     read_sources,
@@ -221,7 +222,7 @@ def _with_factories(config: Config, folders: Sequence[Path]) -> Config:
     factories = (config.model.factory, *config.sweep.vary.get("model.factory", ()))
     names = dict.fromkeys(str(factory).partition(":")[0] for factory in factories if factory)
     known = {plugin.name for plugin in config.plugins}
-    found = [name for name in names if name not in known and find_file(name, folders)]
+    found = [name for name in names if name not in known and find_file(module_file(name), folders)]
     if not found:
         return config
     plugins = map(Plugin.model_validate, resolve_plugins(found, folders, is_piped=False))
