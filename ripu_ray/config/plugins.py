@@ -111,7 +111,7 @@ def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
     name = Path(name).stem if is_path else name
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"plug-in {name!r}: expected the name of a module or of a file, such as my_scores.py")
-    relative = Path(text).expanduser() if is_path else module_file(name)
+    relative = Path(text).expanduser() if is_path else Path(*name.split(".")).with_suffix(".py")
     beside = find_file(relative, folders)
     found = beside or (None if is_path else _installed(name))
     if not found:
@@ -172,11 +172,6 @@ def declare_plugin(plugin: Plugin) -> None:
         for name in names:
             if key in REGISTRIES:
                 REGISTRIES[key].declare(name, plugin.name)
-
-
-def module_file(name: str) -> Path:
-    """Relative path of the file of a module."""
-    return Path(*name.split(".")).with_suffix(".py")
 
 
 def find_file(relative: Path, folders: Sequence[Path]) -> Path | None:
