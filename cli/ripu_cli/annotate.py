@@ -34,7 +34,7 @@ def query(
     settings: SetOption = None,
     address: AddressOption = None,
 ) -> None:
-    """Ask people: select the regions of a round and write them for an annotation tool. Repeated, it asks the same."""
+    """Write the questions of a round for annotators. Selects the regions first. Can be repeated."""
     from ripu_cli import command
 
     asked = ripu.query(
@@ -70,7 +70,7 @@ def answer(
         bool, typer.Option("--accept-extra", help="Train on labels outside the questions, too.")
     ] = False,
 ) -> None:
-    """Take answers: all of the files, or none if one has a fault."""
+    """Take answers from files of an annotation tool. Takes none if a file has a fault."""
     from ripu_cli import command
 
     try:
@@ -90,7 +90,7 @@ def answer(
 
 
 def train(folder: RunArgument, address: AddressOption = None) -> None:
-    """Train the next round on what is answered, and evaluate it if there are validation images."""
+    """Train the next round on the answers. Evaluates it if there are validation images."""
     from ripu_cli import command
 
     command.conclude(ripu.train(folder, address=address, observer=command.observer()))
@@ -98,7 +98,7 @@ def train(folder: RunArgument, address: AddressOption = None) -> None:
 
 
 def status(folder: RunArgument) -> None:
-    """Show rounds, open and answered questions, what they cost, mIoU, and what to do next."""
+    """Show the rounds and questions of a run. Also costs, mIoU, and what to do next."""
     from ripu_cli.display import new_table, wide_console
 
     state = ripu.status(folder)

@@ -1,4 +1,4 @@
-"""`ripu data`: the contents of a data set and its faults, its conversion, and a start for a new one."""
+"""`ripu data`: the contents of a data set and its faults, its conversion, and a configuration for a new one."""
 
 from pathlib import Path
 from shlex import quote

@@ -1,4 +1,4 @@
-"""A run with people as the oracle: ask, take answers, train, look."""
+"""A run with people as the oracle: ask, take answers, train, read the status."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -94,7 +94,7 @@ class Results:
 
     @property
     def wandb_folder(self) -> Path:
-        """The folder whose folders, one a trial, hold the data of W&B."""
+        """The folder with W&B's data: a folder for each trial."""
         from ripu_ray.tracking.target import files_of
 
         return files_of(self.run, "*", self.folder / "trials/*").parent

@@ -35,7 +35,7 @@ Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
 
 @dataclass(frozen=True)
 class Observer:
-    """What a program shows of a run, and how it is stopped: all of it does nothing by default.
+    """What a program shows of a run, and how it stops the run. The defaults do nothing.
 
     Attributes:
         notify: receives lines for the user, such as a lock that was taken over.

@@ -56,7 +56,7 @@ def question(named: pd.DataFrame) -> str:
     conditions = list(buying["condition"].unique())
     places = listed(conditions) if len(conditions) <= 4 else f"{len(conditions)} conditions"
     if buying["strategy"].nunique() == 1:
-        return f"What are labels worth that {buying['acquisition'].iloc[0]} chooses, at {places}?"
+        return f"How much do the labels that {buying['acquisition'].iloc[0]} selects raise the mIoU, at {places}?"
     words = [_PLURALS.get(name, name) for name in differing]
     return f"Which of these {listed(words)} give the best mIoU for the same labels, at {places}?"
 
@@ -87,14 +87,15 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: p
     values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
     paired = values.dropna()
     if paired.empty:
-        return Answer(condition, "No seed has finished for all strategies yet, so nothing is compared.")
+        return Answer(condition, "No seed is finished for all strategies, so nothing is compared.")
     ranked = paired.mean().sort_values(ascending=False, kind="stable")
     leader, best = str(ranked.index[0]), float(ranked.iloc[0])
     level = f"{percent(best)} mIoU over {counted(len(paired), 'seed')}"
     level += gap(best, reference_levels(finished, str(there["world"].iloc[0])))
     if len(ranked) == 1:
         low, high = map(float, interval(paired[leader].to_numpy(np.float64)))
-        return Answer(condition, f"{leader} reaches {level}{_sure(low, high)}.", "nothing to compare it with")
+        sure = "" if np.isnan(low) else f" The 95 % interval of the mean is {span(low, high)}."
+        return Answer(condition, f"{leader} reaches {level}.{sure}", "no other strategy")
     rows = from_arm(leader, table.to_dict("records"))
     # Compare with random if possible; else with the strategy of the largest p-value, or the next.
     order = sorted(rows, key=lambda row: (not _is_baseline(leader, row), -np.nan_to_num(row["t_holm"], nan=-1)))

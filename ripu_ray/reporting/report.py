@@ -52,14 +52,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep. Attributes: name; revision: of the code; config: resolved, in YAML; num_trials, num_finished;
-    unfinished: the other trials with their rounds and failures."""
+    """A sweep. Attributes: name; revision: of the code; config: resolved YAML; num_trials, num_finished, num_failed;
+    unfinished: the trials that are not finished, with their rounds and failures."""
 
     name: str
     revision: str
     config: str
     num_trials: int
     num_finished: int
+    num_failed: int
     unfinished: tables.Table
 
 
@@ -146,16 +147,19 @@ def _marker(number: int) -> str:
 
 
 def _sweep(run: RunFolder, name: str) -> Sweep:
-    table = tables.Table("Trials that are not finished", ("trial", "rounds done", "of", "why"))
+    table = tables.Table("Trials that are not finished", ("trial", "rounds done", "of", "state"))
+    num_failed = 0
     for trial_id, trial in run.trials.items():
         if not run.is_finished(trial_id):
             folder = run.trial(trial_id)
             done, rounds = folder.num_committed(), trial.config.strategy.rounds
-            why = _failure(folder.path / "metrics.jsonl") or ("" if folder.path.exists() else "not started")
-            table.rows.append(([trial_id], [tables.Cell(str(done)), tables.Cell(str(rounds)), tables.Cell(why)]))
+            failure = _failure(folder.path / "metrics.jsonl")
+            num_failed += bool(failure)
+            state = f"failed: {failure}" if failure else "started" if folder.path.exists() else "not started"
+            table.rows.append(([trial_id], [tables.Cell(str(done)), tables.Cell(str(rounds)), tables.Cell(state)]))
     num_finished = len(run.trials) - len(table.rows)
     revision = _revision(run.path / "environment.json")
-    return Sweep(name, revision, dump_config(run.config), len(run.trials), num_finished, table)
+    return Sweep(name, revision, dump_config(run.config), len(run.trials), num_finished, num_failed, table)
 
 
 def _failure(log: Path) -> str:

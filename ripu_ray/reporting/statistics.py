@@ -266,7 +266,7 @@ def _first_reach(spent: NDArray[np.float64], mious: NDArray[np.float64], target:
 def _deviation(values: NDArray[np.float64]) -> float:
     if len(values) < 2:
         return float("nan")
-    return float(values.std(ddof=1)) if np.ptp(values) >= NOISE else 0.0
+    return 0.0 if np.ptp(values) < NOISE else float(values.std(ddof=1))
 
 
 def _exact(differences: NDArray[np.float64]) -> NDArray[np.float64]:

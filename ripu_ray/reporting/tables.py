@@ -117,6 +117,7 @@ def wins(matrix: pd.DataFrame) -> Table:
     table = Table(
         "Share of all seeds and conditions, in per cent, in which the strategy of the row is ahead of the column's",
         ("", *map(str, matrix.columns)),
+        is_matrix=True,
     )
     for name, row in matrix.iterrows():
         cells = [Cell("" if np.isnan(value) else f"{100 * value:.0f}") for value in row]
