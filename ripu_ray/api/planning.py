@@ -50,7 +50,7 @@ class Plan:
             f"{counted(len(self.trials), 'trial')}, {counted(self.num_rounds, 'round')}, {counted(steps, 'step')} "
             f"({counted(self.num_warmups, 'shared warm-up')}: {self.warmup_steps}; rounds: {self.round_steps}), "
             f"into {self.folder}",
-            f"about {size(self.weights_bytes)} of weights on disk; purchases, logs and pictures come on top",
+            f"about {size(self.weights_bytes)} of weights on disk, and more for purchases, logs and pictures",
             f"time is not estimated: {self.seconds}"
             if isinstance(self.seconds, str)
             else f"about {duration(self.seconds)} in one process on this machine, from a few timed steps and images; "
@@ -85,6 +85,6 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
         sum(trial.config.num_round_steps() for trial in trials),
         weights_bytes(trials),
         "the data are on the cluster" if is_remote else estimate_seconds(trials),
-        "W&B: as the cluster has it" if is_remote else describe_plan(config.tracking, path),
+        "W&B: as configured on the cluster" if is_remote else describe_plan(config.tracking, path),
         describe_need(config.cluster),
     )

@@ -157,6 +157,10 @@ class ClusterConfig(Section):
     interface: str | None = Field(None, min_length=1)
     """Network interface of train workers, such as eth1, the same on every node. None: Gloo and NCCL choose."""
 
+    def needs_ray(self, num_trials: int) -> bool:
+        """Whether Ray is needed to run this many trials."""
+        return bool(num_trials > 1 or self.scorers or self.train_workers)
+
 
 class TrackingConfig(Section):
     """Where results are logged, besides the run folder."""

@@ -17,6 +17,11 @@ SPLITS = (("", "train"), ("", "val"), ("", "test"))
 DOMAINS = (("real", "train"), ("real", "val"), ("sim", "train"), ("sim", "val"))
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def invoke(*words: object) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["data", *map(str, words)])
 
@@ -136,11 +141,11 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert invoke("init", "a").exit_code == 0
     broken = tmp_path / "a/labels/003.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    done = invoke("convert", "new", "--config", "a/ripu.yaml")
+    done = invoke("convert", "deep/er/new", "--config", "a/ripu.yaml")
     assert (done.exit_code, done.stderr.startswith(f"ripu: {broken}: the image is damaged")) == (2, True), done.output
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    done = invoke("convert", "new")
+    done = invoke("convert", "deep/er/new")
     assert (done.exit_code, done.stderr) == (2, "ripu: data.dataset synthetic has no files to convert\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_names_void_and_unlabelled_images_are_taken_over(tmp_path: Path) -> None:
