@@ -1,4 +1,4 @@
-"""ripu-ray: which pixels should we pay to label?
+"""ripu-ray: active learning for domain-adaptive semantic segmentation.
 
     import ripu_ray as ripu
     results = ripu.sweep(budgets=[2.2, 5], mode="region")

@@ -1,18 +1,18 @@
-"""What can go wrong, as exceptions whose text is one line for the person at the terminal.
+"""The exceptions of this package. The text of each is one line for the user.
 
 RipuError
-├── InputError (ValueError)      exit code 2: the user can mend it; raised before any actor starts
+├── InputError (ValueError)      exit code 2: the user can correct it; raised before any actor starts
 │   ├── ConfigError              a key, a value or a combination of values
 │   ├── DataError                a folder, an image, a label or a class file
 │   └── RunFolderError           a run folder that holds something else, or is damaged
-├── StorageError                 a file that cannot be written: the disk is full, say
-├── ClusterError                 Ray does not have, or did not give, what a phase asked for
-├── TrackingError                W&B does not have what is used of it
-├── StoppedError             a stop was requested; the run can be resumed
+├── StorageError                 a file that cannot be written, for example on a full disk
+├── ClusterError                 Ray does not start, or lacks or loses the resources of a phase
+├── TrackingError                the installed version of W&B lacks an interface that is used
+├── StoppedError                 a stop was requested; the run can be resumed
 ├── ScoreError                   an acquisition function from outside failed; names round and image
 └── NonFiniteError               a NaN or infinity in logits or losses; names round and image
 
-RemoteError (OSError)            a store behind a URL that refuses, or does not answer; trying again may help
+RemoteError (OSError)            a store behind a URL that refuses, or does not answer; another attempt may succeed
 """
 
 import re
@@ -26,10 +26,10 @@ _PASSWORD = re.compile(r"(://)[^/?#\s]*@")
 
 
 class RipuError(Exception):
-    """Root of everything this package raises on purpose.
+    """Base class of all expected errors.
 
-    Whatever a message quotes, it is one line that can be printed: line ends, control and unpaired characters are
-    written as escapes, the password of a URL is masked, and what is too long is cut.
+    A message is one printable line: line ends, control and unpaired characters are written as escapes, the password
+    of a URL is masked, and the middle of a long message is left out.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -82,7 +82,7 @@ def first_of(faults: Sequence[str]) -> str:
 
 
 class InputError(RipuError, ValueError):
-    """Input that the user can mend."""
+    """Input that the user can correct."""
 
 
 class ConfigError(InputError):
@@ -125,7 +125,7 @@ class TrackingError(RipuError):
 
 
 class StoppedError(RipuError):
-    """The run was asked to stop, and has written down where it stands."""
+    """A stop was requested. The run can be resumed from its folder."""
 
 
 class ScoreError(RipuError):

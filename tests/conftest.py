@@ -32,18 +32,8 @@ TINY = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort tests that share a Ray to the front, and name groups for pytest-xdist: one for them, else one for each file.
-
-    pytest-xdist reads the groups before this hook, so that they have no effect yet (docs/log.md, 2026-11-29).
-    """
-
-    def uses_ray(item: pytest.Item) -> bool:
-        return "ray_cpus" in getattr(item, "fixturenames", ())
-
-    items.sort(key=lambda item: not uses_ray(item))
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("ray" if uses_ray(item) else item.nodeid.partition("::")[0]))
+    """Sort tests that share a Ray to the front, so that it starts while nothing else runs."""
+    items.sort(key=lambda item: "ray_cpus" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 def test_modules_and_functions_that_the_page_names_exist() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    named = re.findall(r"`((?:\w+/)+\w+\.py)`(?:,\s+`([\w.]+)`)?", page.partition("## One image")[2])
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`(?:,\s+`([\w.]+)`)?", page.partition("## Path of an image")[2])
     assert len(named) > 20
     for file, name in named:
         path = ROOT / file if file.startswith("cli/") else ROOT / "ripu_ray" / file

@@ -34,7 +34,7 @@ def query(
     settings: SetOption = None,
     address: AddressOption = None,
 ) -> None:
-    """Ask people: select the regions of a round and write them for an annotation tool. Repeated, it asks the same."""
+    """Write the questions of a round for annotators. Selects the regions first. Can be repeated."""
     from ripu_cli import command
 
     asked = ripu.query(
@@ -70,7 +70,7 @@ def answer(
         bool, typer.Option("--accept-extra", help="Train on labels outside the questions, too.")
     ] = False,
 ) -> None:
-    """Take answers: all of the files, or none if one has a fault."""
+    """Take answers from files of an annotation tool. Takes none if a file has a fault."""
     from ripu_cli import command
 
     try:
@@ -80,17 +80,17 @@ def answer(
             typer.echo(f"ripu: {line}", err=True)
         raise typer.Exit(2) from None
     for line in outcome.skipped:
-        typer.echo(f"ripu: skipped: {line}", err=True)
+        typer.echo(f"ripu: skipped: {printable(line)}", err=True)
     typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")
     if outcome.outside:
         fate = "used" if outcome.accepted else "not used: --accept-extra uses them"
-        images = ", ".join(list(outcome.outside)[:3]) + (", ..." if len(outcome.outside) > 3 else "")
+        images = printable(", ".join(list(outcome.outside)[:3])) + (", ..." if len(outcome.outside) > 3 else "")
         typer.echo(f"outside    {sum(outcome.outside.values())} pixels outside the questions ({images}), {fate}")
     _print_next(folder)
 
 
 def train(folder: RunArgument, address: AddressOption = None) -> None:
-    """Train the next round on what is answered, and evaluate it if there are validation images."""
+    """Train the next round on the answers. Evaluates it if there are validation images."""
     from ripu_cli import command
 
     command.conclude(ripu.train(folder, address=address, observer=command.observer()))
@@ -98,7 +98,7 @@ def train(folder: RunArgument, address: AddressOption = None) -> None:
 
 
 def status(folder: RunArgument) -> None:
-    """Show rounds, open and answered questions, what they cost, mIoU, and what to do next."""
+    """Show the rounds and questions of a run. Also costs, mIoU, and what to do next."""
     from ripu_cli.display import new_table, wide_console
 
     state = ripu.status(folder)
@@ -113,11 +113,11 @@ def status(folder: RunArgument) -> None:
         )
         table.add_row(*cells)
     wide_console().print(table)
-    typer.echo(f"next       {state.next_step}")
+    typer.echo(f"next       {printable(state.next_step)}")
 
 
 COMMANDS = (query, answer, train, status)
 
 
 def _print_next(folder: Path) -> None:
-    typer.echo(f"next       {ripu.status(folder).next_step}")
+    typer.echo(f"next       {printable(ripu.status(folder).next_step)}")

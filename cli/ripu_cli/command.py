@@ -1,4 +1,4 @@
-"""What the commands that run something share: lines for the user, signals, and results on the console."""
+"""Shared by the commands that run something: lines for the user, signals, and results on the console."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +19,7 @@ def observer() -> "ripu.Observer":
 
 
 def describe(config: "ripu.Config", folder: Path, data: "ripu.DataOptions", show_config: bool, each: bool) -> None:
-    """Print the configuration if it is asked for, the grid and its cost. Whatever a run refuses is refused."""
+    """Print the grid and its cost, after the configuration if that is asked for. Raises the errors of a start."""
     plan = ripu.plan(config, folder, observer(), data)
     from ripu_cli.cost import print_cost
 

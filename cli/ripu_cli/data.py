@@ -1,4 +1,4 @@
-"""`ripu data`: the contents of a data set and its faults, its conversion, and a start for a new one."""
+"""`ripu data`: the contents of a data set and its faults, its conversion, and a configuration for a new one."""
 
 from pathlib import Path
 from shlex import quote
@@ -42,7 +42,7 @@ def init(folder: Path, config: Path | None) -> None:
     file, lines = ripu.init_data(folder, config, track_images)
     for line in lines:
         typer.echo(printable(line))
-    typer.echo(f"next      ripu sweep --config {quote(str(file))}")
+    typer.echo(f"next      ripu sweep --config {printable(quote(str(file)))}")
 
 
 def convert(config: ripu.Config, output: Path) -> None:
@@ -51,7 +51,7 @@ def convert(config: ripu.Config, output: Path) -> None:
     for name, count in counts.items():
         typer.echo(f"{name:9} {count} labels")
     typer.echo(f"wrote     {printable(str(output))}")
-    typer.echo(f"next      ripu sweep --config {quote(str(file))}")
+    typer.echo(f"next      ripu sweep --config {printable(quote(str(file)))}")
 
 
 def _print_sizes(found: ripu.DataReport) -> None:

@@ -10,7 +10,7 @@ from ripu_cli.guard import one_line_errors
 from ripu_cli.options import ConfigOption, OverlaysOption, PathText, PluginOption, SetOption
 from ripu_ray.errors import printable
 
-data_app = typer.Typer(help="Look at a data set, start one, convert one.", no_args_is_help=True)
+data_app = typer.Typer(help="Check, configure or convert a data set.", no_args_is_help=True)
 
 
 @data_app.command()
@@ -35,7 +35,7 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Write classes.json and a configuration for a folder of pictures and labels, and say what was assumed."""
+    """Write classes.json and a configuration for a folder of pictures and labels, and print the assumptions."""
     from ripu_cli.data import init
 
     init(folder, config)

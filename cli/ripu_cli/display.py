@@ -1,4 +1,4 @@
-"""What the commands share on the console: tables, and progress as bars on a terminal or lines elsewhere."""
+"""Shared by the commands for the console: tables, and progress as bars on a terminal or lines elsewhere."""
 
 from collections.abc import Iterable
 from typing import TypeVar

@@ -46,7 +46,7 @@ def jobs(address: AddressOption) -> None:
 
 
 def attach(job: JobArgument, address: AddressOption) -> None:
-    """Follow a job's log until it ends, and exit with the job's exit code."""
+    """Follow a job's log until the job ends. The exit code is the job's."""
     raise typer.Exit(_follow(ripu.JobServer(address), job))
 
 
@@ -57,7 +57,7 @@ def logs(job: JobArgument, address: AddressOption) -> None:
 
 
 def stop(job: JobArgument, address: AddressOption) -> None:
-    """Stop a job; `--resume` or the same command resumes it later."""
+    """Stop a job. `--resume` or the same command resumes it later."""
     typer.echo(f"job {job}: {'is being stopped' if ripu.JobServer(address).stop(job) else 'was not running'}")
 
 

@@ -83,7 +83,7 @@ def sweep(
         ),
     ] = None,
 ) -> None:
-    """Run one trial for each combination of the given values."""
+    """Run one trial for each combination of the given values. Without --config: on the embedded task of the demo."""
     if shared.resume:
         _resume(context, shared)
         return
@@ -118,7 +118,7 @@ def run(
     ] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of all random numbers, 0 or more.")] = None,
 ) -> None:
-    """Run one trial."""
+    """Run one trial. Without --config: on the embedded task of the demo."""
     if shared.resume:
         _resume(context, shared)
         return
@@ -187,7 +187,7 @@ def export(
         int | None, typer.Option("--round", help="From 0; -1 is the warm-up. Default: the last.", show_default=False)
     ] = None,
 ) -> None:
-    """Write the weights of one round as a state dict, by default as safetensors."""
+    """Write the weights of one round to a file. It has a state dict, by default in the format safetensors."""
     typer.echo(f"weights  {printable(str(ripu.export_weights(folder, output, trial, round_index)))}")
 
 
@@ -196,9 +196,9 @@ def export(
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A run folder, or one trial of it: runs/demo:TRIAL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="A run folder or trial to compare with.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the differences of two runs: settings, purchases, mIoU."""
+    """Show the differences between two runs. These are settings, purchases and mIoU."""
     from ripu_cli.comparison import compare
 
     compare(first, second, as_json)
@@ -208,12 +208,14 @@ def compare(
 @one_line_errors
 def dashboard(
     folder: RunArgument,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it as JSON; contact no server.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the workspace or report as JSON; contact no server.")
+    ] = False,
     as_report: Annotated[
-        bool, typer.Option("--report", help="Build a W&B Report: text, results, curves, parallel coordinates.")
+        bool, typer.Option("--report", help="Save a W&B Report instead: text, results, curves, parallel coordinates.")
     ] = False,
 ) -> None:
-    """Build a workspace in W&B for a sweep: mIoU by budget, cost and class. Needs the extra [dashboard]."""
+    """Save a workspace for a sweep in W&B. It shows mIoU by budget, cost and class. Needs the extra [dashboard]."""
     typer.echo(ripu.dashboard(folder, dry_run, as_report))
 
 

@@ -85,7 +85,7 @@ class _Bars:
 
     def __init__(self, run: ripu.RunFolder, bars: Progress) -> None:
         self._run, self._bars, self._pace = run, bars, Pace(run)
-        self._sweep = bars.add_task("trials", total=len(run.trials), state="starting Ray")
+        self._sweep = bars.add_task("trials", total=len(run.trials), state=_start(run))
         self._bars.update(self._sweep, completed=sum(map(run.is_done, run.trials)))
         self._tasks: dict[str, TaskID] = {}
         self._shown: dict[str, tuple[str, int, float]] = {}
@@ -117,7 +117,7 @@ class _Lines:
         self._last: dict[str, tuple[str, int]] = {}
         self._said_s: dict[str, float] = {}
         trials, warmups = counted(len(run.trials), "trial"), counted(len(run.warmups), "warm-up")
-        console.print(f"{trials}, {warmups}; starting Ray", highlight=False)
+        console.print("; ".join(filter(None, (f"{trials}, {warmups}", _start(run)))), highlight=False)
 
     def __call__(self, report: ripu.Progress) -> None:
         if report.note:
@@ -133,6 +133,10 @@ class _Lines:
             self._console.print(f"{_title(self._run, name)}: {', '.join(filter(None, parts))}", soft_wrap=True)
             self._said_s[name] = now_s
         self._last[name] = seen
+
+
+def _start(run: ripu.RunFolder) -> str:
+    return "starting Ray" if run.config.cluster.needs_ray(len(run.trials)) else ""
 
 
 def _images_per_step(run: ripu.RunFolder, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Standard output and error that never end a command: closed, full, without a reader, or in another encoding."""
+"""Standard output and error streams whose failures do not end a command: closed, full, or of another encoding."""
 
 import errno
 import io

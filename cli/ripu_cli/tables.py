@@ -18,6 +18,8 @@ def print_outcome(results: "ripu.Results", each: bool = False) -> None:
             "mIoU in per cent on the target's validation split"
             + (", before the first round and after each" if is_each else _ARM_WORDS)
         )
+    for line in results.notes:
+        console.print(printable(line))
     if results.failures:
         failures = new_table("failed", "why")
         for name, reason in results.failures.items():

@@ -29,7 +29,7 @@ class Outcome:
         answered: questions that were open and are not any more.
         repeated: answers that were there before, and are the same.
         partly: answers among the new ones in which some pixels were not drawn; they have no class.
-        outside: labelled pixels outside all questions, by image.
+        outside: number of labelled pixels outside all questions, by image.
         accepted: whether those are used.
         skipped: one line for each image or file that was skipped.
     """
@@ -95,6 +95,7 @@ class _Intake:
             self._keys[key[0]].append(key)
         self.found: dict[Key, Answer] = {}
         self.outside_new: list[Answer] = []
+        self._outside: dict[str, set[int]] = defaultdict(set)
         self.outcome = Outcome(accepted=accept_extra)
 
     def take(self, path: Path, sheet: Sheet) -> None:
@@ -157,7 +158,8 @@ class _Intake:
         pixels_M = np.flatnonzero(labels_M != IGNORE_LABEL)
         if not pixels_M.size:
             return
-        self.outcome.outside[image_id] = self.outcome.outside.get(image_id, 0) + len(pixels_M)
+        self._outside[image_id] |= {*pixels_M.tolist()}
+        self.outcome.outside[image_id] = len(self._outside[image_id])
         if not self.outcome.accepted:
             return
         before = [*self._asked.answers.outside.get(image_id, ())]

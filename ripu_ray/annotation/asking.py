@@ -4,9 +4,11 @@ The questions of a round are a ledger of their own, in which every pixel is void
 the budget and not asked again. What is answered becomes the purchase of the next round that is trained.
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Regions
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.region_maps import RegionMaps
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, printable
 from ripu_ray.runs.answers import Answers, Key, UsedAnswers, count_timed, fill
 from ripu_ray.runs.event_log import OnProgress, Progress
 from ripu_ray.runs.ledger import Ledger
@@ -81,6 +83,23 @@ class AskedTrial:
         """The round that is asked, answered or trained next; the number of rounds if all are trained."""
         return self.folder.num_committed()
 
+    @property
+    def end(self) -> str:
+        """Why no round is left to be asked or trained; empty if there is one."""
+        ending, done = self.folder.ending(), self.next_round
+        if ending and ending.reason and ending.rounds == done:
+            return f"stopped after round {done - 1}: {ending.reason}"
+        return "all rounds are trained" if done >= self.strategy.rounds else ""
+
+    def check_due(self, round_index: int) -> None:
+        """Raise ConfigError unless a round is asked, or is the one to be asked."""
+        if round_index >= self.asked.num_rounds and self.end:
+            raise ConfigError(f"round {round_index}: {self.end}")
+        check_round(round_index, self.strategy.rounds)
+        if round_index > self.next_round:
+            place = command("train", self.run.path)
+            raise ConfigError(f"round {round_index}: round {self.next_round} is not trained yet: {place}")
+
     def regions(self, image_id: str) -> Regions:
         """The regions of an image of the pool."""
         return self._regions.of(image_id, self.pool.label_size(image_id))
@@ -112,6 +131,11 @@ class AskedTrial:
         return int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1
 
 
+def command(verb: str, path: Path, files: str = "") -> str:
+    """A command of a shell about a run folder, to be copied."""
+    return f"`ripu {verb} {printable(shlex.quote(str(path)))}{files}`"
+
+
 def check_round(round_index: int, rounds: int) -> None:
     """Raise ConfigError unless a trial of this many rounds has the round."""
     if not 0 <= round_index < rounds:
@@ -134,11 +158,9 @@ def ask(asked: AskedTrial, round_index: int, report: OnProgress, parts: Parts) -
         ConfigError: the round cannot be asked yet, or the trial does not have it.
         StoppedError: a stop was requested.
     """
-    trial, due = asked.trial, asked.next_round
-    check_round(round_index, asked.strategy.rounds)
-    if round_index > due:
-        raise ConfigError(f"round {round_index}: round {due} is not trained yet: ripu train {asked.run.path}")
+    asked.check_due(round_index)
     if round_index >= asked.asked.num_rounds:
+        trial, due = asked.trial, asked.next_round
         weights = (asked.folder.stage(due - 1) if due else asked.warmup).weights
         with workbench(asked.run, trial.config, trial.trial_id, report, parts) as bench:
             bench.report(Progress(trial.trial_id, "score", round_index, 0))
@@ -153,19 +175,17 @@ def buy_answered(asked: AskedTrial) -> int:
     """Commit all answered questions that are not bought as the purchase of the next round, unless it is committed.
 
     Returns:
-        The round.
+        The round; if none is left, the number of rounds.
 
     Raises:
-        ConfigError: all rounds are trained, the next one was not asked yet, or none of its questions is answered.
+        ConfigError: the next round was not asked yet, or none of its questions is answered.
         RunFolderError: an answer does not fit its question.
     """
     round_index, path = asked.next_round, asked.run.path
-    if round_index >= asked.strategy.rounds:
-        raise ConfigError(f"{path}: all {round_index} rounds are trained")
-    if asked.bought.num_rounds > round_index:
+    if asked.end or asked.bought.num_rounds > round_index:
         return round_index
     if asked.asked.num_rounds <= round_index:
-        raise ConfigError(f"{path}: round {round_index} is not asked yet: ripu query {path}")
+        raise ConfigError(f"{path}: round {round_index} is not asked yet: {command('query', path)}")
     selections = list(_answered(asked))
     num_questions = asked.asked.table(round_index).num_rows
     if num_questions and not sum(len(selection.scores_N) for selection in selections):

@@ -1,4 +1,4 @@
-"""What the annotation formats have in common: names of images and classes, and what a file says about one image."""
+"""Shared by the annotation formats: names of images and classes, and the content of a file about one image."""
 
 import math
 import re

@@ -102,12 +102,16 @@ def _drawings(
 
 
 def _drawing(annotation: dict[str, Any], label: int, size: Size) -> Drawing:
-    code = annotation.get("segmentation")
+    code, extra = annotation.get("segmentation"), annotation.get("attributes")
+    if isinstance(extra, dict) and extra.get("rotation"):
+        raise ValueError("a rotated box: expected a polygon")  # CVAT writes the box before its rotation
     if isinstance(code, dict):
         return rle_drawing(label, code, size)
     if isinstance(code, list) and code and all(isinstance(ring, list) for ring in code):
         return polygon_drawing(label, code, size)
     box = annotation.get("bbox")
+    if "keypoints" in annotation:
+        raise ValueError("keypoints, without a segmentation")
     if code in (None, []) and isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
         left, top, width, height = box
         return box_drawing(label, (left, top, left + width, top + height), size)

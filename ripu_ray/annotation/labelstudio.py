@@ -25,6 +25,8 @@ _TOOLS = {
     "keypoint": "KeyPointLabels",
 }
 """Name in the interface -> its tag; in small letters, also the type of a region."""
+_SIDES = ("height", "width")
+_TYPES = tuple(tag.lower() for tag in _TOOLS.values())
 
 
 def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
@@ -74,14 +76,13 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
         if not isinstance(name, str):
             raise DataError(f"{place}: expected the image in data.image")
         for index, annotation in enumerate(annotations):
-            if isinstance(annotation, dict) and annotation.get("was_cancelled"):
+            if not isinstance(annotation, dict):
+                raise DataError(f"{place}: annotation {index}: expected an annotation with a list of results")
+            if annotation.get("was_cancelled"):
                 continue  # its result may be null
-            result = annotation.get("result") if isinstance(annotation, dict) else None
-            if not isinstance(result, list) or not all(isinstance(region, dict) for region in result):
-                raise DataError(f"{place}: annotation {index}: expected a list of results")
-            title = f"annotation {annotation.get('id', index)}"
-            size = _size(result)
-            yield Sheet(name, size, _drawings(result, names, size), title, _seconds(annotation.get("lead_time")))
+            result = annotation.get("result")
+            title, seconds = f"annotation {annotation.get('id', index)}", _seconds(annotation.get("lead_time"))
+            yield Sheet(name, _size(result), _drawings(result, names), title, seconds)
 
 
 def _region(number: str, label: str, drawing: Drawing, size: Size) -> dict[str, Any]:
@@ -105,20 +106,30 @@ def _region(number: str, label: str, drawing: Drawing, size: Size) -> dict[str, 
     }
 
 
-def _drawings(result: Sequence[dict[str, Any]], names: Names, size: Size | None) -> Iterator[Drawing]:
+def _drawings(result: Any, names: Names) -> Iterator[Drawing]:
+    if not isinstance(result, list) or not all(isinstance(region, dict) for region in result):
+        raise ValueError("expected a list of results")
+    size = _size(result)
     by_id = {str(region.get("id")): region for region in result if region.get("type") != "choices"}
-    for region in result:
+    for region in sorted(result, key=_is_drawn):
         if region.get("type") == "relation":
             continue  # a line between two regions
         try:
             shape = by_id.get(str(region.get("id"))) if region.get("type") == "choices" else region
             if shape is None:
                 raise ValueError("a choice about the whole image: expected one about a region")
+            if shape.get("type") not in _TYPES:
+                raise ValueError(f"{shape.get('type')}: expected {', '.join(_TYPES)} or choices")
             if size is None or _size([shape]) != size:
                 raise ValueError("expected original_height and original_width, the same for all regions")
             yield _drawing(region, shape, names, size)
         except ValueError as error:
             raise ValueError(f"region {region.get('id')!r}: {error}") from None
+
+
+def _is_drawn(region: dict[str, Any]) -> bool:
+    """Whether a result is of a person: no prediction that stayed as it was, but a choice about one."""
+    return region.get("origin") != "prediction" or region.get("type") == "choices"
 
 
 def _drawing(region: dict[str, Any], shape: dict[str, Any], names: Names, size: Size) -> Drawing:
@@ -140,8 +151,6 @@ def _drawing(region: dict[str, Any], shape: dict[str, Any], names: Names, size: 
             raise ValueError("expected points [x, y]")
         ring = [_pixels(side, limit) for point in points for side, limit in zip(point, size[::-1], strict=True)]
         return polygon_drawing(label, [ring], size)
-    if shape["type"] not in ("rectanglelabels", "keypointlabels"):
-        raise ValueError(f"{shape['type']}: expected {', '.join(f'{tool}labels' for tool in _TOOLS)} or choices")
     x, y = _pixels(geometry.get("x"), size[1]), _pixels(geometry.get("y"), size[0])
     if shape["type"] == "keypointlabels":
         return click_drawing(label, x, y, size)
@@ -149,11 +158,13 @@ def _drawing(region: dict[str, Any], shape: dict[str, Any], names: Names, size: 
     return box_drawing(label, (x, y, x + width, y + height), size)
 
 
-def _size(result: Sequence[dict[str, Any]]) -> Size | None:
-    """(H, W) of the image by the first region."""
-    sides = [result[0].get(key) for key in ("original_height", "original_width")] if result else []
-    # Regions of a whole image, such as a choice about it, have no size.
-    return (sides[0], sides[1]) if sides and all(type(side) is int for side in sides) else None  # type: ignore[return-value]
+def _size(result: Any) -> Size | None:
+    """(H, W) of the image by the first region that says it."""
+    for region in result if isinstance(result, list) else []:
+        height, width = (region.get(f"original_{side}") if isinstance(region, dict) else None for side in _SIDES)
+        if type(height) is int and type(width) is int:
+            return height, width
+    return None  # a result about a whole image, such as a choice about it, or a relation
 
 
 def _pixels(share: object, side: int) -> float:
@@ -168,11 +179,12 @@ def _seconds(value: object) -> float:
 
 
 def _image_name(url: object) -> str | None:
-    """The path of an image in its URL; of local files, it is in the query."""
+    """The path of an image in its URL; of a local file, it is in the query."""
     if not isinstance(url, str):
         return None
     try:
         parts = urlsplit(url)
     except ValueError:
         return url
-    return parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
+    local = parse_qs(parts.query).get("d") if parts.path.endswith("/data/local-files/") else None
+    return local[0] if local else unquote(parts.path)

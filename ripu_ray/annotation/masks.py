@@ -1,7 +1,7 @@
 """Masks in the encodings of annotation tools, through pycocotools (extra `annotation`).
 
-pycocotools is written in C, and trusts its input: a run-length code with a wrong sum, or a polygon of huge coordinates,
-overwrites memory. So numbers are checked here first (docs/decisions/0007-annotation-formats.md).
+pycocotools is written in C, and does not check its input: a run-length code with a wrong sum, or a polygon of huge
+coordinates, overwrites memory. So numbers are checked here first (docs/decisions/0007-annotation-formats.md).
 """
 
 import math

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ripu_ray.annotation.asking import AskedTrial
+from ripu_ray.annotation.asking import AskedTrial, command
 from ripu_ray.errors import counted
 from ripu_ray.runs.record import RoundRecord
 
@@ -69,15 +69,15 @@ def _status(round_index: int, asked: int, answered: int, record: RoundRecord | N
 
 def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:
     path, due = asked.run.path, asked.next_round
-    if due >= asked.strategy.rounds:
+    if asked.end:
         left = sum(each.open for each in rounds)
-        return "all rounds are trained" + (f"; {counted(left, 'question')} not answered" if left else "")
+        return asked.end + (f"; {counted(left, 'question')} not answered" if left else "")
     if asked.bought.num_rounds > due:
-        return f"round {due} is bought: continue its training with `ripu train {path}`"
+        return f"round {due} is bought: continue its training with {command('train', path)}"
     if due >= len(rounds):
-        return f"ask round {due}: `ripu query {path}`"
+        return f"ask round {due}: {command('query', path)}"
     left = rounds[due].open
     if not rounds[due].answered and rounds[due].asked:
-        return f"round {due}: answer its {counted(left, 'open question')}, then `ripu answer {path} FILE...`"
+        return f"round {due}: answer its {counted(left, 'open question')}, then {command('answer', path, ' FILE...')}"
     more = f" (or answer its {counted(left, 'open question')} first)" if left else ""
-    return f"round {due}: train on its {counted(rounds[due].answered, 'answer')} with `ripu train {path}`{more}"
+    return f"round {due}: train on its {counted(rounds[due].answered, 'answer')} with {command('train', path)}{more}"

@@ -1,4 +1,4 @@
-"""A run with people as the oracle: ask, take answers, train, look."""
+"""A run with people as the oracle: ask, take answers, train, read the status."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,8 +77,7 @@ def query(
 
         results = None
         if not all(run.is_done(key) for key in run.warmups):
-            if round_index:
-                raise ConfigError(f"round {round_index}: round 0 is not asked yet: ripu query {place}")
+            _check_first(place, round_index)
             results = execute(run, observer, on_death)
             if results.failures:
                 return Asked((), place, results)
@@ -100,6 +99,16 @@ def _check_question(resolved: Config, place: Path, round_index: int | None, is_c
         from ripu_ray.annotation.asking import check_round
 
         check_round(round_index, resolved.strategy.rounds)
+        if not (place / "config.yaml").exists():
+            _check_first(place, round_index)
+
+
+def _check_first(place: Path, round_index: int | None) -> None:
+    """Raise ConfigError for a later round of a run whose warm-up is not trained, before it is."""
+    if round_index:
+        from ripu_ray.annotation.asking import command
+
+        raise ConfigError(f"round {round_index}: round 0 is not asked yet: {command('query', place)}")
 
 
 def answer(
@@ -138,13 +147,15 @@ def answer(
 def train(folder: str | Path, *, address: str | None = None, observer: Observer = SILENT) -> Results:
     """Train the next round on what is answered, and evaluate it if there are validation images.
 
+    If no round is left, the results are written again.
+
     Args:
         folder: run folder.
         address: a Ray cluster to join; replaces `cluster.address`.
         observer: sees it.
 
     Raises:
-        ConfigError: all rounds are trained, the next one was not asked yet, or none of its questions is answered.
+        ConfigError: the next round was not asked yet, or none of its questions is answered.
         DataError, RunFolderError, ClusterError, StoppedError: see `sweep`.
     """
     from ripu_ray.annotation.asking import AskedTrial, buy_answered
@@ -200,14 +211,18 @@ def _ask(run: "RunFolder", round_index: int | None, observer: Observer) -> "tupl
     from ripu_ray.tracking.group import open_trackers
 
     asked, cluster = AskedTrial(run), run.config.cluster
+    number = asked.next_round if round_index is None else round_index
+    if number < asked.asked.num_rounds:
+        return asked.questions(number), asked
+    asked.check_due(number)
     parts: Parts = local_parts(open_trackers)
-    if cluster.scorers:
-        from ripu_ray.distributed.capacity import check_capacity, num_scorers
-        from ripu_ray.distributed.cluster import start_ray
-        from ripu_ray.distributed.parts import ray_parts
-
-        nodes = start_ray(cluster)
-        check_capacity(cluster, nodes)
-        parts = ray_parts(num_scorers(cluster, nodes, 1))
     with observer.show(run) as on_progress:
-        return ask(asked, asked.next_round if round_index is None else round_index, on_progress, parts), asked
+        if cluster.scorers:
+            from ripu_ray.distributed.capacity import check_capacity, num_scorers
+            from ripu_ray.distributed.cluster import start_ray
+            from ripu_ray.distributed.parts import ray_parts
+
+            nodes = start_ray(cluster)
+            check_capacity(cluster, nodes)
+            parts = ray_parts(num_scorers(cluster, nodes, 1))
+        return ask(asked, number, on_progress, parts), asked

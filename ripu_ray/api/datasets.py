@@ -1,4 +1,4 @@
-"""Data sets: a look at one, a start for a new one, a conversion."""
+"""Data sets: check one, write a configuration for one, convert one."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class DataReport:
             be opened.
         classes: names by class id.
         faults: one line for each fault of all splits.
-        notes: one line for each thing that is read, but may not be meant.
+        notes: one line for each input that is read, but may be a mistake.
         pictures: the file of labels over images, or why there is none; empty if no image can be read, or none was
             asked for.
     """

@@ -74,6 +74,14 @@ class Results:
         return arms_table(self.arms)
 
     @property
+    def notes(self) -> list[str]:
+        """A line for each arm with finished trials whose mIoU is NaN: statistics leave them out."""
+        from ripu_ray.reporting.statistics import outcomes
+        from ripu_ray.reporting.summary import unmeasured
+
+        return unmeasured(outcomes(self.frame)) if len(self.frame) else []
+
+    @property
     def trials(self) -> tuple[str, ...]:
         """The ids of all trials of the grid, in order."""
         return tuple(self.run.trials)
@@ -86,7 +94,7 @@ class Results:
 
     @property
     def wandb_folder(self) -> Path:
-        """The folder whose folders, one a trial, hold the data of W&B."""
+        """The folder with W&B's data: a folder for each trial."""
         from ripu_ray.tracking.target import files_of
 
         return files_of(self.run, "*", self.folder / "trials/*").parent

@@ -35,7 +35,7 @@ Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
 
 @dataclass(frozen=True)
 class Observer:
-    """What a program shows of a run, and how it is stopped: all of it does nothing by default.
+    """What a program shows of a run, and how it stops the run. The defaults do nothing.
 
     Attributes:
         notify: receives lines for the user, such as a lock that was taken over.
@@ -125,7 +125,7 @@ def check(
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
     trials = expand(config)
-    needs_ray = _needs_ray(config, len(trials))
+    needs_ray = config.cluster.needs_ray(len(trials))
     seal = check_trials(trials, found.seal if found and not data.rehash else DataSeal(), notify)
     if not found or not seal:
         return Checked(folder, seal, needs_ray)
@@ -221,7 +221,7 @@ def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | No
     events = EventLog(run.path, "", on_progress)
     for line in describe_weights(run.trials.values()):
         events.warn(line)
-    if _needs_ray(run.config, len(run.trials)):
+    if run.config.cluster.needs_ray(len(run.trials)):
         from ripu_ray.distributed.sweeping import run_sweep
 
         return run_sweep(run, on_progress, on_death)
@@ -229,10 +229,6 @@ def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | No
     from ripu_ray.tracking.group import open_trackers
 
     return run_alone(run, on_progress, local_parts(open_trackers))
-
-
-def _needs_ray(config: Config, num_trials: int) -> bool:
-    return bool(num_trials > 1 or config.cluster.scorers or config.cluster.train_workers)
 
 
 def _offline(why: str) -> str:

@@ -39,7 +39,7 @@ class DatasetSection(Section):
         return copy
 
     def without_effect(self) -> Iterable[str]:
-        """A line for each setting that another one makes useless."""
+        """A line for each setting that has no effect because of another one."""
         return ()
 
     def open(self, with_source: bool = True) -> Any:

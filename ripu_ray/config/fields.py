@@ -1,7 +1,7 @@
-"""What a setting may be: texts, numbers within limits, paths, and the budget.
+"""The types of settings: texts, numbers within limits, paths, and the budget.
 
-A limit is where the number stops to make sense or the machine to follow, not what is wise. This module imports nothing
-of ours but what a URL is.
+A limit excludes values that have no meaning or that no machine can process. It is not a recommendation. This module
+imports nothing of ours but what a URL is.
 """
 
 import os
@@ -33,7 +33,7 @@ _POWER_LIMIT = 1000
 
 
 class Section(BaseModel):
-    """What every part of the configuration is."""
+    """Base class of all parts of the configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 

@@ -206,7 +206,7 @@ def _refuse_credentials(tree: Mapping[str, Any], file: Path | None) -> None:
         where = f"{file}: {place}" if file else place
         raise ConfigError(
             f"{where}: a URL with a password, token or signature would be written into every run folder and log: "
-            "fetch what it names yourself, and name the file"
+            "download the content, and name the file"
         )
 
 

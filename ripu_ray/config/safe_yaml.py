@@ -1,4 +1,4 @@
-"""YAML from outside, read so that no text can harm: plain values only, few of them, and each key once.
+"""YAML from untrusted sources: plain values only, a limited number of them, and each key once.
 
 This module imports nothing of ours.
 """

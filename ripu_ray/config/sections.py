@@ -175,6 +175,10 @@ class ClusterConfig(Section):
         left = [int(cpus // scorers) - self.threads for cpus, scorers in gpus if scorers >= 1]
         return max(min((*left, _MOST_DECODERS)), 0) if left else 0
 
+    def needs_ray(self, num_trials: int) -> bool:
+        """Whether Ray is needed to run this many trials."""
+        return bool(num_trials > 1 or self.scorers or self.train_workers)
+
 
 class TrackingConfig(Section):
     """Where results are logged, besides the run folder."""

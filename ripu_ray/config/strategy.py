@@ -11,7 +11,7 @@ from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
 
 Mode = Literal["region", "pixel"]
 Reference = Literal["source_only", "full"]
-"""What strategies are measured by: training on for as many steps, with nothing or with everything bought."""
+"""References for the strategies: trained for as many steps, with nothing or with everything bought."""
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
 
 

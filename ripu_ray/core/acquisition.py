@@ -167,7 +167,7 @@ def random(maps: "PixelMaps", query: Query) -> "Tensor":
 def random_boundary(maps: "PixelMaps", query: Query) -> "Tensor":
     """Uniform in [0, 1) where the window has several predicted classes; elsewhere in [-1, 0), so that it comes last.
 
-    Source: ours, a random baseline that knows where outlines are.
+    Source: ours, a random baseline on predicted outlines.
     """
     mixed_HW = impurity(maps, query) > 0
     return random(maps, query) - (~mixed_HW).float()

@@ -12,9 +12,9 @@ from torch import Tensor
 from ripu_ray.core.metrics import IGNORE_LABEL
 
 RADII = (1, 2, 4, 8)
-"""Of the windows that tell distances apart, in label pixels: there are D = 5 distances."""
+"""Radii, in label pixels, of the windows that define the D = 5 distances."""
 _PRIOR_PIXELS = 10
-"""Pixels with the overall void share that are added to each count, so that few pixels say little."""
+"""Weight of the overall void share in each count, in pixels, so that small counts have a small effect."""
 
 
 def outline_distance(predicted_HW: Tensor) -> Tensor:

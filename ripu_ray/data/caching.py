@@ -31,7 +31,7 @@ _DIGEST_BYTES = 32
 class CachedImages:
     """An `ImageSet` that reads each image and label of another one once.
 
-    What it hands out is the other's, but not to be written to.
+    Its arrays are those of the other one, but read-only.
 
     Args:
         images: whose files are decoded.
@@ -97,7 +97,7 @@ class CachedImages:
         return mark
 
     def _open(self, kind: str, entry: Path) -> NDArray[np.uint8] | None:
-        """The content of an entry; None if there is none, or if the disk or another program has spoilt it."""
+        """The content of an entry; None if there is none, or if it was damaged."""
         try:
             content = np.memmap(entry, np.uint8, "r")
             if sha256(content[:-_DIGEST_BYTES].data).digest() != content[-_DIGEST_BYTES:].tobytes():

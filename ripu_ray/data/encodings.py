@@ -1,4 +1,4 @@
-"""From a label file to class ids, however the file says them: class ids, other ids, a palette, colours."""
+"""Read class ids from a label file, which holds class ids, other ids, indices of a palette, or colours."""
 
 from collections import Counter
 from functools import lru_cache
@@ -87,7 +87,7 @@ def _check_stored(path: Path, classes: ClassTable) -> bool:
 
 
 def _foreign(classes: ClassTable) -> str:
-    """What an id is that the classes do not have."""
+    """Describe an id that the classes do not have."""
     encoding = classes.encoding
     if encoding.stored and encoding.ids is not None:
         return f"none of this data set's: not in the id_map of {encoding.origin}"

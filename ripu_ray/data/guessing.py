@@ -142,7 +142,7 @@ def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, 
     if rare:
         listed = ", ".join(f"{_shown(colour)} ({pixels[colour]} pixels)" for colour in rare[:3])
         lines.append(
-            f"rare      {counted(len(rare), 'colour')}, such as {listed}: of smoothed outlines? They are classes too"
+            f"rare      {counted(len(rare), 'colour')}, such as {listed} (of smoothed outlines?), are classes, too"
         )
     return tree, lines
 

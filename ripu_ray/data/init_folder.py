@@ -122,7 +122,7 @@ def _choose_splits(plan: _Plan, arrangement: Arrangement) -> None:
     held_out = [name for wanted in _VALIDATION for name in splits if name.lower() == wanted and name != train]
     if others:
         plan.data |= {"source": source, "target": target}
-        plan.lines += [f"source    {source}", f"target    {target}: exchange both in the file if it is the other way"]
+        plan.lines += [f"source    {source}", f"target    {target}: exchange both in the file if this is wrong"]
         plan.lines += [f"aside     {', '.join(others[1:])}: not used"] if others[1:] else []
         if splits and train not in arrangement.splits[source]:
             raise DataError(f"{source} has no split {train!r}, as {target} has: rename its folder")

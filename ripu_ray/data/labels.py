@@ -16,7 +16,7 @@ from ripu_ray.storage.bounded import read_limited
 Colour = tuple[int, int, int]
 EXPECTED = 'expected ["road", "sky"] or [{"name": "road", "color": [128, 64, 128]}, ...] (docs/data.md)'
 MIN_CLASSES = 2
-"""Of one class nothing can be uncertain: what is not of it is a class, too."""
+"""With one class, no prediction is uncertain; the background has to be a class, too."""
 STORED = ("ids", "colours", "palette", "uint16_channel0")
 """Names of encodings."""
 _KEYS = ("classes", "num_classes", "ignore_index", "void_colors", "palette", "encoding", "id_map")

@@ -1,4 +1,4 @@
-"""Pictures on disk: opened so that whatever is wrong with a file becomes one line that names it."""
+"""Pictures on disk. Each fault of a file is one line that names the file."""
 
 import struct
 import threading
@@ -86,7 +86,7 @@ def opened(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Iterator[Image.I
                 size = f"{picture.width}x{picture.height} pixels"
                 raise DataError(f"{path}: {size}: expected at most {max_megapixels} million (data.max_megapixels)")
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
-                raise DataError(f"{path}: an animation: which of its pictures is meant cannot be told")
+                raise DataError(f"{path}: an animation, expected a single picture")
             yield picture
     except DataError:
         raise
@@ -137,7 +137,7 @@ def read_image(
             the size of the rotated picture alone.
     """
     with opened(path, max_megapixels) as picture:
-        # Of colour in 16 bits Pillow keeps one byte, and says nothing.
+        # Of colours in 16 bits, Pillow keeps one byte without a warning.
         if picture.mode not in _IMAGE_MODES or (picture.format == "PNG" and png_header(path)[0] > 8):
             raise DataError(f"{path}: mode {picture.mode}: expected 8 bits a channel, colour or grey")
         orientation = _orientation(picture)
@@ -160,7 +160,7 @@ def check_upright(picture: Image.Image, path: Path) -> None:
 
 
 def _refuse_rotation(path: Path) -> NoReturn:
-    # Labels are aligned with the pixels either as stored or as shown: which of them cannot be told.
+    # Labels may be aligned with the pixels as stored or as shown.
     raise DataError(
         f"{path}: its EXIF orientation asks for a rotation: store the pixels upright (mogrify -auto-orient)"
     )

@@ -156,7 +156,7 @@ class ScorerPool:
                 self._leaving.add(actor)
                 self._has_lost = True
                 self._warn(
-                    f"node {node} is about to go: its scorer finishes what it has, another one is started elsewhere"
+                    f"node {node} is draining: its scorer finishes its images, another one is started on another node"
                 )
                 self._start_another()
             if actor in self._leaving and not load[actor]:

@@ -1,12 +1,9 @@
 """Start or join Ray, and describe its resources in one line."""
 
-import atexit
 import logging
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 import warnings
@@ -39,6 +36,7 @@ from ripu_ray.distributed.ray_internals import (
     own_processes,
     running_address,
 )
+from ripu_ray.distributed.session_files import private_folder
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 from ripu_ray.tracking.mode import KEY
@@ -65,7 +63,8 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         _check_joined(cluster.address)
     else:
         _check_answers(cluster.address)
-        _join(cluster, None if cluster.address else _private_folder())
+        with nullcontext() if cluster.address else private_folder() as folder:
+            _join(cluster, folder)
         if not cluster.address:
             with suppress(OSError):  # Ray generates a token if there is none, in a file that all users can read
                 (Path.home() / ".ray/auth_token").chmod(0o600)
@@ -120,27 +119,6 @@ def _without_key() -> Iterator[None]:
     finally:
         if key is not None:
             os.environ[KEY] = key
-
-
-def _private_folder() -> Path:
-    """A folder (0700) for the files of a Ray of our own, which are removed at the end. After a kill they remain.
-
-    Each process of Ray opens the folders that it uses to all users, so a folder above them is closed.
-    """
-    parent = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="ripu", dir=parent))
-    except OSError as error:
-        raise ClusterError(f"Ray cannot start: {parent}: {error.strerror}; set RAY_TMPDIR to a folder") from None
-    atexit.register(_end_own_ray, folder)
-    return folder
-
-
-def _end_own_ray(folder: Path) -> None:
-    """End the Ray of our own before Python ends, and remove its files."""
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _handle_sigterm(handler: Any) -> None:

@@ -1,6 +1,6 @@
-"""Nodes that are about to go, because a cloud takes them back, or an operator or the autoscaler drains them.
+"""Draining nodes: a cloud preempts them, or an operator or the autoscaler removes them.
 
-Ray's control store knows them until their deadline. `ray.train.get_preemption_info` returns the same, but waits for all
+Ray's control store lists them until their deadline. `ray.train.get_preemption_info` returns the same, but waits for all
 workers of a group at each call, and works in training workers only.
 """
 
@@ -14,7 +14,7 @@ from ripu_ray.distributed.ray_internals import draining_nodes
 from ripu_ray.runs.interrupt import StopRequest
 
 INTERVAL_S = 1.0
-"""Shortest interval between two questions of a process to the control store."""
+"""Shortest interval between two requests of a process to the control store."""
 
 _asked_s, _leaving = -INTERVAL_S, frozenset[str]()
 

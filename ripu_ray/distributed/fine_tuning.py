@@ -104,11 +104,11 @@ class RayFineTuner:
         return losses
 
     def _move(self, job: TrainingJob, reason: str) -> None:
-        """Report that a worker's node is about to go. Raises StoppedError if it was another reason to stop."""
+        """Report that a worker's node is draining. Raises StoppedError if it was another reason to stop."""
         leaving_nodes(max_age_s=0)  # our own node may have begun to drain in this moment
         if job.stop is None or job.stop.is_made():
             raise StoppedError(reason)
-        self._warn(f"the node of a training worker is about to go; {_describe_restart(job)}")
+        self._warn(f"the node of a training worker is draining; {_describe_restart(job)}")
 
     def _attempt(self, folder: Path, reference: ray.ObjectRef[Any], on_step: OnStep, on_measured: OnMeasured) -> None:
         cluster, measured = self._cluster, MeasurementFile(folder / _MEASURED)

@@ -172,7 +172,7 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
             if here.stop.is_made():
                 return
             tune.report({"progress": asdict(latest), "leaves": this_node()})
-            raise NodeLeavesError(error_msg="the node is about to go") from None
+            raise NodeLeavesError(error_msg="the node is draining") from None
         except RipuError as error:
             # Reported as a result: Tune would retry an exception, and the trial would fail again.
             tune.report({"progress": asdict(failed(name)), "failure": str(error)})

@@ -45,7 +45,7 @@ class FailureMonitor(tune.Callback):
         latest = Progress(**(trial.last_result or {}).get("progress", asdict(Progress(name, "start", 0, 0))))
         leaves = (trial.last_result or {}).get("leaves")
         if leaves:
-            why, event = f"the trial's node {leaves} is about to go", Event.NOTICE
+            why, event = f"the trial's node {leaves} is draining", Event.NOTICE
         else:
             why, event = self._note(trial), Event.TRIAL_DIED
         note = f"{why}; it is restarted from its folder"

@@ -199,8 +199,8 @@ def check_state(
     faults = (
         ("misses", missing),
         ("misshapen:", misshapen),
-        ("holds what the network has not:", unknown),
-        ("other kinds of numbers, or numbers that are not there:", strange),
+        ("has tensors that the network does not have:", unknown),
+        ("tensors of another type, or without data:", strange),
         # Last, since it needs the shapes and types that the checks above have confirmed.
         ("a NaN or an infinity:", [] if strange else [spoken(n) for n, t in known.items() if not t.isfinite().all()]),
     )

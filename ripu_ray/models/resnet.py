@@ -48,9 +48,8 @@ class FrozenBatchNorm(nn.Module):
 class ResNet101(nn.Module):
     """Features at stride 4 and at stride 8.
 
-    Fresh weights keep the variance of what passes through (He et al., fan in). Frozen statistics cannot hold back what
-    33 residual blocks add up to, so each block's branch starts at 33 ** -0.5 of its size; weights from a file replace
-    that scale.
+    Fresh weights keep the variance of activations (He et al., fan in). Frozen statistics do not normalise the sum of 33
+    residual blocks, so each block's branch starts at 33 ** -0.5 of its size; weights from a file replace that scale.
     """
 
     def __init__(self) -> None:

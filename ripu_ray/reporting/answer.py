@@ -56,7 +56,7 @@ def question(named: pd.DataFrame) -> str:
     conditions = list(buying["condition"].unique())
     places = listed(conditions) if len(conditions) <= 4 else f"{len(conditions)} conditions"
     if buying["strategy"].nunique() == 1:
-        return f"What are labels worth that {buying['acquisition'].iloc[0]} chooses, at {places}?"
+        return f"How much do the labels that {buying['acquisition'].iloc[0]} selects raise the mIoU, at {places}?"
     words = [_PLURALS.get(name, name) for name in differing]
     return f"Which of these {listed(words)} give the best mIoU for the same labels, at {places}?"
 
@@ -87,14 +87,15 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: p
     values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
     paired = values.dropna()
     if paired.empty:
-        return Answer(condition, "No seed has finished for all strategies yet, so nothing is compared.")
+        return Answer(condition, "No seed is finished for all strategies, so nothing is compared.")
     ranked = paired.mean().sort_values(ascending=False, kind="stable")
     leader, best = str(ranked.index[0]), float(ranked.iloc[0])
     level = f"{percent(best)} mIoU over {counted(len(paired), 'seed')}"
     level += gap(best, reference_levels(finished, str(there["world"].iloc[0])))
     if len(ranked) == 1:
         low, high = map(float, interval(paired[leader].to_numpy(np.float64)))
-        return Answer(condition, f"{leader} reaches {level}{_sure(low, high)}.", "nothing to compare it with")
+        sure = "" if np.isnan(low) else f" The 95 % interval of the mean is {span(low, high)}."
+        return Answer(condition, f"{leader} reaches {level}.{sure}", "no other strategy")
     rows = from_arm(leader, table.to_dict("records"))
     # Compare with random if possible; else with the strategy of the largest p-value, or the next.
     order = sorted(rows, key=lambda row: (not _is_baseline(leader, row), -np.nan_to_num(row["t_holm"], nan=-1)))
@@ -117,6 +118,8 @@ def _compared(condition: str, leader: str, level: str, row: dict[str, Any]) -> A
     if np.isnan(row["family"]):
         same = f"{leader} and {other} have the same results on every seed: the setting has no effect here."
         return Answer(condition, f"{leader} has the highest mean, {level}. {same}", "nothing to test")
+    if row["std"] == 0:
+        return _without_spread(condition, f"{leader} has the highest mean, {level}", row)
     if row["t_holm"] < LEVEL or row["wilcoxon_holm"] < LEVEL:
         text = (
             f"{leader} leads with {level}. Against {other} it gains {points(row['difference'])}"
@@ -132,6 +135,16 @@ def _compared(condition: str, leader: str, level: str, row: dict[str, Any]) -> A
         verdict = f"no significant difference from {other}"
     shown = f"Mean difference {signed(row['difference'])}{_sure(row['low'], row['high'], ahead)}"
     return Answer(condition, f"{start}{shown}{_ruled_out(row)}.{_power(row)}", verdict)
+
+
+def _without_spread(condition: str, start: str, row: dict[str, Any]) -> Answer:
+    """The answer where the difference from another strategy is the same on all seeds."""
+    other, seeds = row["other"], counted(row["seeds"], "seed")
+    if row["difference"] == 0:
+        return Answer(condition, f"{start}, the same as {other} on each of {seeds}.", f"no difference from {other}")
+    equal = f"the difference from {other} is {signed(row['difference'])} on each of {seeds}"
+    doubt = "A test compares a difference with its spread over seeds, so nothing is tested"
+    return Answer(condition, f"{start}; {equal}. {doubt}.", "no spread to test")
 
 
 def _is_baseline(leader: str, row: dict[str, Any]) -> bool:
@@ -196,8 +209,6 @@ def _ruled_out(row: dict[str, Any]) -> str:
     low, high = row["low"], row["high"]
     if np.isnan(low):
         return "; one seed rules out no difference"
-    if low == high:
-        return ""
     if low > 0:
         doubt = "it is of this pair alone" + (" and assumes normal differences" if row["seeds"] < MIN_SEEDS else "")
         return f". The interval excludes 0, but {doubt}; it rules out a gain of more than {points(high)}"

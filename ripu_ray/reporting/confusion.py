@@ -1,4 +1,4 @@
-"""The report's confusion matrix: what the best strategy takes each class for."""
+"""The report's confusion matrix: the predictions of the best strategy for each true class."""
 
 from collections.abc import Mapping
 

@@ -47,10 +47,10 @@ def _first(best: str, rows: pd.DataFrame, levels: dict[str, float]) -> str:
         change = "did not measurably change"
     seeds = counted(len(rows), "seed")
     sure = seeds if np.isnan(low) else f"{'gain' if gain > 0 else 'change'} {span(low, high)} points at 95 %, {seeds}"
-    full = f", of {percent(levels['full'])} with full supervision" if "full" in levels else ""
+    full = f"; full supervision: {percent(levels['full'])}" if "full" in levels else ""
     return (
         f"Buying {_share(rows)} of the pixels with {best} {change} mIoU from {percent(reached - gain)} to "
-        f"{percent(reached)}{full} ({sure})"
+        f"{percent(reached)} ({sure}{full})"
     )
 
 

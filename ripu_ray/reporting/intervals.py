@@ -1,4 +1,4 @@
-"""Intervals, tests and numbers of seeds for means and paired differences. Values may have any unit."""
+"""Intervals, tests and numbers of seeds for means and paired differences of mIoU and AUBC, in [-1, 1]."""
 
 import warnings
 from typing import Literal
@@ -19,6 +19,8 @@ POWER = 0.8
 """Probability of a significant test in `seeds_needed`."""
 MOST_SEEDS = 1000
 """Limit of `seeds_needed`."""
+NOISE = 1e-12
+"""Differences of values below it are rounding errors."""
 Method = Literal["t", "bootstrap"]
 _RESAMPLES = 5000
 
@@ -32,8 +34,8 @@ def interval(values_xN: NDArray[np.float64], method: Method = "t") -> tuple[NDAr
             raised to that of the t interval of the same N, because the resamples of few values vary too little.
 
     Returns:
-        low, high: (...). NaN below 2 values, below MIN_BOOTSTRAP with "bootstrap", and where a value is NaN. Both are
-        the mean where all values are equal.
+        low, high: (...). NaN below 2 values, below MIN_BOOTSTRAP with "bootstrap", where a value is NaN, and where all
+        values are equal and not 0: without a spread they do not show how far the mean may be off. 0 where all are 0.
 
     Source: Hesterberg, 2015, "What Teachers Should Know About the Bootstrap", expanded percentiles; BCa: Efron, 1987.
     """
@@ -45,37 +47,38 @@ def interval(values_xN: NDArray[np.float64], method: Method = "t") -> tuple[NDAr
     quantile = stats.t.isf(LEVEL / 2, count - 1)
     if method == "t":
         half = quantile * values_xN.std(axis=-1, ddof=1) / np.sqrt(count)
-        return mean - half, mean + half
-    with warnings.catch_warnings():  # equal values and NaN
-        warnings.simplefilter("ignore")
-        found = stats.bootstrap(
-            (values_xN,),
-            np.mean,
-            axis=-1,
-            n_resamples=_RESAMPLES,
-            batch=max(1, 10_000_000 // values_xN.size),
-            confidence_level=1 - 2 * float(stats.norm.sf(np.sqrt(count / (count - 1)) * quantile)),
-            method="BCa",
-            rng=generator(0, "bootstrap"),
-        ).confidence_interval
-    is_equal = np.ptp(values_xN, axis=-1) == 0
-    return np.where(is_equal, mean, found.low), np.where(is_equal, mean, found.high)
+        low, high = mean - half, mean + half
+    else:
+        with warnings.catch_warnings():  # equal values and NaN
+            warnings.simplefilter("ignore")
+            low, high = stats.bootstrap(
+                (values_xN,),
+                np.mean,
+                axis=-1,
+                n_resamples=_RESAMPLES,
+                batch=max(1, 10_000_000 // values_xN.size),
+                confidence_level=1 - 2 * float(stats.norm.sf(np.sqrt(count / (count - 1)) * quantile)),
+                method="BCa",
+                rng=generator(0, "bootstrap"),
+            ).confidence_interval
+    is_equal = np.ptp(values_xN, axis=-1) < NOISE
+    constant = np.where(np.abs(mean) < NOISE, 0.0, np.nan)
+    return np.where(is_equal, constant, low), np.where(is_equal, constant, high)
 
 
 def paired_tests(differences: NDArray[np.float64]) -> tuple[float, float]:
     """Two-sided p of the paired t-test and of Wilcoxon's signed-rank test (exact for so few) on the differences.
 
     Returns:
-        (t, Wilcoxon). Both are NaN below MIN_SEEDS differences, and 1 where all are 0. Wilcoxon's is NaN where so few
-        differences cannot give a p below LEVEL, see `smallest_wilcoxon`.
+        (t, Wilcoxon). Both are NaN below MIN_SEEDS differences. Where all are equal, there is no spread to test: both
+        are 1 if they are 0, and NaN else. Wilcoxon's is NaN where so few differences cannot give a p below LEVEL, see
+        `smallest_wilcoxon`.
     """
     if len(differences) < MIN_SEEDS:
         return float("nan"), float("nan")
-    if not differences.any():
-        return 1.0, 1.0
-    with warnings.catch_warnings():  # equal differences: t is infinite, p is 0
-        warnings.simplefilter("ignore", RuntimeWarning)
-        t_p = float(stats.ttest_1samp(differences, 0).pvalue)
+    if np.ptp(differences) < NOISE:
+        return (1.0, 1.0) if abs(differences[0]) < NOISE else (float("nan"), float("nan"))
+    t_p = float(stats.ttest_1samp(differences, 0).pvalue)
     if smallest_wilcoxon(differences) >= LEVEL:
         return t_p, float("nan")
     return t_p, float(stats.wilcoxon(differences).pvalue)

@@ -31,6 +31,7 @@ from ripu_ray.reporting.statistics import (
     summarise,
     win_matrix,
 )
+from ripu_ray.reporting.summary import unmeasured
 from ripu_ray.reporting.svg import NUM_SERIES
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.bounded import read_json_value
@@ -51,14 +52,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep. Attributes: name; revision: of the code; config: resolved, in YAML; num_trials, num_finished;
-    unfinished: the other trials with their rounds and failures."""
+    """A sweep. Attributes: name; revision: of the code; config: resolved YAML; num_trials, num_finished, num_failed;
+    unfinished: the trials that are not finished, with their rounds and failures."""
 
     name: str
     revision: str
     config: str
     num_trials: int
     num_finished: int
+    num_failed: int
     unfinished: tables.Table
 
 
@@ -98,6 +100,7 @@ def render(runs: Sequence[RunFolder]) -> str:
     }
     if len(results):
         context |= _content(dict(zip(names, runs, strict=True)), add_panels(add_names(results)))
+        context["notes"] = [*notes, *context["unmeasured"]]
     return environment.get_template("report.html.j2").render(context, has_results=bool(len(results)))
 
 
@@ -113,6 +116,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "question": question(named),
         "headline": headline(named, finished),
         "answers": answers(finished, compared["miou"]),
+        "unmeasured": unmeasured(finished),
         "seeds": int(named["seed"].nunique()),
         "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
         "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],
@@ -143,16 +147,19 @@ def _marker(number: int) -> str:
 
 
 def _sweep(run: RunFolder, name: str) -> Sweep:
-    table = tables.Table("Trials that are not finished", ("trial", "rounds done", "of", "why"))
+    table = tables.Table("Trials that are not finished", ("trial", "rounds done", "of", "state"))
+    num_failed = 0
     for trial_id, trial in run.trials.items():
         if not run.is_finished(trial_id):
             folder = run.trial(trial_id)
             done, rounds = folder.num_committed(), trial.config.strategy.rounds
-            why = _failure(folder.path / "metrics.jsonl") or ("" if folder.path.exists() else "not started")
-            table.rows.append(([trial_id], [tables.Cell(str(done)), tables.Cell(str(rounds)), tables.Cell(why)]))
+            failure = _failure(folder.path / "metrics.jsonl")
+            num_failed += bool(failure)
+            state = f"failed: {failure}" if failure else "started" if folder.path.exists() else "not started"
+            table.rows.append(([trial_id], [tables.Cell(str(done)), tables.Cell(str(rounds)), tables.Cell(state)]))
     num_finished = len(run.trials) - len(table.rows)
     revision = _revision(run.path / "environment.json")
-    return Sweep(name, revision, dump_config(run.config), len(run.trials), num_finished, table)
+    return Sweep(name, revision, dump_config(run.config), len(run.trials), num_finished, num_failed, table)
 
 
 def _failure(log: Path) -> str:

@@ -107,11 +107,12 @@ def class_ious(finished: pd.DataFrame) -> Table:
     for condition, there in competitors(finished).groupby("condition", sort=False):
         seen |= {(str(condition), *key): value for key, value in apart(there, baselines(there), columns).items()}
     has_random = (finished["acquisition"] == "random").any()
+    has_several = competitors(finished)["strategy"].nunique() > 1
     table = Table(
         "Mean IoU of each class after the last round, in per cent",
         ("condition", "strategy", *(name.removeprefix("iou_") for name in columns)),
         is_matrix=True,
-        note=_NOTE.format("random" if has_random else "the first strategy") if len(competitors(finished)) else "",
+        note=_NOTE.format("random" if has_random else "the first strategy") if has_several else "",
     )
     strongest = max(map(abs, seen.values()), default=1)
     means = references_last(finished.groupby(["condition", "strategy"], sort=False)[columns].mean().reset_index())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ripu_ray.config import REFERENCES
 from ripu_ray.core.metrics import aubc
 from ripu_ray.reporting.arms import add_names, pair_kind
-from ripu_ray.reporting.intervals import LEVEL, Method, holm, interval, paired_tests, smallest_wilcoxon
+from ripu_ray.reporting.intervals import LEVEL, NOISE, Method, holm, interval, paired_tests, smallest_wilcoxon
 
 METRICS = ("miou", "aubc")
 
@@ -101,7 +101,8 @@ def compare(finished: pd.DataFrame, metric: str, method: Method = "t") -> pd.Dat
         of first minus second), `std`, `low`, `high`, `wins` and `losses` of first, `family` (number of comparisons in
         the correction; of all until one has MIN_SEEDS seeds), and `t_p` and `wilcoxon_p`, two-sided, with Holm's
         correction over the pairs of the condition in `t_holm` and `wilcoxon_holm`. The last five are NaN for a pair
-        of `alike` arms, the p-values also below MIN_SEEDS seeds. Pairs of the same arms count once in the correction.
+        of `alike` arms, the p-values also below MIN_SEEDS seeds and without a spread, see `paired_tests`. Pairs of the
+        same arms count once in the correction.
         `wilcoxon_p` is NaN where it cannot be below LEVEL, `wilcoxon_holm` also where it cannot after the correction.
     """
     tables = []
@@ -122,7 +123,7 @@ def compare(finished: pd.DataFrame, metric: str, method: Method = "t") -> pd.Dat
 
 def _pair(paired: NDArray[np.float64], condition: str, first: str, second: str, method: Method) -> dict[str, object]:
     """One row of `compare` before the correction, and `smallest`, the smallest p of Wilcoxon's test."""
-    differences = paired[~np.isnan(paired)]
+    differences = _exact(paired[~np.isnan(paired)])
     low, high = interval(differences, method)
     t_p, wilcoxon_p = paired_tests(differences)
     return {
@@ -171,7 +172,8 @@ def alike(there: pd.DataFrame) -> dict[str, str]:
     """
     measured = [name for name in map(str, there) if name in METRICS or name.startswith(("spent_", "iou_", "bought_"))]
     tables = {
-        str(strategy): arm.groupby("seed")[measured].mean() for strategy, arm in there.groupby("strategy", sort=False)
+        str(strategy): arm.groupby("seed")[measured].mean().round(12)
+        for strategy, arm in there.groupby("strategy", sort=False)
     }
     found: dict[str, str] = {}
     for strategy, table in tables.items():
@@ -217,7 +219,7 @@ def win_matrix(finished: pd.DataFrame, metric: str) -> pd.DataFrame:
     there = competitors(finished)
     values = there.pivot_table(index=["condition", "seed"], columns="strategy", values=metric, sort=False)
     table_NS = values.to_numpy(np.float64)
-    ahead_NSS = np.sign(table_NS[:, :, None] - table_NS[:, None, :]) / 2 + 0.5
+    ahead_NSS = np.sign(_exact(table_NS[:, :, None] - table_NS[:, None, :])) / 2 + 0.5
     shared_SS = (~np.isnan(ahead_NSS)).sum(axis=0)
     share_SS = np.divide(
         np.nansum(ahead_NSS, axis=0), shared_SS, out=np.full(shared_SS.shape, np.nan), where=shared_SS > 0
@@ -262,4 +264,11 @@ def _first_reach(spent: NDArray[np.float64], mious: NDArray[np.float64], target:
 
 
 def _deviation(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    if len(values) < 2:
+        return float("nan")
+    return 0.0 if np.ptp(values) < NOISE else float(values.std(ddof=1))
+
+
+def _exact(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The differences, with 0 for those that are rounding errors."""
+    return np.where(np.abs(differences) < NOISE, 0.0, differences)

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.errors import counted
 from ripu_ray.reporting.answer import against_random
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.statistics import compare, outcomes
+from ripu_ray.reporting.words import listed
 from ripu_ray.runs.run_folder import RunFolder
 
 
@@ -52,6 +54,25 @@ def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(arms)
+
+
+def unmeasured(finished: pd.DataFrame) -> list[str]:
+    """A line for each arm that has finished trials without an mIoU (NaN); one line if no trial has one.
+
+    Args:
+        finished: result of `outcomes`.
+    """
+    missing = finished[finished["miou"].isna()]
+    if len(missing) and len(missing) == len(finished):
+        return ["No finished trial has an mIoU, so nothing is compared: the validation split has no labels."]
+    lines = []
+    for (condition, strategy), rows in missing.groupby(["condition", "strategy"], sort=False):
+        seeds = listed([str(seed) for seed in sorted(rows["seed"].unique())])
+        lines.append(
+            f"{strategy}, {condition}: the mIoU of {counted(len(rows), 'finished trial')} is NaN and left out of means "
+            f"and comparisons (seed{'' if len(rows) == 1 else 's'} {seeds})."
+        )
+    return lines
 
 
 def arms_table(arms: pd.DataFrame) -> list[dict[str, str]]:

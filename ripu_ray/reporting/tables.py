@@ -1,7 +1,8 @@
 """The report's tables: the text and the tint of each cell."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,7 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
         cells = [
             Cell(str(row["seeds"])),
             Cell(f"{100 * row['difference']:+.2f}", heat=row["difference"] / largest if is_seen else None),
-            Cell("cannot differ" if is_equal else _interval(row["low"], row["high"], "+.2f")),
+            Cell(_apart(row, is_equal)),
             Cell(f"{row['wins']} of {row['seeds']}"),
             Cell(probability(row["t_holm"]), strong=bool(row["t_holm"] < LEVEL)),
             Cell(probability(row["wilcoxon_holm"]), strong=bool(row["wilcoxon_holm"] < LEVEL)),
@@ -105,11 +106,18 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
     return table
 
 
+def _apart(row: Mapping[Hashable, Any], is_equal: bool) -> str:
+    if is_equal:
+        return "cannot differ"
+    return "no spread" if row["std"] == 0 and row["difference"] else _interval(row["low"], row["high"], "+.2f")
+
+
 def wins(matrix: pd.DataFrame) -> Table:
     """How often the row is better than the column. Args: matrix: result of `win_matrix`."""
     table = Table(
         "Share of all seeds and conditions, in per cent, in which the strategy of the row is ahead of the column's",
         ("", *map(str, matrix.columns)),
+        is_matrix=True,
     )
     for name, row in matrix.iterrows():
         cells = [Cell("" if np.isnan(value) else f"{100 * value:.0f}") for value in row]

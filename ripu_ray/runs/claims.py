@@ -1,4 +1,4 @@
-"""Names of runs, and whether a folder may become a run folder. Nothing is left behind here."""
+"""Names of runs, and whether a folder may become a run folder. No file is left by the checks."""
 
 import os
 from pathlib import Path
@@ -57,7 +57,7 @@ def _check_creatable(path: Path) -> None:
     if not os.access(parent, os.W_OK | os.X_OK):
         raise RunFolderError(f"{path}: cannot be created: {parent} cannot be written")
     try:
-        # Rights are not all: /proc, full disks and network folders refuse whatever they say.
+        # Permissions are not enough: /proc, full disks and network folders may refuse a write.
         Path(mkdtemp(prefix=".seen.", suffix=".part", dir=parent)).rmdir()
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be created: {parent} cannot be written ({error.strerror})") from None

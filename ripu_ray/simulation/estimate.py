@@ -1,4 +1,4 @@
-"""What a sweep will need, before it runs."""
+"""Disk space that a sweep will need."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a round asks of the whole pool: the regions to buy, and the signals of the stopping rules."""
+"""Operations of a round on the whole pool: the regions to buy, and the signals of the stopping rules."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -57,7 +57,7 @@ def select_regions(
 
 
 def _learn(config: Config, weights: Path, ledger: Ledger, domains: Domains, scorer: Scorer) -> Knowledge:
-    """What the purchases of earlier rounds say, if the strategy asks for it."""
+    """Statistics of the purchases of earlier rounds, if the strategy needs them."""
     bought_C, void_CD = None, None
     if "bought" in config.strategy.needs:
         bought_C = tuple(ledger.class_pixels(domains.classes.num_classes).tolist())

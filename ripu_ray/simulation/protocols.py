@@ -15,7 +15,7 @@ from ripu_ray.training.job import Measurement, OnMeasured, OnStep, TrainingJob, 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the purchases of earlier rounds over the pool say; None: the strategy does not ask, or nothing was bought.
+    """Statistics of the purchases of earlier rounds over the pool; None: not needed by the strategy, or no purchase.
 
     Attributes:
         bought_C: (C,) labelled pixels of each class.

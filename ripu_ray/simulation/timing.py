@@ -48,8 +48,9 @@ class _EnoughError(Exception):
 def estimate_seconds(trials: Sequence[Trial]) -> float | str:
     """The duration of a sweep in this process, one trial after the other, in seconds; or one line why it is unknown.
 
-    Steps of a warm-up and of a round, scoring and evaluation are timed for the first trial that buys; every other trial
-    is taken to be like it. Networks have random weights. The first step and image, which are slower, are not counted.
+    Steps of a warm-up and of a round, scoring and evaluation are timed for the first trial that buys; all other trials
+    are assumed to be like it. Networks have random weights. The first step and image, which are slower, are not
+    counted.
 
     Args:
         trials: of the sweep, not empty, with data and settings that were checked.

@@ -1,4 +1,4 @@
-"""Reading of files from elsewhere without more memory than such a file can need: sizes are checked first."""
+"""Read files from untrusted sources with bounded memory: sizes are checked first."""
 
 import errno
 import json

@@ -1,8 +1,11 @@
 """What is trained, at which rate: frozen parameters, groups of the optimiser, the schedule, the moving average."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -72,9 +75,16 @@ def make_optimiser(network: Network, training: TrainingConfig) -> torch.optim.Op
             for (factor, decays), chosen in split.items()
         ]
     rate, decay = training.learning_rate, training.weight_decay
+    optimiser: torch.optim.Optimizer
     if training.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay)
+        optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+    else:
+        optimiser = torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay)
+    # With the first optimiser torch makes a folder for compiled code. Without such code it is empty.
+    if (folder := Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", ""))).name.startswith("torchinductor_"):
+        with suppress(OSError):
+            folder.rmdir()
+    return optimiser
 
 
 def _factor(name: str, rates: Mapping[str, float]) -> float:

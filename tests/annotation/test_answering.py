@@ -15,6 +15,7 @@ from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.errors import ConfigError, DataError, RunFolderError
+from ripu_ray.runs.stages import Ending
 from tests.annotation.answers import write_coco
 from tests.annotation.conftest import Asked
 from tests.conftest import TINY
@@ -107,6 +108,22 @@ BAD: dict[str, tuple[str, object, str]] = {
     "suffix": ("a.txt", "", "expected .json"),
     "zip": ("a.zip", "PK", "an archive: unpack it"),
     "gz": ("a.json.gz", "", "an archive: unpack it"),
+    "rotated in COCO": (
+        "a.json",
+        changed(coco_tree([]), "annotations", bbox=[2, 2, 9, 9], attributes={"rotation": 45.0}),
+        "annotation 5: a rotated box",
+    ),
+    "keypoints": (
+        "a.json",
+        changed(coco_tree([]), "annotations", bbox=[2, 2, 9, 9], keypoints=[3, 3, 2]),
+        "annotation 5: keypoints",
+    ),
+    "comment": ("a.json", changed(task(**CORNER, rectanglelabels=["road"]), "result", type="textarea"), "textarea: "),
+    "no result": (
+        "a.json",
+        [{"data": {"image": "00000.png"}, "annotations": [{"id": 9, "result": None}]}],
+        "image 00000.png, annotation 9: expected a list of results",
+    ),
     "long name": ("a.json", coco_tree(SQUARE, file_name="x" * 9999), "image x{200}: is not an image"),
 }
 """File, content, and what the fault says."""
@@ -158,6 +175,12 @@ def test_partial_answers_are_taken_and_the_rest_comes_later(asked: Asked, tmp_pa
     execute_trial(asked.run, trial_id, ignore)
     assert asked.run.trial(trial_id).stage(1).read().clicks == 20 + len(more)
     assert asked.run.is_finished(trial_id)
+    assert buy_answered(asked.trial()) == 2
+    assert read_status(asked.trial()).next_step == "all rounds are trained"
+    with pytest.raises(ConfigError, match="round 2: all rounds are trained"):
+        ask(asked.trial(), 2, ignore, ray_parts())
+    asked.run.trial(trial_id).finish(Ending(2, "small gain"))
+    assert read_status(asked.trial()).next_step == "stopped after round 1: small gain"
 
 
 def test_an_answer_that_differs_is_refused_with_both_sources(asked: Asked, tmp_path: Path) -> None:
@@ -207,6 +230,21 @@ def test_clicks_choices_and_time_answer_whole_questions(asked: Asked, tmp_path: 
     buy_answered(asked.trial())
     execute_trial(asked.run, next(iter(asked.run.trials)), ignore)
     assert asked.run.trial(next(iter(asked.run.trials))).stage(0).read().annotation_s == 60.0
+
+
+def test_predictions_that_nobody_changed_lie_under_what_people_say(asked: Asked, tmp_path: Path) -> None:
+    tree = task(x=0, y=0, width=100, height=100, rectanglelabels=["query"])
+    region = tree[0]["annotations"][0]["result"][0]
+    # Label Studio writes a choice after its region, so predictions of later regions follow it.
+    choice = {"id": "r1", "origin": "prediction", "type": "choices", "value": {"choices": ["road"]}}
+    predicted = {**region, "id": "r2", "origin": "prediction", "value": {**region["value"], "rectanglelabels": ["sky"]}}
+    tree[0]["annotations"][0]["result"] = [{"type": "relation"}, region, choice, predicted]
+    tree[0]["annotations"] *= 2
+    (tmp_path / "a.json").write_text(json.dumps(tree))
+    outcome = answer(asked.trial(), [tmp_path / "a.json"])
+    assert outcome.repeated == outcome.answered > 0
+    assert outcome.outside == {"target/train/00000": 32 * 48 - 9 * outcome.answered}
+    assert all((found.labels_M == 0).all() for found in asked.trial().answers.by_key.values())
 
 
 def test_each_wrong_file_is_named_and_only_images_without_fault_are_kept(asked: Asked, tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ SPLITS = (("", "train"), ("", "val"), ("", "test"))
 DOMAINS = (("real", "train"), ("real", "val"), ("sim", "train"), ("sim", "val"))
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def invoke(*words: object) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["data", *map(str, words)])
 

@@ -148,7 +148,7 @@ FAULTS: dict[str, tuple[Callable[[], object], tuple[str, ...], list[str]]] = {
     "animation": (
         lambda: _replace(_photo(), ".png", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT))]),
         (),
-        [f"{POOL}/images/b.png: an animation: which of its pictures is meant cannot be told"],
+        [f"{POOL}/images/b.png: an animation, expected a single picture"],
     ),
     "16 bits": (
         lambda: _replace(Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)), ".png"),

@@ -69,9 +69,9 @@ def test_nodes_are_drained(tmp_path: Path) -> None:
     scoring, training, trial = (_without_waiting(told[name]) for name in ("scoring", "training", "trial"))
     assert scoring
     for line in scoring:
-        assert re.match(rf"node {NODE} is about to go: its scorer finishes what it has, another one is started", line)
+        assert re.match(rf"node {NODE} is draining: its scorer finishes its images, another one is started", line)
     assert told["scoring"]["left"] == 1
-    assert training == ["the node of a training worker is about to go; another group resumes after 3"]
+    assert training == ["the node of a training worker is draining; another group resumes after 3"]
     assert told["trial"]["failures"] == {}
-    (line,) = (line for line in trial if "node" in line and "about to go" in line)
-    assert re.match(rf"the trial's node {NODE} is about to go; it is restarted from its folder", line)
+    (line,) = (line for line in trial if "node" in line and "draining" in line)
+    assert re.match(rf"the trial's node {NODE} is draining; it is restarted from its folder", line)

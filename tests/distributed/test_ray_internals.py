@@ -28,6 +28,7 @@ from ripu_ray.distributed.ray_internals import (
     orphaned_groups,
     own_processes,
 )
+from ripu_ray.distributed.session_files import private_folder
 from ripu_ray.errors import ClusterError
 
 
@@ -67,12 +68,13 @@ def test_a_ray_of_our_own_leaves_no_files_and_is_closed_to_others(end: str) -> N
     """Each worker of Ray that starts opens the session's folder to all users, so the one above is looked at then."""
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:  # short, as paths of sockets must be
         program = (
-            "import os, pathlib, signal, ray; from ripu_ray.config import ClusterConfig; "
+            "import os, pathlib, signal, tempfile, ray; from ripu_ray.config import ClusterConfig; "
             "from ripu_ray.distributed.cluster import start_ray; "
             "signal.signal(signal.SIGTERM, lambda *_: exit(143)); start_ray(ClusterConfig()); "
-            "ray.get(ray.remote(lambda: None).remote()); "
+            "ray.get(ray.remote(lambda: tempfile.mkdtemp() and None).remote()); "
             "(private,) = pathlib.Path(os.environ['RAY_TMPDIR']).iterdir(); "
-            f"assert list(private.glob('ray/session_*/logs')); print(oct(private.stat().st_mode)); {end}"
+            "assert list(private.glob('ray/session_*/logs')) and list(private.glob('tmp*')); "
+            f"print(oct(private.stat().st_mode)); {end}"
         )
         environment = {**os.environ, "RAY_TMPDIR": folder}
         done = subprocess.run(
@@ -81,6 +83,22 @@ def test_a_ray_of_our_own_leaves_no_files_and_is_closed_to_others(end: str) -> N
         assert done.returncode == (143 if end else 0), done.stderr
         assert done.stdout.split()[-1] == "0o40700"
         assert not list(Path(folder).iterdir())
+
+
+def test_the_files_of_a_killed_process_are_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    before = dict(os.environ)
+    with private_folder() as living:
+        assert tempfile.gettempdir() != os.environ["TMPDIR"] == str(living)
+        (owner,) = living.iterdir()
+    for name in ("ripukilled", "ripuforeign"):
+        (tmp_path / name / "ray").mkdir(parents=True)
+    (tmp_path / "ripukilled" / owner.name).touch()
+    (tmp_path / "ripulink").symlink_to(tmp_path / "ripuforeign")
+    with private_folder() as other:
+        left = {living, other, tmp_path / "ripuforeign", tmp_path / "ripulink"}
+        assert {*tmp_path.iterdir()} == left
+    assert dict(os.environ) == before
 
 
 @pytest.mark.usefixtures("ray_cpus")

@@ -104,7 +104,7 @@ def _add(payload: dict[str, Any]) -> None:
 FAULTS = {
     "misshapen": (_reshape, "misshapen: feature_extractor.backbone.conv1.weight is (64, 3, 3, 3), expected (64, 3, 7"),
     "missing": (_lose, "misses feature_extractor.backbone.bn1.bias, classifier.conv2d_list.2.weight"),
-    "of another network": (_add, "has not: classifier.decoder.0.weight"),
+    "of another network": (_add, "does not have: classifier.decoder.0.weight"),
     "no state dict": (lambda payload: payload.update(classifier=3), "classifier: expected a state dict"),
     "other keys": (lambda payload: payload.pop("classifier"), "found feature_extractor, iteration"),
     "empty": (lambda payload: payload.clear(), "found nothing"),

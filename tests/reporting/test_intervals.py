@@ -54,7 +54,9 @@ def test_the_t_interval_is_scipys_and_the_bootstrap_is_seeded() -> None:
         ([0.5], math.nan),
         ([], math.nan),
         ([0.0] * 12, 0.0),
-        ([0.5] * 12, 0.5),
+        ([1e-16, -1e-16, 0.0] * 4, 0.0),
+        ([0.5] * 12, math.nan),
+        ([0.3 - 0.1, 0.2] * 6, math.nan),
         ([0.1, 0.2, math.nan] * 4, math.nan),
     ],
 )
@@ -72,7 +74,10 @@ def test_intervals_at_the_edges(values: list[float], expected: float, method: Me
         # 2 of 2**6 signs are as extreme.
         ([1, 2, 3, 4, 5, 6], (2 * stats.t.sf(3.5 / math.sqrt(3.5 / 6), df=5), 2 / 64)),
         ([0.0] * 5, (1.0, 1.0)),
-        ([0.5] * 5, (0.0, math.nan)),
+        ([1e-16, 0, 0, -1e-16, 0], (1.0, 1.0)),
+        # Equal differences have no spread to test.
+        ([0.5] * 6, (math.nan, math.nan)),
+        ([0.3 - 0.1, 0.2, 0.2, 0.2, 0.2, 0.2], (math.nan, math.nan)),
     ],
 )
 def test_tests_by_hand(differences: list[float], expected: tuple[float, float]) -> None:

@@ -14,6 +14,7 @@ from ripu_ray.reporting.statistics import (
     summarise,
     win_matrix,
 )
+from ripu_ray.reporting.summary import unmeasured
 from tests.reporting.tables import make_results
 
 SEEDS = 6
@@ -97,6 +98,25 @@ def test_arms_that_cannot_differ_do_not_weaken_the_other_tests(results: pd.DataF
     assert compare(outcomes(tied), "miou")["t_p"].eq(1).all()
 
 
+def test_rounding_errors_are_no_differences_and_no_spread() -> None:
+    # 0.1 + 0.2 is not 0.3, and 0.7 - 0.6 not 0.1.
+    results = _curves(
+        random=[[0, 0, 0.3]] * 6,
+        ripu=[[0, 0, 0.1 + 0.2]] * 3 + [[0, 0, 0.3]] * 3,
+        entropy=[[0, 0, 0.3 + 0.1]] * 3 + [[0, 0, 0.7 - 0.3]] * 3,
+    )
+    results["spent_pixels"] += results["acquisition"].map({"random": 0, "ripu": 1, "entropy": 2})
+    finished = outcomes(results)
+    table = compare(finished, "miou").set_index("first")
+    same, constant = table.loc[["ripu"]], table.loc[["entropy"]]
+    assert same[["difference", "std", "low", "high", "wins", "losses"]].eq(0).all(axis=None)
+    assert same[["t_p", "wilcoxon_p"]].eq(1).all(axis=None)
+    assert constant["std"].eq(0).all()
+    assert constant[["low", "high", "t_p", "wilcoxon_p", "t_holm", "wilcoxon_holm"]].isna().all(axis=None)
+    assert table["family"].tolist() == [1, 1]
+    assert win_matrix(finished, "miou").loc["ripu", "random"] == 0.5
+
+
 def test_wilcoxon_is_left_out_where_the_correction_leaves_it_no_chance() -> None:
     for names, has_p in ((("random", "ripu"), True), (("random", "entropy", "ripu"), False)):
         # 6 seeds: the smallest p is 1/32, and twice that is above 0.05.
@@ -129,6 +149,12 @@ def test_missing_seeds_and_nan_are_left_out_of_a_pair_alone(results: pd.DataFram
     nothing = gone.assign(miou=gone["miou"].mask(gone["acquisition"] == "ripu"))
     assert compare(outcomes(nothing), "miou")["first"].unique().tolist() == ["entropy"]
     assert "ripu" not in set(summarise(outcomes(nothing))["strategy"])
+    assert unmeasured(finished) == [
+        f"ripu, {budget}: the mIoU of 1 finished trial is NaN and left out of means and comparisons (seed 1)."
+        for budget in ("2.2 %", "5 %")
+    ]
+    assert unmeasured(outcomes(nothing))[0].endswith("(seeds 0, 1, 2, 3, 4 and 5).")
+    assert len(unmeasured(outcomes(gone.assign(miou=np.nan)))) == 1
 
 
 def test_one_seed_has_no_spread(results: pd.DataFrame) -> None:

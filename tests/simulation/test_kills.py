@@ -16,10 +16,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return run_whole(ALONE, tmp_path_factory.mktemp("whole"))
 
 
-# Each worker of pytest-xdist takes a part of them.
-@pytest.mark.parametrize(
-    "seed", [pytest.param(each, marks=pytest.mark.xdist_group(f"kills{each % 2}")) for each in range(5)]
-)
+@pytest.mark.parametrize("seed", range(5))
 def test_killed_four_times_in_one_process(tmp_path: Path, whole: Whole, seed: int) -> None:
     assert kill_and_resume(ALONE, tmp_path, _moments(whole, seed, 4), whole)[1] is None
 

@@ -19,7 +19,7 @@ class WandbServer(ThreadingHTTPServer):
     Attributes:
         history: run id -> its lines, in the order in which they came.
         files: names of the files that were uploaded.
-        views: the saved workspaces, as their specifications.
+        views: the variables of each saved workspace or report.
     """
 
     daemon_threads = True
@@ -65,6 +65,15 @@ class WandbServer(ThreadingHTTPServer):
             return {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": files}}
         if "RunResumeStatus" in query:
             return {"model": {**project, "bucket": self._bucket(variables["name"])}}
+        if "upsertView" in query:
+            self.views.append(variables)
+            view = {key: variables[key] for key in ("name", "displayName", "spec")}
+            owner = {**project, "name": variables["projectName"], "entityName": variables["entityName"]}
+            return {"upsertView": {"view": {"id": "Vmlldzox", **view, "project": owner}, "inserted": True}}
+        if "models(" in query:
+            page = {"endCursor": "", "hasNextPage": False}
+            known = {**project, "entityName": "farm", "createdAt": "", "isBenchmark": False, "user": None}
+            return {"models": {"totalCount": 1, "pageInfo": page, "edges": [{"node": known, "cursor": "1"}]}}
         if "viewer" in query:
             return {"viewer": {"id": "1", "entity": "farm", "username": "farmer", "teams": {"edges": []}}}
         return {}

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from ripu_ray.config import load_config
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
+from tests.tracking.server import KEY, WandbServer
 
 SWEEP = ("sweep.budgets=['2.2', 40px]", "sweep.acquisitions=[ripu, random, full]", "tracking.project=wheat")
 
@@ -79,6 +80,23 @@ def test_the_report_has_text_curves_by_strategy_and_the_trials(run: RunFolder) -
     (runs,) = first["runSets"]
     assert [group["name"] for group in runs["grouping"]] == ["trial.value.strategy", "trial.value.budget"]
     assert "field" in json.dumps(runs["filters"])
+
+
+@pytest.mark.parametrize(("flags", "kind"), [((), "project-view"), (("--report",), "runs")])
+def test_it_is_saved_on_the_server(
+    flags: tuple[str, ...], kind: str, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server is the stand-in of tests/tracking/server.py, not W&B's own.
+    with WandbServer() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        done = CliRunner().invoke(app, ["dashboard", str(run.path), *flags])
+    assert done.exit_code == 0, done.output
+    (saved,) = server.views
+    assert (saved["entityName"], saved["projectName"], saved["type"]) == ("farm", "wheat", kind)
+    assert saved["displayName"] == "ripu field"
+    assert "miou_by_budget/2.2" in saved["spec"]
+    assert done.stdout.strip().startswith(f"{server.url}/farm/wheat")
 
 
 @pytest.mark.usefixtures("_no_key")

@@ -134,6 +134,22 @@ def test_what_cannot_be_trained_is_refused_before_a_run(settings: list[str], mes
         check_trials(expand(load_config(None, [*TINY, *settings])))
 
 
+def test_no_empty_folder_for_compiled_code_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, training = _network()
+    for name, is_used, stays in (
+        ("torchinductor_x", False, False),
+        ("torchinductor_y", True, True),
+        ("z", False, True),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        if is_used:
+            (folder / "code").touch()
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        make_optimiser(network, training)
+        assert folder.exists() == stays
+
+
 def test_the_average_is_the_recurrence() -> None:
     network, training = _network("training.ema=0.4", *MODULE)
     average = start_average(network, training)

@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Look:
-    """How a domain's pictures come about. Colours 0..255; lengths in pixels of a picture 96 pixels high.
+    """Appearance of a domain's pictures. Colours 0..255; lengths in pixels of a picture 96 pixels high.
 
     Attributes:
         palettes: material -> the colours it can have.

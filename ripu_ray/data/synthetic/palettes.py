@@ -1,4 +1,4 @@
-"""How the embedded task's two domains look and are laid out, and everything between and beyond them."""
+"""Layout and look of the embedded task's two domains, interpolated and extrapolated."""
 
 import math
 from dataclasses import replace
