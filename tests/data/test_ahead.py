@@ -14,7 +14,7 @@ from tests.data.test_loading import truncate
 
 @pytest.mark.parametrize("decoders", [0, 1, 3])
 def test_what_is_read_ahead_is_what_is_read(tmp_path: Path, decoders: int) -> None:
-    for data in (cached(tmp_path, **SIZES), cached(tmp_path, cache=None)):
+    for data in (cached(tmp_path / "with", **SIZES), cached(tmp_path / "without", cache=None)):
         pool = open_domains(data).pool
         images = ReadAhead(pool, decoders)
         # Twice: what was expected is gone once it was asked for.
