@@ -90,8 +90,9 @@ def test_any_number_of_decoders_buy_the_same(
 ) -> None:
     config = _config(1, f"cluster.decoders={decoders}")
     closing.append(actors := RayScorer(config, keep=True))
+    those: dict[str, Scorer] = {"plain": LocalScorer(_config(0)), "local": LocalScorer(config), "ray": actors}
     results = []
-    for name, scorer in {"plain": LocalScorer(_config(0)), "local": LocalScorer(config), "ray": actors}.items():
+    for name, scorer in those.items():
         bought = _purchase(scorer, config, weights, tmp_path / name)
         counts = sum(scorer.count_voids(weights, [replace(each, centres_N2=CENTRE) for each in _requests(config)]))
         samples = sorted(
