@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 import ripu_ray as ripu
-from ripu_cli.display import new_table, text_console
+from ripu_cli.display import new_table, wide_console
 from ripu_ray.errors import printable
 
 
@@ -18,7 +18,7 @@ def compare(first: str, second: str, as_json: bool) -> None:
         typer.echo(json.dumps(asdict(found), indent=1))
         return
     typer.echo(printable(found.answer))
-    console = text_console()
+    console = wide_console()
     if found.settings:
         table = new_table("setting", "A", "B")
         for key, values in found.settings.items():
@@ -37,7 +37,7 @@ def _print_pair(console: Console, found: ripu.Comparison, index: int) -> None:
     if pair.problem:
         typer.echo(printable(f"purchases cannot be compared: {pair.problem}"))
     by_round = {overlap.round: overlap for overlap in pair.overlaps}
-    table = new_table("round", "mIoU A", "mIoU B", "B - A", "bought in common %", "IoU of all bought %", "least in")
+    table = new_table("round", "mIoU A", "mIoU B", "B - A", "in common %", "IoU of all bought %", "lowest IoU %")
     for number, (one, other) in pair.miou.items():
         overlap = by_round.get(number)
         shares = [f"{100 * share:.1f}" for share in (overlap.common_share, overlap.iou)] if overlap else ["", ""]

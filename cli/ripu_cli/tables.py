@@ -16,7 +16,7 @@ def print_outcome(results: "ripu.Results", each: bool = False) -> None:
         console.print(_trials(run, results.frame) if is_each else _arms(results.arms_table))
         console.print(
             "mIoU in per cent on the target's validation split"
-            + (", before the first round and after each" if is_each else _ARM_WORDS)
+            + ("; start: before the first round; 0, 1, ...: after each round" if is_each else _ARM_WORDS)
         )
     for line in results.notes:
         console.print(printable(line))
@@ -61,8 +61,8 @@ def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:
 
 
 _ARM_WORDS = (
-    " after the last round, mean ± standard deviation over seeds; against random: difference in points, paired over "
-    "seeds, and its 95 % interval. --each shows every trial"
+    ", mean ± standard deviation over seeds; start: before the first round; mIoU: after the last; against random: "
+    "difference in points, paired over seeds, and its 95 % interval. --each shows every trial"
 )
 
 

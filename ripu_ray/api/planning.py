@@ -50,7 +50,7 @@ class Plan:
             f"{counted(len(self.trials), 'trial')}, {counted(self.num_rounds, 'round')}, {counted(steps, 'step')} "
             f"({counted(self.num_warmups, 'shared warm-up')}: {self.warmup_steps}; rounds: {self.round_steps}), "
             f"into {self.folder}",
-            f"about {size(self.weights_bytes)} of weights on disk; purchases, logs and pictures come on top",
+            f"about {size(self.weights_bytes)} of weights on disk, and more for purchases, logs and pictures",
             f"time is not estimated: {self.seconds}"
             if isinstance(self.seconds, str)
             else f"about {duration(self.seconds)} in one process on this machine, from a few timed steps and images; "

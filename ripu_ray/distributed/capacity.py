@@ -88,7 +88,7 @@ def num_fitting(cluster: ClusterConfig, nodes: Nodes, asked: int) -> int:
 
 def describe_need(cluster: ClusterConfig) -> str:
     """One line: the resources that one trial needs."""
-    auto = ", and takes more for scoring where there are" if cluster.scorers == "auto" else ""
+    auto = ", and uses more for scoring if they are free" if cluster.scorers == "auto" else ""
     amounts = {resource: amount * _width(cluster) for resource, amount in _place(cluster).items()}
     return f"one trial needs {_spelled(amounts)}{auto}"
 

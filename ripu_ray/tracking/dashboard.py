@@ -174,7 +174,7 @@ def save(run: RunFolder, build: Callable[[str], Any]) -> str:
     """
     build(UNKNOWN_ENTITY)
     if not has_key():
-        raise ConfigError("the dashboard is saved by W&B's server: `wandb login` first, or look with --dry-run")
+        raise ConfigError("saving the dashboard needs a key of W&B: run `wandb login`, or use --dry-run")
     if why := ask_server():
         raise ConfigError(f"the dashboard cannot be saved: {why}")
     os.environ |= QUIET

@@ -111,7 +111,7 @@ def test_as_many_processes_as_share_a_gpu_fit_on_it(number: int) -> None:
 def test_what_one_trial_needs_in_words() -> None:
     cluster = ClusterConfig(scorers="auto", train_workers=2, gpu=True)
     assert describe_share(cluster, _nodes(16, 16, gpus=4), 4) == (
-        "one trial needs 2 CPU and 2 GPU, and takes more for scoring where there are; the cluster has 32 CPU and 8 GPU "
+        "one trial needs 2 CPU and 2 GPU, and uses more for scoring if they are free; the cluster has 32 CPU and 8 GPU "
         "on 2 nodes: 4 at a time, 2 scorers each, 3 decoders a scorer"
     )
     sharing = ClusterConfig(scorers=0, gpu=True, processes_per_gpu=4)

@@ -103,7 +103,7 @@ def test_it_is_saved_on_the_server(
 def test_without_a_key_a_line_says_what_to_do(run: RunFolder) -> None:
     done = CliRunner().invoke(app, ["dashboard", str(run.path)])
     assert done.exit_code == 2
-    assert done.stderr == "ripu: the dashboard is saved by W&B's server: `wandb login` first, or look with --dry-run\n"
+    assert done.stderr == "ripu: saving the dashboard needs a key of W&B: run `wandb login`, or use --dry-run\n"
 
 
 @pytest.mark.usefixtures("_no_key")
