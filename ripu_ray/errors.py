@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
+from traceback import walk_tb
 
 _LONGEST = 1000
 """Characters of a message; the middle of a longer one is left out."""
@@ -51,7 +52,17 @@ def printable(text: str) -> str:
 
 def first_line(error: BaseException | None) -> str:
     """The first line of the message of a foreign exception, or the name of its class if there is no message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (`__str__` is foreign code, too)
+        text = ""
+    return (text.strip().splitlines() or [type(error).__name__])[0]
+
+
+def named(error: BaseException) -> str:
+    """The class of a foreign exception and the first line of its message."""
+    name, line = type(error).__name__, first_line(error)
+    return name if name == line else f"{name}: {line}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -141,12 +152,22 @@ def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
     """Raise errors of the block, which come from foreign code, as one line.
 
     Args:
-        place: what the message names first, such as a setting.
+        place: what the message names first, such as a setting. The file and line of a plug-in or program follow.
         kind: of the error.
     """
     try:
         yield
-    except RipuError:
+    except (RipuError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:  # whatever the code of a user raises
-        raise kind(f"{place}: {type(error).__name__}: {first_line(error)}") from error
+    except BaseException as error:  # whatever the code of a user raises
+        raise kind(f"{place}: {_own_line(error)}{named(error)}") from error
+
+
+def _own_line(error: BaseException) -> str:
+    """File and line of the last frame of an error in a plug-in or in the program, or nothing."""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith(("__main__", "ripu_plugins."))
+    ]
+    return "{}, line {}: ".format(*frames[-1]) if frames else ""

@@ -136,7 +136,8 @@ class _Lines:
 
 
 def _start(run: ripu.RunFolder) -> str:
-    return "starting Ray" if run.config.cluster.needs_ray(len(run.trials)) else ""
+    needs_ray = not run.is_complete() and run.config.cluster.needs_ray(len(run.trials))
+    return "starting Ray" if needs_ray else ""
 
 
 def _images_per_step(run: ripu.RunFolder, name: str) -> int:

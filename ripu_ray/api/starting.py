@@ -218,6 +218,8 @@ def execute(run: "RunFolder", observer: Observer = SILENT, on_death: Notify | No
 
 
 def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | None) -> dict[str, str]:
+    if run.is_complete():
+        return {}  # a Ray would start for nothing
     events = EventLog(run.path, "", on_progress)
     for line in describe_weights(run.trials.values()):
         events.warn(line)

@@ -221,7 +221,8 @@ def _with_factories(config: Config, folders: Sequence[Path]) -> Config:
     factories = (config.model.factory, *config.sweep.vary.get("model.factory", ()))
     names = dict.fromkeys(str(factory).partition(":")[0] for factory in factories if factory)
     known = {plugin.name for plugin in config.plugins}
-    found = [name for name in names if name not in known and find_file(name, folders)]
+    files = {name: Path(*name.split(".")).with_suffix(".py") for name in names}
+    found = [name for name, file in files.items() if name not in known and find_file(file, folders)]
     if not found:
         return config
     plugins = map(Plugin.model_validate, resolve_plugins(found, folders, is_piped=False))

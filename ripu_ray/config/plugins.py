@@ -21,7 +21,7 @@ from pydantic import Field, StringConstraints
 
 from ripu_ray.config.fields import Section
 from ripu_ray.config.registry import REGISTRIES, registering, wrapped
-from ripu_ray.errors import ConfigError, first_line
+from ripu_ray.errors import ConfigError, first_line, named
 
 MAX_BYTES = 1_000_000
 """Of the file of a plug-in."""
@@ -112,17 +112,14 @@ def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"plug-in {name!r}: expected the name of a module or of a file, such as my_scores.py")
     relative = Path(text).expanduser() if is_path else Path(*name.split(".")).with_suffix(".py")
-    for folder in folders:
-        if (file := folder.absolute() / relative).is_file():
-            source = _read(name, file)
-            return _described(Plugin(name=name, sha256=_digest(source), file=str(file)), source)
-    found = None if is_path else _installed(name)
+    beside = find_file(relative, folders)
+    found = beside or (None if is_path else _installed(name))
     if not found:
         looked = ", ".join(str(folder.absolute()) for folder in dict.fromkeys(folders))
         also = "" if is_path else ", and no installed module of this name"
         raise ConfigError(f"plug-in {name}: no file {relative} in {looked}{also}")
     source = _read(name, found)
-    return _described(Plugin(name=name, sha256=_digest(source), file=str(found), installed=True), source)
+    return _described(Plugin(name=name, sha256=_digest(source), file=str(found), installed=not beside), source)
 
 
 def run_plugin(plugin: Plugin, source: str) -> ModuleType:
@@ -153,16 +150,18 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
                 module = import_module(plugin.name)
             else:
                 module.__file__, module.__package__ = plugin.file, ""
-                sys.modules[module.__name__] = module  # for classes, which look their module up
+                # Classes look their module up, and pickle its parent, too.
+                sys.modules.setdefault("ripu_plugins", ModuleType("ripu_plugins"))
+                sys.modules[module.__name__] = module
                 exec(compile(source, plugin.file, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the code of a user raises)
+    except BaseException as error:  # whatever the code of a user raises
         sys.modules.pop(module.__name__, None)
         for registry in REGISTRIES.values():
             registry.withdraw(plugin.name)
-        raise ConfigError(
-            f"plug-in {plugin.name}: {_place(error, plugin.file)}: {type(error).__name__}: {first_line(error)}"
-            + _hint(error, plugin)
-        ) from None
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        where = f"plug-in {plugin.name}: {_place(error, plugin.file)}"
+        raise ConfigError(f"{where}: {named(error)}{_hint(error, plugin)}") from None
     _loaded[plugin.name] = _Loaded(plugin.sha256, source, module)
     return module
 
@@ -175,9 +174,8 @@ def declare_plugin(plugin: Plugin) -> None:
                 REGISTRIES[key].declare(name, plugin.name)
 
 
-def find_file(name: str, folders: Sequence[Path]) -> Path | None:
-    """The file of a module in the first of these folders that has one."""
-    relative = Path(*name.split(".")).with_suffix(".py")
+def find_file(relative: Path, folders: Sequence[Path]) -> Path | None:
+    """The file at a relative path in the first of these folders that has one."""
     return next((file for folder in folders if (file := folder.absolute() / relative).is_file()), None)
 
 

@@ -1,12 +1,12 @@
 """The names that a configuration may use for parts that can be added: one registry for each kind of part."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ripu_ray.errors import ConfigError
 
@@ -25,11 +25,12 @@ class Registry:
         kind: what the parts are, for messages, such as "acquisition function".
         key: names the kind in `Plugin.provides` and in groups of entry points.
         module: registers the parts of this package; it is imported at the first look-up, so that defining a registry
-            costs nothing. It may set `adapt`, `absent` and `check_part`.
+            costs nothing. It may set `adapt`, `absent`, `check_part` and `reserved`.
 
     Attributes:
         adapt: from what an entry point names to a part.
         check_part: raises ValueError, without the name, if a part cannot be one of this kind.
+        reserved: names with a meaning of their own, which no part may have.
         absent: from a name to a part that stands for one whose plug-in is not run, so that a configuration can be read.
     """
 
@@ -38,6 +39,7 @@ class Registry:
         self.adapt: Callable[[Any], Any] = lambda part: part
         self.absent: Callable[[str], Any] = lambda name: partial(_refuse, f"{kind} {name}")
         self.check_part: Callable[[Any], object] = _check_callable
+        self.reserved: tuple[str, ...] = ()
         self._kind, self._module = kind, module
         self._parts: dict[str, Any] = {}
         self._owners: dict[str, str] = {}
@@ -51,7 +53,9 @@ class Registry:
                 cannot be one of this kind.
         """
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"{self._kind} {name!r}: expected lower-case letters, digits and underscores")
+            raise ValueError(f"{self._kind} {name!r}: expected lower-case letters, digits and underscores as its name")
+        if name in self.reserved:
+            raise ValueError(f"{self._kind} {name}: the name has a meaning of its own")
 
         def add(part: T) -> T:
             try:
@@ -125,6 +129,13 @@ def registering(owner: str) -> Iterator[None]:
 
 def _refuse(what: str, *arguments: object) -> None:
     raise ConfigError(f"{what}: commands that only read a run folder do not run its plug-ins")
+
+
+def check_words(place: str, words: object, known: Collection[str]) -> None:
+    """Raise ValueError, which begins with `place`, unless `words` is a list of known words."""
+    is_list = isinstance(words, list | tuple | set | frozenset)
+    if not is_list or any(word not in known for word in cast(Iterable[object], words)):
+        raise ValueError(f"{place}: expected a list of {', '.join(known)}, found {words!r}")
 
 
 def wrapped(part: Any) -> Any:

@@ -1,6 +1,6 @@
 """Acquisition functions: from the predictions of a network to a score of each pixel as the centre of a purchase.
 
-Each is `function(maps, query) -> score_HW`: (H, W) float32 without NaN, larger is better. The window of a pixel is its
+Each is `function(maps, query) -> score_HW`: (H, W) float32, all finite, larger is better. The window of a pixel is its
 region in `query.regions`. The decorator `@acquisition("name")` registers a new function.
 
 This module imports neither torch nor numpy at load time, so that the configuration can validate names quickly.
@@ -8,13 +8,13 @@ Shapes: H x W label pixels, C classes.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ripu_ray.config.fields import Power
-from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.config.strategy import Mode
+from ripu_ray.config.registry import ACQUISITIONS, check_words
+from ripu_ray.config.strategy import REFERENCES, Mode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class AcquisitionFunction(Protocol):
     """Scores the pixels of one image."""
 
     def __call__(self, maps: "PixelMaps", query: Query, /) -> "Tensor":
-        """(H, W) float32 score without NaN, larger is better."""
+        """(H, W) float32 score, all finite, larger is better."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Acquisition:
     class_share: float = 0.0
 
 
-_NEEDS = {"features", "dropout", "bought"}
+_NEEDS = ("bought", "dropout", "features")
 
 
 def acquisition(
     name: str,
     *,
-    needs: Iterable[str] = (),
+    needs: Collection[str] = (),
     power: float | str | None = None,
     balanced: bool = False,
     class_share: float = 0.0,
@@ -86,11 +86,15 @@ def acquisition(
     """Register an acquisition function under a name for `strategy.acquisition`. See `Acquisition`.
 
     Raises:
-        ValueError: see `Registry.register`; or `needs` has another word than those of `Acquisition`.
+        ValueError: see `Registry.register`; or another argument is not what `Acquisition` holds.
     """
-    if isinstance(needs, str) or set(needs) - _NEEDS:
-        raise ValueError(f"acquisition function {name}: needs: expected a list of {', '.join(sorted(_NEEDS))}")
     parsed, register = None if power is None else Power.parse(power), ACQUISITIONS.register(name)
+    check_words(f"acquisition function {name}: needs", needs, _NEEDS)
+    if not isinstance(balanced, bool) or type(class_share) not in (int, float) or not 0 <= class_share <= 1:
+        raise ValueError(
+            f"acquisition function {name}: balanced: expected True or False, found {balanced!r}; "
+            f"class_share: a number from 0 to 1, found {class_share!r}"
+        )
 
     def add(function: AcquisitionFunction) -> AcquisitionFunction:
         register(Acquisition(function, frozenset(needs), parsed, balanced, class_share))
@@ -100,6 +104,7 @@ def acquisition(
 
 
 _refuse = ACQUISITIONS.absent
+ACQUISITIONS.reserved = REFERENCES
 ACQUISITIONS.absent = lambda name: Acquisition(_refuse(name))
 ACQUISITIONS.adapt = lambda part: part if isinstance(part, Acquisition) else Acquisition(part)
 

@@ -56,7 +56,8 @@ class PixelMaps:
     @torch.no_grad()
     def feature_norm(self) -> Tensor:
         """(H, W) float32 Euclidean norm of the features, interpolated bilinearly with aligned corners."""
-        assert self.features_Dhw is not None
+        if self.features_Dhw is None:
+            raise ValueError('feature_norm: expected a function with needs=["features"]')
         size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
         norm_11hw = self.features_Dhw.float().norm(dim=0)[None, None]
         return F.interpolate(norm_11hw, size=size, mode="bilinear", align_corners=True)[0, 0]
@@ -65,7 +66,8 @@ class PixelMaps:
     @torch.no_grad()
     def mutual_information(self) -> Tensor:
         """(H, W) float32: H(mean over the draws of p) - mean over the draws of H(p), in nats, at least 0."""
-        assert self.draws_TChw is not None
+        if self.draws_TChw is None:
+            raise ValueError('mutual_information: expected a function with needs=["dropout"]')
         size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
         information_HW = torch.empty(size, device=self.draws_TChw.device)
         for strips in zip(*(_upsampled(draw.float(), size) for draw in self.draws_TChw), strict=True):

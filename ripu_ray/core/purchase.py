@@ -57,10 +57,10 @@ def score_image(
     given = [tensor for tensor in (maps.predicted_HW, maps.entropy_HW) if not tensor.is_inference()]
     versions = [tensor._version for tensor in given]
     with blamed(f"acquisition {acquisition} failed", ScoreError):
-        score_HW = registered.function(maps, query)
+        score_HW = _checked(registered.function(maps, query), acquisition, maps)
     if [tensor._version for tensor in given] != versions:
         raise ScoreError(f"acquisition {acquisition}: changed its maps in place, expected a new tensor")
-    return _checked(score_HW, acquisition, maps), maps
+    return score_HW, maps
 
 
 def _checked(score_HW: object, acquisition: str, maps: PixelMaps) -> Tensor:
@@ -69,14 +69,15 @@ def _checked(score_HW: object, acquisition: str, maps: PixelMaps) -> Tensor:
         found = type(score_HW).__name__
     elif score_HW.shape != maps.predicted_HW.shape:
         found = f"shape {tuple(score_HW.shape)}"
-    elif not score_HW.is_floating_point():
-        found = str(score_HW.dtype)
-    elif score_HW.isnan().any():
-        found = f"{int(score_HW.isnan().sum())} NaN"
+    elif not score_HW.is_floating_point() or score_HW.layout != torch.strided:
+        found = f"{score_HW.dtype}, {score_HW.layout}"
     else:
-        return score_HW.detach().to(maps.predicted_HW.device, torch.float32)
+        score_HW = score_HW.detach().to(maps.predicted_HW.device, torch.float32)
+        if score_HW.isfinite().all():
+            return score_HW
+        found = f"{int(score_HW.isnan().sum())} NaN and {int(score_HW.isinf().sum())} infinite"
     raise ScoreError(
-        f"acquisition {acquisition}: expected a float32 tensor of shape {tuple(maps.predicted_HW.shape)} without NaN, "
+        f"acquisition {acquisition}: expected a float32 tensor of shape {tuple(maps.predicted_HW.shape)}, all finite, "
         f"found {found}"
     )
 

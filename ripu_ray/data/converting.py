@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -70,8 +70,9 @@ def convert(config: Config, output: Path, watch: Watch) -> dict[str, int]:
 
 @contextmanager
 def _made_at_once(output: Path) -> Iterator[Path]:
-    """A temporary folder, which gets its name at the end, and is removed if anything goes wrong."""
+    """A temporary folder, which gets its name at the end. It and new parents are removed if anything goes wrong."""
     folder = path_beside(output)
+    missing = [parent for parent in output.absolute().parents if not parent.exists()]
     with one_line_error(output):
         try:
             folder.mkdir(parents=True)
@@ -79,6 +80,9 @@ def _made_at_once(output: Path) -> Iterator[Path]:
             folder.rename(output)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # they are not empty: all went well
+                for parent in missing:
+                    parent.rmdir()
 
 
 def _write_split(images: FileImageSet, place: Path, watch: Callable[[Iterable[str], int], Iterable[str]]) -> None:

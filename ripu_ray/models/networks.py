@@ -3,11 +3,11 @@
 This module and the builders load torch only when a network is built, since the configuration looks names up here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ripu_ray.config.registry import NETWORKS
+from ripu_ray.config.registry import NETWORKS, check_words
 
 if TYPE_CHECKING:
     from ripu_ray.config import ModelConfig
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Build = Callable[["ModelConfig", int], "Network"]
 """(section `model`, number of classes) -> a fresh network in training mode, float32, on the CPU."""
+
+
+_SETTINGS = ("width", "backbone_weights", "pretrained", "output_stride", "factory", "options", "checkpoint", "head")
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,19 @@ NETWORKS.adapt = lambda build: build if isinstance(build, Builder) else Builder(
 
 def network(
     name: str,
-    takes: Iterable[str] = (),
+    takes: Collection[str] = (),
     package: str = "",
-    needs: Iterable[str] = (),
-    gives: Iterable[str] = (),
+    needs: Collection[str] = (),
+    gives: Collection[str] = (),
 ) -> Callable[[Build], Build]:
-    """Register a builder under a name that `model.name` may have. See `Builder` for the other arguments."""
+    """Register a builder under a name that `model.name` may have. See `Builder` for the other arguments.
+
+    Raises:
+        ValueError: see `Registry.register`; or another argument is not what `Builder` holds.
+    """
+    check_words(f"network {name}: gives", gives, ("features", "dropout"))
+    check_words(f"network {name}: takes", takes, _SETTINGS)
+    check_words(f"network {name}: needs", needs, [*takes])
 
     def add(build: Build) -> Build:
         NETWORKS.register(name)(Builder(build, frozenset(takes), package, frozenset(needs), frozenset(gives)))

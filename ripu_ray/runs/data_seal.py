@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from pydantic import TypeAdapter
 
@@ -67,8 +68,8 @@ class DataSeal:
             shown = "; ".join(changes[:_NUM_NAMED])
             more = f" (and {counted(len(changes) - _NUM_NAMED, 'more change')})" if len(changes) > _NUM_NAMED else ""
             raise DataError(
-                f"{folder}: the data changed since the run was started: {shown}{more}; restore them, or let "
-                "--accept-changed-data start a new run folder with them",
+                f"{folder}: the data changed since the run was started: {shown}{more}; restore them, or start a new "
+                f"run folder with them: `ripu sweep --resume {quote(str(folder))} --accept-changed-data`",
                 changes,
             )
 

@@ -215,6 +215,10 @@ class RunFolder:
         """Whether a trial or a warm-up is complete."""
         return self.is_finished(name) if name in self.trials else self.warmup(name).is_committed()
 
+    def is_complete(self) -> bool:
+        """Whether all warm-ups and trials are complete."""
+        return all(map(self.is_done, (*self.warmups, *self.trials)))
+
     def startable(self) -> list[str]:
         """Trials that are not finished, and whose warm-up is committed."""
         trials = [trial for trial in self.trials.values() if not self.is_finished(trial.trial_id)]

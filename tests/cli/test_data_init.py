@@ -141,11 +141,11 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert invoke("init", "a").exit_code == 0
     broken = tmp_path / "a/labels/003.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    done = invoke("convert", "new", "--config", "a/ripu.yaml")
+    done = invoke("convert", "deep/er/new", "--config", "a/ripu.yaml")
     assert (done.exit_code, done.stderr.startswith(f"ripu: {broken}: the image is damaged")) == (2, True), done.output
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    done = invoke("convert", "new")
+    done = invoke("convert", "deep/er/new")
     assert (done.exit_code, done.stderr) == (2, "ripu: data.dataset synthetic has no files to convert\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_names_void_and_unlabelled_images_are_taken_over(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ def _only_own_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+class Unprintable(BaseException):
+    def __str__(self) -> str:
+        raise ValueError
+
+
 def _write(folder: Path, name: str, factor: int = 1, module: str = "mine") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{module}.py"
@@ -94,6 +99,11 @@ def test_the_file_beside_the_configuration_comes_before_that_of_the_working_dire
             "import ripu_ray\nripu_ray.acquisition('mine', needs='dropout')(print)",
             "needs: expected a list of bought, dropout",
         ),
+        ("import ripu_ray\nripu_ray.acquisition('mine', needs=3)", "needs: expected a list of bought"),
+        ("import ripu_ray\nripu_ray.acquisition('mine', class_share='x')", "a number from 0 to 1, found 'x'"),
+        ("import ripu_ray\nripu_ray.acquisition('full')(print)", "full: the name has a meaning of its own"),
+        ("import ripu_ray\nripu_ray.network('mine', gives=['feature'])(print)", "gives: expected a list of features"),
+        ("raise BaseException", "mine.py, line 1: BaseException"),
         ("import ripu_ray\nripu_ray.network('mine')(None)", "mine: expected a function, found None"),
         ("import ripu_ray\nripu_ray.dataset('mine')(print)", "mine: expected a subclass of DatasetSection"),
         ("import ripu_ray\nripu_ray.stopping_rule('mine')(print)", "mine: expected a class with a method should_stop"),
@@ -218,8 +228,12 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
         (torch.zeros(3, 4), r"found shape \(3, 4\)"),
         (torch.zeros(8, 12, dtype=torch.int64), "found torch.int64"),
         (torch.full((8, 12), torch.nan), "found 96 NaN"),
+        (torch.full((8, 12), 1e300, dtype=torch.float64), "all finite, found 0 NaN and 96 infinite"),
+        (torch.zeros(8, 12).to_sparse(), "found torch.float32, torch.sparse_coo"),
+        (torch.zeros(8, 12, device="meta"), "failed: .*meta"),
         (ZeroDivisionError("division"), "failed: ZeroDivisionError: division"),
         (SystemExit("end"), "failed: SystemExit: end"),
+        (Unprintable(), "failed: Unprintable$"),
     ],
 )
 def test_a_wrong_score_is_named(returned: object, says: str) -> None:

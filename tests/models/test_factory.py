@@ -47,7 +47,7 @@ def test_buffers_of_the_normalisation_and_tied_weights_are_taken(tmp_path: Path)
 
 
 FAULTS = {
-    "raises": r"FileNotFoundError: no weights here$",
+    "raises": r"\S+modules\.py, line 64: FileNotFoundError: no weights here$",
     "none": r"returned NoneType, expected a torch\.nn\.Module$",
     "double": r"model\.idle is torch\.float64 on cpu, expected float32 .* on the CPU$",
     "std": r"std is \(0, 1, 1\), expected three finite numbers, and a std above 0$",
