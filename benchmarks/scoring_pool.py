@@ -2,25 +2,29 @@
 
 `python -m benchmarks.scoring_pool` takes some minutes on 2 cores and prints, at the end,
 
+    figure: decoder_gain <images per second with a decoder on each core, at most 8 / without>  on a GPU that takes 25 ms
     figure: scoring_scaling <images per second with 2 actors / with 1>      decode, forward, acquisition, return
     figure: driver_growth_mb <MB>                                           peak of the driver over 100,000 images
     figure: bytes_per_region <bytes>                                        pickled answer, 8 images of 1,025 regions
 """
 
 import json
+import os
 import pickle
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import peak_extra_mb
+from benchmarks.measure import interleaved, peak_extra_mb
 from ripu_ray.config import Budget, Config, StrategyConfig
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.ahead import ReadAhead
 from ripu_ray.data.folder import FolderData
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic.images import SyntheticData
@@ -35,6 +39,9 @@ from ripu_ray.training.checkpoint import TrainingState
 REPEATS = 3
 NUM_PICTURES = 64
 SIZE = (256, 512)
+CITYSCAPES = (1024, 2048)
+GPU_S = 0.025
+"""Forward pass of `deeplabv2` and acquisition on an H200: docs/benchmarks.md."""
 NUM_TINY = 100_000
 EMPTY = np.empty((0, 2), np.int32)
 
@@ -43,17 +50,35 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        gain = measure_decoders(folder)
         start_ray(Config().cluster)
         scaling = measure_scaling(folder)
         growth = measure_growth(folder)
+    print(f"figure: decoder_gain {gain:.2f}")
     print(f"figure: scoring_scaling {scaling:.2f}")
     print(f"figure: driver_growth_mb {growth:.1f}")
     print(f"figure: bytes_per_region {bytes_per_region():.2f}")
 
 
+def measure_decoders(folder: Path) -> float:
+    """Images per second, read ahead over read in turn. A GPU's forward pass and acquisition are a sleep of its time."""
+    data = FolderData(root=write_pictures(folder / "large", 8, CITYSCAPES, "png"), input_size=(640, 1280))
+    pool, number = open_domains(data).pool, min(len(os.sched_getaffinity(0)), 8)
+
+    def score(images: ReadAhead) -> None:
+        for image_id in images.ahead(pool.image_ids * 4, str):
+            images.image(image_id), images.label(image_id)
+            time.sleep(GPU_S)
+
+    seconds = interleaved({str(each): partial(score, ReadAhead(pool, each)) for each in (0, number)}, REPEATS)
+    for each, taken in seconds.items():
+        print(f"{each} decoders: {4 * len(pool.image_ids) / taken:.1f} images of 1024x2048 a second")
+    return seconds["0"] / seconds[str(number)]
+
+
 def measure_scaling(folder: Path) -> float:
     """Images per second with two actors over that with one: medians of runs in turns, actors started beforehand."""
-    data = FolderData(root=write_pictures(folder / "pictures"))
+    data = FolderData(root=write_pictures(folder / "pictures", NUM_PICTURES, SIZE, "jpg"))
     weights = write_weights(Config(data=data), folder / "weights.pt")
     requests = [ScoreRequest(image_id, EMPTY) for image_id in open_domains(data).pool.image_ids]
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -110,15 +135,15 @@ def bytes_per_region() -> float:
     return len(pickle.dumps(PackedSelections.pack([selection] * 8), protocol=5)) / (8 * count)
 
 
-def write_pictures(root: Path) -> Path:
-    """JPEGs of the embedded task in the folder layout."""
-    domains = open_domains(SyntheticData(num_source=1, num_pool=NUM_PICTURES, num_validation=1, size=SIZE))
+def write_pictures(root: Path, num_pool: int, size: tuple[int, int], suffix: str) -> Path:
+    """Pictures of the embedded task in the folder layout."""
+    domains = open_domains(SyntheticData(num_source=1, num_pool=num_pool, num_validation=1, size=size))
     places = {"source/train": domains.source, "target/train": domains.pool, "target/val": domains.validation}
     for place, images in places.items():
         for kind in ("images", "labels"):
             (root / place / kind).mkdir(parents=True)
         for number, image_id in enumerate(images.image_ids):
-            Image.fromarray(images.image(image_id)).save(root / place / "images" / f"{number:03d}.jpg", quality=92)
+            Image.fromarray(images.image(image_id)).save(root / place / "images" / f"{number:03d}.{suffix}", quality=92)
             Image.fromarray(images.label(image_id)).save(root / place / "labels" / f"{number:03d}.png")
     classes = [
         {"id": index, "name": name, "color": colour}

@@ -143,10 +143,13 @@ def _number(value: object) -> object:
     return value
 
 
-def _scorers(value: object) -> object:
-    if value != "auto" and (type(value) is not int or not 0 <= value <= 10**6):
-        raise ValueError(f"expected a whole number from 0 to 1000000, or auto, found {value!r}")
-    return value
+def _number_or_auto(most: int) -> BeforeValidator:
+    def check(value: object) -> object:
+        if value != "auto" and (type(value) is not int or not 0 <= value <= most):
+            raise ValueError(f"expected a whole number from 0 to {most}, or auto, found {value!r}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _nameable(path: Path) -> Path:
@@ -196,7 +199,8 @@ LocalPath = Annotated[FilePath, AfterValidator(_local)]
 Checkpoint = Annotated[HubId | Path, PlainValidator(_checkpoint), PlainSerializer(str)]
 """A folder of this machine, or `name` or `organisation/name` of the Hugging Face Hub."""
 Seed = Annotated[int, Number, Field(ge=0, lt=2**63)]
-NumScorers = Annotated[int | Literal["auto"], BeforeValidator(_scorers)]
+NumScorers = Annotated[int | Literal["auto"], _number_or_auto(10**6)]
+NumDecoders = Annotated[int | Literal["auto"], _number_or_auto(256)]
 Count = Annotated[int, Number, Field(ge=1, le=10**6)]
 """Of images, cores, processes."""
 Steps = Annotated[int, Number, Field(ge=1, le=10**9)]

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from ripu_ray.config import ClusterConfig
+from ripu_ray.distributed.capacity import scorer_cpus
 from ripu_ray.distributed.cluster import WaitLimit, each, own_error
 from ripu_ray.distributed.draining import is_leaving
 from ripu_ray.errors import ClusterError, counted, first_line
@@ -30,12 +31,12 @@ class ScorerPool:
     """Scoring actors.
 
     Args:
-        start: starts one actor, whose method `ready` returns its node.
+        start: starts one actor; returns it and the reference to its node, which is there once the actor is ready.
         cluster: resources of each actor, number of retries and timeout.
         warn: receives warnings about deaths, retries and long waits.
     """
 
-    def __init__(self, start: Callable[[], Any], cluster: ClusterConfig, warn: Warn) -> None:
+    def __init__(self, start: Callable[[], tuple[Any, ray.ObjectRef[Any]]], cluster: ClusterConfig, warn: Warn) -> None:
         self._start, self._cluster, self._warn = start, cluster, warn
         self._nodes: dict[Any, str] = {}
         self._starting: dict[ray.ObjectRef[Any], Any] = {}
@@ -180,11 +181,12 @@ class ScorerPool:
 
     def _add(self, number: int) -> None:
         for _ in range(number):
-            actor = self._start()
-            self._starting[actor.ready.remote()] = actor
+            actor, ready = self._start()
+            self._starting[ready] = actor
 
     def _wait_for(self, number: int) -> WaitLimit:
-        return WaitLimit(self._cluster, f"{counted(number, 'scorer')}, {each(self._cluster)}", self._warn)
+        asked = each(self._cluster, scorer_cpus(self._cluster))
+        return WaitLimit(self._cluster, f"{counted(number, 'scorer')}, {asked}", self._warn)
 
     def _give_up(self, deaths: Counter[str]) -> None:
         (name, number), *_ = deaths.most_common(1)

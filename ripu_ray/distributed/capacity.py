@@ -1,8 +1,8 @@
 """The resources that a trial needs, and how many trials fit. Imports no Ray, so that validation is fast.
 
 The phases of a trial hold the same cores and GPUs in turn: first the scorers, then the training workers. A trial
-needs as many places as its largest phase has processes. A place is `cluster.threads` cores on one node and, with
-`cluster.gpu`, a GPU or a share of one.
+needs as many places as its largest phase has processes. A place is `cluster.threads` cores on one node, the cores of
+`cluster.decoders` and, with `cluster.gpu`, a GPU or a share of one. `decoders: auto` takes cores that no place needs.
 """
 
 import os
@@ -24,6 +24,11 @@ def local_cpus(cluster: ClusterConfig) -> int:
 def process_gpus(cluster: ClusterConfig) -> float:
     """GPUs of a scorer or training worker, rounded down to ten-thousandths because Ray would round 1/6 up."""
     return 10_000 // cluster.processes_per_gpu / 10_000 if cluster.gpu else 0.0
+
+
+def scorer_cpus(cluster: ClusterConfig) -> int:
+    """Cores of a scorer and its decoders; `decoders: auto` counts as none."""
+    return cluster.threads + (cluster.num_decoders([]) if cluster.scorers else 0)
 
 
 def trial_gpus(cluster: ClusterConfig) -> float:
@@ -50,7 +55,10 @@ def check_capacity(cluster: ClusterConfig, nodes: Nodes) -> None:
     if cluster.grows:
         return
     asks = f"cluster.scorers {cluster.scorers}, cluster.train_workers {cluster.train_workers}, cluster.threads "
-    asks += f"{cluster.threads}: one trial needs"
+    asks += f"{cluster.threads}"
+    if decoders := scorer_cpus(cluster) - cluster.threads:
+        asks += f", cluster.decoders {decoders}"
+    asks += ": one trial needs"
     for resource, amount in _place(cluster).items():
         there_is = sum(node.get(resource, 0) for node in nodes)
         if amount * _width(cluster) > there_is:
@@ -89,6 +97,8 @@ def describe_share(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> str
     """One line: what one trial needs, what the cluster has, and how many trials run at a time."""
     there_is = {resource: Fraction(sum(node.get(resource, 0) for node in nodes)) for resource in _place(cluster)}
     auto = f", {counted(num_scorers(cluster, nodes, num_trials), 'scorer')} each" if cluster.scorers == "auto" else ""
+    if cluster.scorers and (decoders := cluster.num_decoders(nodes)):
+        auto += f", {counted(decoders, 'decoder')} a scorer"
     return (
         f"{describe_need(cluster)}; the cluster has {_spelled(there_is)} on "
         f"{counted(len(nodes), 'node')}{' and grows' if cluster.grows else ''}: "
@@ -98,7 +108,7 @@ def describe_share(cluster: ClusterConfig, nodes: Nodes, num_trials: int) -> str
 
 def _place(cluster: ClusterConfig) -> dict[str, Fraction]:
     gpu = {"GPU": Fraction(1, cluster.processes_per_gpu)} if cluster.gpu else {}
-    return {"CPU": Fraction(cluster.threads)} | gpu
+    return {"CPU": Fraction(scorer_cpus(cluster))} | gpu
 
 
 def _width(cluster: ClusterConfig) -> int:

@@ -204,10 +204,10 @@ class WaitLimit:
             raise ClusterError(f"{self._asked} did not start within {self._timeout_s:g} s; {resources()}")
 
 
-def each(cluster: ClusterConfig) -> str:
+def each(cluster: ClusterConfig, cpus: int) -> str:
     """The resources of each of several processes, such as "each of 1 CPU,"."""
     gpu = f" and {process_gpus(cluster):g} GPU" if cluster.gpu else ""
-    return f"each of {cluster.threads} CPU{gpu},"
+    return f"each of {cpus} CPU{gpu},"
 
 
 def available_resources() -> dict[str, float]:

@@ -131,7 +131,7 @@ class RayFineTuner:
                 ),
             ),
         )
-        asked = f"{cluster.train_workers} training workers, {each(cluster)}"
+        asked = f"{cluster.train_workers} training workers, {each(cluster, cluster.threads)}"
         wait_limit = WaitLimit(cluster, asked, self._warn)
         done = 0
         with ThreadPoolExecutor(max_workers=1) as thread:

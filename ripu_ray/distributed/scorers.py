@@ -2,10 +2,14 @@
 
 Weights are sent once per node and version; centres are returned, packed by batch. Answers arrive in any order. The
 request of a dead actor is sent again: scoring is pure, so nothing is bought twice.
+
+With decoders, an actor reads the images of its next batch while it scores those of this one.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,10 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from ripu_ray.config import Config
+from ripu_ray.config import Config, override
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.actor_pool import ScorerPool
-from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus
+from ripu_ray.distributed.actor_pool import IN_FLIGHT, ScorerPool
+from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus, scorer_cpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
 from ripu_ray.runs.event_log import Warn, ignore_warning
 from ripu_ray.runs.selections import PackedSelections, Selection
@@ -36,15 +40,16 @@ _spares: dict[Any, list[Any]] = {}
 
 
 class ScoringActor:
-    """An `ImageScorer` that fetches the weights if their version changes."""
+    """An `ImageScorer` that fetches the weights if their version changes. Its methods may run in several threads."""
 
     def __init__(self, config: Config, device: str) -> None:
-        self._device = device
-        self.renew(config)
+        self._config, self._device, self._version = config, device, ""
+        self._scoring = threading.Lock()
 
-    def renew(self, config: Config) -> None:
-        """Take the configuration of another trial; `ready` is called next."""
+    def renew(self, config: Config) -> str:
+        """Take the configuration of another trial; returns what `ready` returns."""
         self._config, self._version = config, ""
+        return self.ready()
 
     def ready(self) -> str:
         """Build the scorer and return the node. Called first; Ray would hide errors that `__init__` raises."""
@@ -53,32 +58,40 @@ class ScoringActor:
 
     def score(self, weights: Weights, round_index: int, requests: list[ScoreRequest]) -> PackedSelections:
         """Select regions in each image."""
-        self._take(weights)
-        return PackedSelections.pack([self._scorer.score(round_index, request) for request in requests])
+        self._scorer.pool.expect([request.image_id for request in requests])
+        with self._using(weights) as scorer:
+            return PackedSelections.pack([scorer.score(round_index, request) for request in requests])
 
     def sample(self, weights: Weights, requests: list[ScoreRequest]) -> list[PoolSample]:
         """Predict a sample of pixels in each image."""
-        self._take(weights)
-        return [self._scorer.sample(request) for request in requests]
+        self._scorer.pool.expect([request.image_id for request in requests], labels=False)
+        with self._using(weights) as scorer:
+            return [scorer.sample(request) for request in requests]
 
     def count_voids(self, weights: Weights, requests: list[ScoreRequest]) -> NDArray[np.int64]:
         """Count pixels and void pixels over the regions bought in these images."""
-        self._take(weights)
-        counts: NDArray[np.int64] = np.stack([self._scorer.count_voids(request) for request in requests]).sum(axis=0)
-        return counts
+        self._scorer.pool.expect([request.image_id for request in requests])
+        with self._using(weights) as scorer:
+            counts: NDArray[np.int64] = np.stack([scorer.count_voids(request) for request in requests]).sum(axis=0)
+            return counts
 
     def evaluate(self, weights: Weights, image_ids: list[str]) -> NDArray[np.int64]:
         """Confusion counts over validation images."""
-        self._take(weights)
-        return self._scorer.evaluate(image_ids)
+        self._scorer.validation.expect(image_ids)
+        with self._using(weights) as scorer:
+            return scorer.evaluate(image_ids)
 
-    def _take(self, weights: Weights) -> None:
+    @contextmanager
+    def _using(self, weights: Weights) -> Iterator[ImageScorer]:
+        """The scorer with these weights, for one call at a time: those of the next one are read meanwhile."""
         version, (reference,) = weights
-        if version != self._version:
-            # torch.tensor copies: Ray returns a read-only view of shared memory.
-            state = {name: torch.tensor(value) for name, value in ray.get(reference).items()}
-            self._scorer.load_state(state, Path(version.rpartition("@")[0]))
-            self._version = version
+        with self._scoring:
+            if version != self._version:
+                # torch.tensor copies: Ray returns a read-only view of shared memory.
+                state = {name: torch.tensor(value) for name, value in ray.get(reference).items()}
+                self._scorer.load_state(state, Path(version.rpartition("@")[0]))
+                self._version = version
+            yield self._scorer
 
 
 def end_spares(but: Any = None) -> None:
@@ -108,12 +121,13 @@ class RayScorer:
         warn: Warn = ignore_warning,
         hand_over: bool = False,
     ) -> None:
-        self._config, self._keep, self._share = config, keep, share
+        decoders = config.cluster.num_decoders(alive_nodes())
+        self._config, self._keep, self._share = override(config, {"cluster.decoders": decoders}), keep, share
         self._hand_over = hand_over and keep
         end_spares(self._kind() if self._hand_over else None)
         self._validation_ids = open_domains(config.data).validation.image_ids
         self._warn, self._reported = warn, 0
-        self._pool = ScorerPool(self._start, config.cluster, warn)
+        self._pool = ScorerPool(self._start, self._config.cluster, warn)
         self._weights: Weights | None = None
 
     def acquire(self) -> None:
@@ -186,7 +200,7 @@ class RayScorer:
 
     def _kind(self) -> Any:
         cluster = self._config.cluster
-        return ScoringActor, self._wanted(), cluster.threads, cluster.gpu, process_gpus(cluster)
+        return ScoringActor, self._wanted(), cluster.threads, cluster.decoders, cluster.gpu, process_gpus(cluster)
 
     def _free_share(self) -> int:
         """The share, or the free part of it on a cluster with other users."""
@@ -206,14 +220,17 @@ class RayScorer:
             self._weights = version, [ray.put(state)]
         return self._weights
 
-    def _start(self) -> Any:
+    def _start(self) -> tuple[Any, ray.ObjectRef[Any]]:
         cluster = self._config.cluster
         if self._hand_over and (spares := _spares.get(self._kind())):
             actor = spares.pop()
-            actor.renew.remote(self._config)
-            return actor
+            return actor, actor.renew.remote(self._config)
         # SPREAD also frees the actors from the placement group of the trial that starts them.
-        actor = ray.remote(ScoringActor).options(
-            num_cpus=cluster.threads, num_gpus=process_gpus(cluster), scheduling_strategy="SPREAD"
+        kind: Any = ray.remote(ScoringActor).options(
+            num_cpus=scorer_cpus(cluster),
+            num_gpus=process_gpus(cluster),
+            scheduling_strategy="SPREAD",
+            max_concurrency=IN_FLIGHT if cluster.num_decoders([]) else 1,
         )
-        return actor.remote(self._config, "cuda" if cluster.gpu else "cpu")
+        actor = kind.remote(self._config, "cuda" if cluster.gpu else "cpu")
+        return actor, actor.ready.remote()

@@ -1,14 +1,16 @@
 """Scorer and FineTuner in this process, without Ray; the results are the same as with Ray."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ripu_ray.config import Config
+from ripu_ray.config import Config, override
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.record import Losses
@@ -18,6 +20,8 @@ from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.phase import train
+
+_NAME = attrgetter("image_id")
 
 
 def local_device(config: Config) -> str:
@@ -36,7 +40,10 @@ class LocalScorer:
     """
 
     def __init__(self, config: Config, heartbeat: Heartbeat | None = None) -> None:
-        self._scorer = ImageScorer(config, local_device(config))
+        device = local_device(config)
+        here = {"CPU": len(os.sched_getaffinity(0)), "GPU": torch.cuda.device_count()}
+        decoders = config.cluster.num_decoders([here])
+        self._scorer = ImageScorer(override(config, {"cluster.decoders": decoders}), device)
         self._heartbeat = heartbeat
 
     def acquire(self) -> None:
@@ -45,7 +52,7 @@ class LocalScorer:
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """See `Scorer`."""
         self._scorer.load(weights)
-        for request in requests:
+        for request in self._scorer.pool.ahead(requests, _NAME):
             with self._noted(request.image_id):
                 selection = self._scorer.score(round_index, request)
             yield selection
@@ -53,7 +60,7 @@ class LocalScorer:
     def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
         """See `Scorer`."""
         self._scorer.load(weights)
-        for request in requests:
+        for request in self._scorer.pool.ahead(requests, _NAME, labels=False):
             with self._noted(request.image_id):
                 sample = self._scorer.sample(request)
             yield sample
@@ -61,7 +68,7 @@ class LocalScorer:
     def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
         """See `Scorer`."""
         self._scorer.load(weights)
-        for request in requests:
+        for request in self._scorer.pool.ahead(requests, _NAME):
             with self._noted(request.image_id):
                 counts = self._scorer.count_voids(request)
             yield counts
@@ -70,7 +77,8 @@ class LocalScorer:
         """See `Scorer`."""
         self._scorer.load(weights)
         total = self._scorer.evaluate(())
-        for image_id in self._scorer.validation_ids:
+        images = self._scorer.validation
+        for image_id in images.ahead(images.image_ids, str):
             with self._noted(image_id):
                 total += self._scorer.evaluate([image_id])
         return Evaluation(total)

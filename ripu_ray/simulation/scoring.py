@@ -19,7 +19,8 @@ from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.voids import count_voids, expected_void
-from ripu_ray.data.loading import Domains, open_domains
+from ripu_ray.data.ahead import ReadAhead
+from ripu_ray.data.loading import open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError, ScoreError
 from ripu_ray.models.inference import predict
@@ -70,17 +71,23 @@ class ImageScorer:
     """Scores and evaluates images, one after the other, with weights that `load` sets.
 
     Args:
-        config: of the trial.
+        config: of the trial; with `cluster.decoders: auto`, no image is read ahead.
         device: of the network.
+
+    Attributes:
+        pool, validation: the images; told which ones come next, `cluster.decoders` threads read them.
     """
 
     def __init__(self, config: Config, device: str = "cpu") -> None:
         torch.set_num_threads(config.cluster.threads)
         self._config = config
         self._device = torch.device(device)
-        self._domains: Domains = open_domains(config.data, with_source=False)
-        self._regions = RegionMaps(config.strategy, self._domains.pool)
-        self._network = build_network(config.model, self._domains.classes.num_classes, seed=0)
+        domains = open_domains(config.data, with_source=False)
+        decoders = config.cluster.num_decoders([])
+        self.pool, self.validation = (ReadAhead(images, decoders) for images in (domains.pool, domains.validation))
+        self._num_classes = domains.classes.num_classes
+        self._regions = RegionMaps(config.strategy, domains.pool)
+        self._network = build_network(config.model, self._num_classes, seed=0)
         self._network.to(self._device).eval()
 
     def load(self, weights: Path) -> None:
@@ -99,7 +106,7 @@ class ImageScorer:
             NonFiniteError: a logit is NaN or infinite; names round and image.
         """
         image_id, strategy = request.image_id, self._config.strategy
-        label = self._domains.pool.label(image_id)
+        label = self.pool.label(image_id)
         try:
             scored = self._scored(round_index, image_id, request.known)
             regions = scored.query.regions
@@ -117,7 +124,7 @@ class ImageScorer:
             )
         except (NonFiniteError, ScoreError) as error:
             raise type(error)(f"round {round_index}, image {image_id}: {error}") from None
-        class_pixels = regions.class_pixels(label, centres, self._domains.classes.num_classes)
+        class_pixels = regions.class_pixels(label, centres, self._num_classes)
         pixels, void_pixels, boundary_pixels = regions.costs(label, centres)
         named = self._ask(image_id, label, centres, class_pixels)
         if self._config.answer != "mask":
@@ -131,7 +138,7 @@ class ImageScorer:
         self, image_id: str, label: NDArray[np.uint8], centres: NDArray[np.int32], class_pixels: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]] | tuple[()]:
         """Price in clicks, by the true labels, and named classes of each region; nothing for masks."""
-        config, num_classes = self._config, self._domains.classes.num_classes
+        config, num_classes = self._config, self._num_classes
         if config.answer == "mask":
             return ()
         regions = self._regions.of(image_id, label.shape)
@@ -151,11 +158,11 @@ class ImageScorer:
 
     def _scored(self, round_index: int, image_id: str, known: Knowledge) -> _Scored:
         strategy, seed = self._config.strategy, self._config.seed
-        size = self._domains.pool.label_size(image_id)
+        size = self.pool.label_size(image_id)
         regions = self._regions.of(image_id, size)
         rng = generator(seed, "acquisition", round_index, image_id)
         query = Query(regions, strategy.mode, strategy.parity, rng, known.bought_C)
-        output = self._output(self._domains.pool.image(image_id), ("dropout", round_index, image_id))
+        output = self._output(self.pool.image(image_id), ("dropout", round_index, image_id))
         score, maps = score_image(output[0], size, strategy.acquisition, query, *output[1:])
         if known.void_CD is not None:
             labelled = 1 - query.mean(expected_void(maps.predicted_HW, known.void_CD))
@@ -168,7 +175,7 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite; names the image.
         """
-        image_id, pool = request.image_id, self._domains.pool
+        image_id, pool = request.image_id, self.pool
         size = pool.label_size(image_id)
         pixels = size[0] * size[1]
         rng = generator(self._config.seed, "sample", image_id)
@@ -185,14 +192,14 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite; names the image.
         """
-        image_id, pool = request.image_id, self._domains.pool
+        image_id, pool = request.image_id, self.pool
         size = pool.label_size(image_id)
         predicted = self._predict(image_id, size).predicted_HW
         bought = self._regions.of(image_id, size).cover(request.centres_N2)
-        return count_voids(predicted, pool.label(image_id), bought, self._domains.classes.num_classes)
+        return count_voids(predicted, pool.label(image_id), bought, self._num_classes)
 
     def _predict(self, image_id: str, size: tuple[int, int]) -> PixelMaps:
-        image = self._network.to_input(self._domains.pool.image(image_id), self._device)[None]
+        image = self._network.to_input(self.pool.image(image_id), self._device)[None]
         try:
             with torch.inference_mode():
                 return pixel_maps(self._network(image)[0], size)
@@ -201,22 +208,17 @@ class ImageScorer:
 
     def evaluate(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Confusion counts (C, C) over validation images. Raises NonFiniteError, which names the image."""
-        num_classes = self._domains.classes.num_classes
+        num_classes = self._num_classes
         total = np.zeros((num_classes, num_classes), np.int64)
         for image_id in image_ids:
-            label = self._domains.validation.label(image_id)
-            image_13HW = self._network.to_input(self._domains.validation.image(image_id), self._device)[None]
+            label = self.validation.label(image_id)
+            image_13HW = self._network.to_input(self.validation.image(image_id), self._device)[None]
             try:
                 predicted = predict(self._network, image_13HW, label.shape)
             except NonFiniteError as error:
                 raise NonFiniteError(f"evaluation, image {image_id}: {error}") from None
             total += confusion_counts(predicted, label, num_classes)
         return total
-
-    @property
-    def validation_ids(self) -> tuple[str, ...]:
-        """The validation images, in order."""
-        return self._domains.validation.image_ids
 
     @torch.inference_mode()
     def _output(

@@ -50,6 +50,28 @@ def test_trials_and_scorers_share_what_there_is(
     assert num_scorers(cluster, nodes, concurrent) == scorers
 
 
+@pytest.mark.parametrize(
+    ("cluster", "nodes", "decoders"),
+    [
+        (ClusterConfig(), _nodes(16), 0),
+        (ClusterConfig(decoders=5), _nodes(4), 5),
+        (ClusterConfig(gpu=True), _nodes(16), 0),
+        (ClusterConfig(gpu=True), _nodes(16, gpus=1), 8),
+        (ClusterConfig(gpu=True, threads=2), _nodes(16, gpus=2), 6),
+        (ClusterConfig(gpu=True, processes_per_gpu=4), _nodes(9, gpus=1), 1),
+        (ClusterConfig(gpu=True), _nodes(4, gpus=8), 0),
+        (ClusterConfig(gpu=True), [*_nodes(64), *_nodes(16, gpus=1), *_nodes(6, gpus=1)], 5),
+    ],
+)
+def test_decoders_leave_as_many_places_as_the_gpus_allow(
+    cluster: ClusterConfig, nodes: list[dict[str, float]], decoders: int
+) -> None:
+    assert cluster.num_decoders(nodes) == decoders
+    if cluster.decoders == "auto":
+        taking = cluster.model_copy(update={"decoders": decoders})
+        assert num_concurrent(taking, nodes) == num_concurrent(cluster, nodes)
+
+
 def test_scorers_that_a_cluster_has_lost_the_nodes_for_are_not_waited_for() -> None:
     cluster = ClusterConfig(scorers=3, threads=2)
     assert num_fitting(cluster, _nodes(4, 4), 3) == 3
@@ -61,6 +83,7 @@ def test_scorers_that_a_cluster_has_lost_the_nodes_for_are_not_waited_for() -> N
 @pytest.mark.parametrize(
     ("cluster", "nodes", "says"),
     [
+        (ClusterConfig(scorers=2, decoders=3), _nodes(7), "cluster.decoders 3: one trial needs 8 CPU, there are 7"),
         (ClusterConfig(scorers=5), _nodes(2, 2), "one trial needs 5 CPU, there are 4"),
         (ClusterConfig(scorers=2, train_workers=1, gpu=True), _nodes(8, gpus=1), "one trial needs 2 GPU, there are 1"),
         (ClusterConfig(scorers=3, threads=2), _nodes(3, 3), "one trial needs 3 x 2 CPU, the nodes hold 2 of them"),
@@ -89,7 +112,7 @@ def test_what_one_trial_needs_in_words() -> None:
     cluster = ClusterConfig(scorers="auto", train_workers=2, gpu=True)
     assert describe_share(cluster, _nodes(16, 16, gpus=4), 4) == (
         "one trial needs 2 CPU and 2 GPU, and uses more for scoring if they are free; the cluster has 32 CPU and 8 GPU "
-        "on 2 nodes: 4 at a time, 2 scorers each"
+        "on 2 nodes: 4 at a time, 2 scorers each, 3 decoders a scorer"
     )
     sharing = ClusterConfig(scorers=0, gpu=True, processes_per_gpu=4)
     assert describe_share(sharing, _nodes(16, gpus=1), 4) == (

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from tests.conftest import TINY
 from tests.running import into
 
 pytestmark = pytest.mark.usefixtures("ray_cpus")
-EMPTY = np.empty((0, 2), np.int32)
+EMPTY, CENTRE = np.empty((0, 2), np.int32), np.full((1, 2), 9, np.int32)
 NO_OPTIMISER: dict[str, Any] = {"state": {}, "param_groups": []}
 
 
@@ -81,6 +82,25 @@ def test_any_number_of_actors_or_none_buy_the_same(
     closing.append(scorer := RayScorer(config, keep=True, share=2))
     assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
     assert np.array_equal(scorer.evaluate(weights).confusion_CC, local.evaluate(weights).confusion_CC)
+
+
+@pytest.mark.parametrize("decoders", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (0, 1))])
+def test_any_number_of_decoders_buy_the_same(
+    decoders: int, weights: Path, tmp_path: Path, closing: list[RayScorer]
+) -> None:
+    config = _config(1, f"cluster.decoders={decoders}")
+    closing.append(actors := RayScorer(config, keep=True))
+    those: dict[str, Scorer] = {"plain": LocalScorer(_config(0)), "local": LocalScorer(config), "ray": actors}
+    results = []
+    for name, scorer in those.items():
+        bought = _purchase(scorer, config, weights, tmp_path / name)
+        counts = sum(scorer.count_voids(weights, [replace(each, centres_N2=CENTRE) for each in _requests(config)]))
+        samples = sorted(
+            (sample.image_id, sample.predicted_N.tobytes()) for sample in scorer.sample(weights, _requests(config))
+        )
+        confusion = scorer.evaluate(weights).confusion_CC.tobytes()
+        results.append((bought, np.asarray(counts).tobytes(), samples, confusion))
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.slow
