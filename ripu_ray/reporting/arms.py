@@ -22,6 +22,7 @@ SETTINGS = (
 """Columns of the strategy's settings; other varied settings have columns with dotted names."""
 WORLD = ("data.", "oracle.")
 """Prefixes of settings that do not depend on the strategy."""
+_POWERS = ("power", "strategy.power")
 
 
 def add_names(results: pd.DataFrame) -> pd.DataFrame:
@@ -73,12 +74,22 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object]) -> str:
-    """The only setting in which two rows differ ("mode" for mode and window); empty if none or several differ."""
+    """The only setting in which two rows differ ("mode" for mode and window); empty if none or several differ.
+
+    A power does not count beside `random` without one: a grid leaves it out there, since it has no effect.
+    """
     names = [name for name in map(str, first) if name in SETTINGS or ("." in name and not name.startswith(WORLD))]
     differing = [name for name in names if str(first[name]) != str(second[name])]
     if "mode" in differing and "window" in differing:
         differing.remove("window")
+    if "acquisition" in differing and (_is_plain_random(first) or _is_plain_random(second)):
+        differing = [name for name in differing if name not in _POWERS]
     return differing[0] if len(differing) == 1 else ""
+
+
+def _is_plain_random(row: Mapping[Hashable, object]) -> bool:
+    has_power = any(pd.notna(row[name]) for name in _POWERS if name in row)  # type: ignore[call-overload]
+    return row["acquisition"] == "random" and not has_power
 
 
 def budget_words(budget: object) -> str:

@@ -256,6 +256,14 @@ def test_a_setting_that_was_varied_by_its_key_counts_once() -> None:
     assert len(compare(finished, "miou")) == 4
 
 
+def test_random_has_no_power_and_is_compared_with_all() -> None:
+    random, *others = (_curves(**{name: [[0, 0, 0.6]]}) for name in ("random", "ripu", "entropy"))
+    powers = [random.assign(power=np.nan), *(other.assign(power=1.0) for other in others)]
+    finished = outcomes(pd.concat([table.assign(**{"strategy.power": table["power"]}) for table in powers]))
+    pairs = compare(finished, "miou")[["first", "second"]].to_numpy().tolist()
+    assert pairs == [["ripu, power 1", "random, no power"], ["entropy, power 1", "random, no power"]]
+
+
 def test_without_a_pair_the_table_is_empty_and_has_its_columns() -> None:
     first, second = (_curves(ripu=[[0, 0, 0.6]]).assign(power=power, balanced=power == 2) for power in (1.0, 2.0))
     table = compare(outcomes(pd.concat([first, second.assign(trial="other")])), "miou")
