@@ -13,9 +13,9 @@ test: lint
 	$(BIN)/pytest $(PARALLEL) --durations=20 -m "not slow and not cluster"
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest $(PARALLEL) --durations=40 -m "slow or cluster"
+	$(BIN)/pytest $(PARALLEL) --durations=40 -m "slow and not cluster"
 
-test-all: test test-slow
+test-all: test test-slow test-cluster
 
 test-cluster: .venv/installed-dev
 	$(BIN)/pytest -m cluster

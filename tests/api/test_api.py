@@ -232,6 +232,7 @@ def test_each_example_runs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_runs_in_a_thread_in_an_event_loop_and_in_a_ray_of_the_user(tmp_path: Path) -> None:
     """A Ray that a thread started ends with the thread: Linux tells its processes. A Ray of the user stays."""
     code = f"""
@@ -264,7 +265,7 @@ if __name__ == "__main__":
     run(ripu.sweep, "c")
     print(before, ray.get(counter.add.remote()), ray.get(ray.remote(num_cpus=2)(lambda: "free").remote(), timeout=60))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=560, check=False)
     assert (done.stdout, done.returncode) == ("{}\n{}\n{}\n1 2 free\n", 0), done.stderr
 
 
