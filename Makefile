@@ -13,7 +13,7 @@ test: lint
 	$(BIN)/pytest $(PARALLEL) --durations=20 -m "not slow and not cluster"
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest $(PARALLEL) --durations=40 -m "slow and not cluster"
+	$(BIN)/pytest --durations=40 -m "slow and not cluster"
 
 test-all: test test-slow test-cluster
 
