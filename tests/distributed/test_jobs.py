@@ -180,7 +180,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     # Lines of the job itself, so it is at work.
     assert [watcher.stdout.readline() for _ in range(2)] == [
         "job endless: submitted\n",
-        "1 trial, 1 warm-up; starting Ray\n",
+        "1 trial, 1 warm-up\n",
     ]
     watcher.send_signal(signal.SIGINT)
     _, words = watcher.communicate()
@@ -206,7 +206,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
         assert again.wait() == 1
     ended = head.ripu("attach", "endless")
     assert ended.returncode == 1
-    assert ended.stdout.startswith("1 trial, 1 warm-up; starting Ray\n")
+    assert ended.stdout.startswith("1 trial, 1 warm-up\n")
     assert ended.stderr.startswith("ripu: job endless stopped: ")
     assert head.ripu("logs", "endless").stdout == ended.stdout
     assert head.ripu("stop", "endless").stdout == "job endless: was not running\n"
