@@ -259,7 +259,7 @@ if __name__ == "__main__":
     thread.start(); thread.join(); time.sleep(2)
     asyncio.run(notebook())
     ray.shutdown()
-    ray.init(num_cpus=2, include_dashboard=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False)
     counter = ray.remote(num_cpus=0)(Counter).remote()
     before = ray.get(counter.add.remote())
     run(ripu.sweep, "c")
