@@ -5,11 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.class_shapes import entry_parts, one_shape, shown
 from ripu_ray.errors import DataError
 from ripu_ray.storage.bounded import read_limited
 
@@ -19,7 +19,6 @@ MIN_CLASSES = 2
 """With one class, no prediction is uncertain; the background has to be a class, too."""
 STORED = ("ids", "colours", "palette", "uint16_channel0")
 """Names of encodings."""
-_KEYS = ("classes", "num_classes", "ignore_index", "void_colors", "palette", "encoding", "id_map")
 _OTHER = "*"
 """In `id_map`: every id that is not listed."""
 
@@ -121,35 +120,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse(tree: Any) -> ClassTable:
-    if isinstance(tree, dict) and tree and all(re.fullmatch(r"\d{1,3}", key) for key in tree):
-        return class_table(_by_id(tree), {})
-    if isinstance(tree, list):
-        return class_table(tree, {})
-    if isinstance(tree, dict) and isinstance(tree.get("classes"), dict):
-        tree = {**tree, "classes": _by_id(tree["classes"])}
-    entries = _get(tree, "classes", list, "classes.json")
-    _check_spelling(tree, _KEYS, "classes.json")
-    if any(isinstance(entry, dict) and "id" in entry for entry in entries) or not entries:
-        _get(tree, "num_classes", int, "classes.json")
-        _get(tree, "ignore_index", int, "classes.json")
+    tree = one_shape(tree)
     if tree.get("ignore_index", IGNORE_LABEL) != IGNORE_LABEL:
-        raise ValueError(f"ignore_index is {tree['ignore_index']}: expected {IGNORE_LABEL}")
+        raise ValueError(f"ignore_index is {shown(tree['ignore_index'])}: expected {IGNORE_LABEL}")
     stored = tree.get("encoding")
     stored = "colours" if stored == "colors" else stored
     if "encoding" in tree and stored not in STORED:
-        raise ValueError(f"encoding is {stored!r}: expected {', '.join(STORED)}")
-    table = class_table(entries, tree, stored)
-    if tree.get("num_classes", len(entries)) != len(entries):
-        raise ValueError(f"num_classes is {tree['num_classes']}, but classes lists {len(entries)}")
-    return table
-
-
-def _by_id(tree: dict[str, Any]) -> list[Any]:
-    """The entries of `{id: entry}` in the order of the ids."""
-    by_id = {int(key) if re.fullmatch(r"\d{1,3}", key) else -1: entry for key, entry in tree.items()}
-    if sorted(by_id) != list(range(len(tree))):
-        raise ValueError(f"the ids are {', '.join(tree)}: expected 0, 1, 2, ..., each once")
-    return [by_id[class_id] for class_id in range(len(by_id))]
+        raise ValueError(f"encoding is {shown(stored)}: expected {', '.join(STORED)}")
+    return class_table(tree["classes"], tree, stored)
 
 
 def class_table(
@@ -158,7 +136,7 @@ def class_table(
     """The class table of plain values.
 
     Args:
-        entries: of each class its name, or `{"name": ..., "color": [r, g, b]}`.
+        entries: of each class its name, or `{"name": ..., "color": [r, g, b] or "#rrggbb"}`.
         settings: the other keys of a `classes.json`: `void_colors`, `palette`, `id_map`.
         stored, origin: see `Encoding`.
 
@@ -170,11 +148,11 @@ def class_table(
     names, colours = _names_and_colours(entries)
     void = settings.get("void_colors", [])
     if not isinstance(void, list):
-        raise ValueError(f"void_colors is {void!r}: expected a list of colours")
+        raise ValueError(f"void_colors is {shown(void)}: expected a list of colours")
     palette = settings.get("palette", "ids")
     palette = "colors" if palette == "colours" else palette
     if palette not in ("ids", "colors"):
-        raise ValueError(f"palette is {palette!r}: expected 'ids' or 'colors'")
+        raise ValueError(f"palette is {shown(palette)}: expected 'ids' or 'colors'")
     if stored == "colours" and settings.get("id_map") is not None:
         raise ValueError("id_map: labels in colours hold no ids: leave it out")
     if stored == "colours" and not colours:
@@ -198,18 +176,11 @@ def _names_and_colours(entries: list[Any]) -> tuple[list[str], list[Colour]]:
     colours: list[Colour] = []
     for index, entry in enumerate(entries):
         place = f"classes[{index}]"
-        if isinstance(entry, str):
-            name = entry
-        else:
-            name = _get(entry, "name", str, place)
-            _check_spelling(entry, ("name", "id", "color"), place)
-            class_id = _get(entry, "id", int, place) if "id" in entry else index
-            if class_id != index:
-                raise ValueError(f"{place}.id is {class_id}: expected ids 0, 1, 2, ... in this order")
-            if "color" in entry or "id" in entry:
-                colours.append(_colour(_get(entry, "color", list, place), f"{place}.color"))
+        name, colour = entry_parts(entry, index)
+        if colour is not None:
+            colours.append(_colour(colour, f"{place}.color"))
         if not name.strip() or not name.isprintable() or name in names:
-            raise ValueError(f"{place}.name is {name!r}: expected a printable name that no other class has")
+            raise ValueError(f"{place}.name is {shown(name)}: expected a printable name that no other class has")
         names.append(name)
     if colours and len(colours) < len(names):
         raise ValueError(f"{len(colours)} of {len(names)} classes have a 'color': expected all of them, or none")
@@ -218,43 +189,28 @@ def _names_and_colours(entries: list[Any]) -> tuple[list[str], list[Colour]]:
 
 def _id_map(tree: Any, names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     if not isinstance(tree, dict):
-        raise ValueError(f'id_map is {tree!r}: expected {{"7": "road", "8": 1, "*": 255}}')
+        raise ValueError(f'id_map is {shown(tree)}: expected {{"7": "road", "8": 1, "*": 255}}')
     ids: dict[int, int] = {}
     for key, value in tree.items():
         label_id = int(key) if re.fullmatch(r"\d{1,3}", key) else -1
         if key != _OTHER and not 0 <= label_id <= IGNORE_LABEL:
             raise ValueError(f"id_map: {key!r}: expected an id of the label files, 0 to 255, or {_OTHER!r}")
+        if label_id in ids:
+            raise ValueError(f"id_map: {key!r}: is there twice")
         class_id = names.index(value) if value in names else value
         if type(class_id) is not int or not (0 <= class_id < len(names) or class_id == IGNORE_LABEL):
-            raise ValueError(f"id_map[{key!r}] is {value!r}: expected the name or id of a class, or 255")
+            raise ValueError(f"id_map[{key!r}] is {shown(value)}: expected the name or id of a class, or 255")
         ids[label_id] = class_id
     if (other := ids.pop(-1, None)) is not None:
         ids = dict.fromkeys(range(IGNORE_LABEL + 1), other) | ids
     return tuple(sorted(ids.items()))
 
 
-def _get(entry: Any, key: str, kind: type, place: str) -> Any:
-    if not isinstance(entry, dict):
-        raise ValueError(f"{place}: expected keys and values, found {type(entry).__name__}")
-    if key not in entry:
-        raise ValueError(f"{place}: the key {key!r} is missing")
-    value = entry[key]
-    # `type`, not `isinstance`: True is not a number of classes
-    if type(value) is not kind:
-        raise ValueError(f"{place}: {key} is {value!r}: expected {kind.__name__}")
-    return value
-
-
-def _check_spelling(entry: dict[str, Any], known: Sequence[str], place: str) -> None:
-    """Refuse a key that is almost a known one: it would have no effect. Keys of other programs are passed over."""
-    for key in entry.keys() - set(known):
-        if near := get_close_matches(key.lower(), known, 1, 0.75):
-            raise ValueError(f"{place}: the key {key!r} is not known: expected {near[0]!r}")
-
-
 def _colour(value: Any, place: str) -> Colour:
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        value = [*bytes.fromhex(value[1:])]
     if type(value) is not list or len(value) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in value):
-        raise ValueError(f"{place} is {value!r}: expected red, green and blue, 0 to 255 each")
+        raise ValueError(f"{place} is {shown(value)}: expected red, green and blue, 0 to 255 each")
     red, green, blue = value
     return red, green, blue
 
