@@ -51,12 +51,16 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException | None) -> str:
-    """The first line of the message of a foreign exception, or the name of its class if there is no message."""
+    """The first line of the message of a foreign exception, or the name of its class if there is no message.
+
+    The second line follows if the first one announces it with a colon.
+    """
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 (`__str__` is foreign code, too)
         text = ""
-    return (text.strip().splitlines() or [type(error).__name__])[0]
+    lines = [line for line in map(str.strip, text.splitlines()) if line] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def named(error: BaseException) -> str:

@@ -5,7 +5,8 @@ asked only where the configuration has the id of a model.
 """
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from importlib.util import find_spec
@@ -42,11 +43,15 @@ class Segmentation(Wrapped):
     def __init__(self, model: Any) -> None:
         body = getattr(model, model.base_model_prefix or "backbone", None) or getattr(model, "backbone", None)
         super().__init__(model, nn.ModuleList([part for part in model.children() if part is not body]))
+        self._multiple, self._is_square = _multiple(model), model.config.model_type in _SQUARE
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """Logits (B, C, H, W) of images (B, 3, H, W), float, from `to_input`."""
-        config: Any = self.model.config
-        return _fitted(images_B3HW, config, lambda images: self.model(pixel_values=images).logits)
+        return _fitted(images_B3HW, self._multiple, self._native, self._is_square)
+
+    def _native(self, images_B3HW: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixel_values=images_B3HW).logits
+        return logits
 
 
 class BackboneNetwork(Network):
@@ -62,12 +67,11 @@ class BackboneNetwork(Network):
 
     def __init__(self, model: Any, head: LinearHead | PyramidHead) -> None:
         super().__init__()
-        self.model, self.head = model, head
+        self.model, self.head, self._multiple = model, head, _multiple(model)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """Logits (B, C, H, W) of images (B, 3, H, W), float, from `to_input`."""
-        config: Any = self.model.config
-        return _fitted(images_B3HW, config, self._native)
+        return _fitted(images_B3HW, self._multiple, self._native)
 
     def _native(self, images_B3HW: Tensor) -> Tensor:
         features = self.model(pixel_values=images_B3HW).feature_maps
@@ -116,7 +120,7 @@ def backbone(settings: ModelConfig, num_classes: int) -> Network:
         head = (
             LinearHead(num_classes, channels)
             if settings.head == "linear"
-            else PyramidHead(num_classes, (channels[0], channels[-1]), _multiple(config))
+            else PyramidHead(num_classes, (channels[0], channels[-1]), _multiple(model))
         )
         network = BackboneNetwork(model, head)
     return _finished(network, settings)
@@ -177,7 +181,7 @@ def _read_config(settings: ModelConfig) -> Any:
     if find_spec("transformers") is None:
         raise ConfigError(f"model.name {settings.name} needs transformers: pip install 'ripu-ray[transformers]'")
     if isinstance(place, Path) and not (place / "config.json").is_file():
-        what = "no config.json in it" if place.is_dir() else "there is no such folder"
+        what = "there is no such folder" if not place.exists() else "expected a folder with config.json"
         raise DataError(f"model.checkpoint {place}: {what}")
     with _reported(settings):
         from transformers import AutoConfig
@@ -225,19 +229,19 @@ def _encoder(config: Any) -> Any:
     return getattr(config, "backbone_config", None) or config
 
 
-def _multiple(config: Any) -> int:
+def _multiple(model: nn.Module) -> int:
     """Sides of images must be multiples of it, so that no row of pixels is left out."""
-    patch = getattr(_encoder(config), "patch_size", None)
-    is_plain = isinstance(patch, int) and not hasattr(_encoder(config), "depths")
-    return patch if patch and is_plain and patch > 4 else _DEEPEST
+    # The configurations of the package write the patch in several ways and places.
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d) and part.in_channels == 3), None)
+    patch = math.lcm(*first.stride) if first else 1
+    return patch if patch > 4 else _DEEPEST
 
 
-def _fitted(images_B3HW: Tensor, config: Any, run: Any) -> Tensor:
+def _fitted(images_B3HW: Tensor, multiple: int, run: Callable[[Tensor], Tensor], is_square: bool = False) -> Tensor:
     """Logits at the images' size. Images are padded on the right and below with the mean colour, logits are cut."""
     height, width = images_B3HW.shape[2:]
-    multiple = _multiple(config)
     rows, cols = (-(-side // multiple) * multiple for side in (height, width))
-    if config.model_type in _SQUARE:
+    if is_square:
         rows = cols = max(rows, cols)
     logits = run(F.pad(images_B3HW, (0, cols - width, 0, rows - height)))
     logits = F.interpolate(logits.float(), size=(rows, cols), mode="bilinear", align_corners=False)

@@ -202,7 +202,10 @@ def check_state(
         ("has tensors that the network does not have:", unknown),
         ("tensors of another type, or without data:", strange),
         # Last, since it needs the shapes and types that the checks above have confirmed.
-        ("a NaN or an infinity:", [] if strange else [spoken(n) for n, t in known.items() if not t.isfinite().all()]),
+        (
+            "a NaN or an infinity:",
+            [] if strange else [spoken(n) for n, t in known.items() if not _finite(t, expected[n])],
+        ),
     )
     for fault, names in faults:
         if names:
@@ -215,3 +218,8 @@ def _is_like(tensor: Tensor, expected: Tensor) -> bool:
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
         return False
     return tensor.dtype == expected.dtype or (tensor.is_floating_point() and expected.is_floating_point())
+
+
+def _finite(tensor: Tensor, expected: Tensor) -> bool:
+    """Whether all of it is finite in the type of `expected`."""
+    return bool(tensor.to(expected.dtype).isfinite().all())

@@ -130,6 +130,19 @@ def _file(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+def test_no_row_of_pixels_is_left_out_for_a_patch_written_as_a_list(
+    saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    settings = (saved("dinov2") / "config.json").read_text()
+    (tmp_path / "config.json").write_text(settings.replace('"patch_size": 14', '"patch_size": [14, 14]'))
+    network = build_network(ModelConfig.model_validate({"name": "backbone", "checkpoint": str(tmp_path)}), 2, seed=0)
+    plain = torch.zeros(1, 3, 32, 32)
+    corner = plain.clone()
+    corner[:, :, -2:, -2:] = 5
+    with torch.inference_mode():
+        assert (network.eval()(corner) - network(plain)).abs().max() > 0
+
+
 def test_logits_lie_where_the_pixels_are(saved: Callable[[str], Path]) -> None:
     """A patch of another colour changes the logits at its place most, at a size that patches do not divide."""
     model = ModelConfig.model_validate({"name": "backbone", "checkpoint": str(saved("swin"))})
@@ -185,6 +198,8 @@ def _damaged(saved: Callable[[str], Path], folder: Path, fault: str) -> tuple[st
         settings.write_text(json.dumps({"model_type": "mine", "auto_map": {"AutoConfig": "mine.Mine"}}))
     elif fault == "sizes":
         settings.write_text(settings.read_text().replace("8,\n    8,\n    16,\n    16", "8,\n    8,\n    16,\n    32"))
+    elif fault == "type":
+        settings.write_text(settings.read_text().replace('"num_channels": 3', '"num_channels": "three"'))
     elif fault == "processor":
         (folder / "preprocessor_config.json").write_text('{"image_mean": [1, 2], "image_std": [1, 2]}')
     elif fault == "channels":
@@ -195,6 +210,7 @@ def _damaged(saved: Callable[[str], Path], folder: Path, fault: str) -> tuple[st
         save_file({name: tensor / 0 for name, tensor in _file(source).items()}, weights, {"format": "pt"})
     kinds = {"bert": ("transformers", saved("bert")), "not a backbone": ("backbone", source)}
     others = {"missing": ("backbone", folder / "nothing"), "offline": ("backbone", Path("nobody/nothing"))}
+    others["file"] = "backbone", settings
     name, place = {**kinds, **others}.get(fault, ("transformers", folder))
     return name, str(place)
 
@@ -206,6 +222,8 @@ FAULTS = {
     "config": r"OSError: It looks like the config file at .* is not a valid JSON file\.$",
     "code": r"ValueError: .*",
     "sizes": r"segformer\..* is \(16.*\), expected \(32.*\)$",
+    "type": r"\S+: Validation error for field 'num_channels': TypeError: Field 'num_channels' expected int, got str",
+    "file": r"expected a folder with config\.json$",
     "processor": r"not an image processor's file: ValueError: expected image_mean and image_std .*",
     "channels": r"takes 4 channels, expected 3$",
     "nan": r".* holds a NaN or an infinity$",

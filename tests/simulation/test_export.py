@@ -93,6 +93,10 @@ def _spoil(state: dict[str, Tensor], path: Path, fault: str) -> None:
         del state["head.1.bias"]
     elif fault == "nan":
         state["head.1.bias"] = torch.full((10,), float("nan"))
+    elif fault == "beyond float32":
+        state["head.1.bias"] = torch.full((10,), 1e300, dtype=torch.float64)
+    elif fault == "nan of eight bits":
+        state["head.1.bias"] = torch.full((10,), float("nan")).to(torch.float8_e4m3fn)
     save_file(state, path)
     if fault == "truncated":
         path.write_bytes(path.read_bytes()[:-7])
@@ -114,6 +118,8 @@ FAULTS = {
     "misshapen": r"not weights of this network: misshapen: head\.1\.weight is \(3,\), expected \(10, 8, 1, 1\)$",
     "half a network": r"not weights of this network: misses head\.1\.bias$",
     "nan": r"not weights of this network: a NaN or an infinity: head\.1\.bias$",
+    "beyond float32": r"not weights of this network: a NaN or an infinity: head\.1\.bias$",
+    "nan of eight bits": r"not weights of this network: a NaN or an infinity: head\.1\.bias$",
     "truncated": r"not safetensors, or damaged \(.*\)$",
     "empty": r"not safetensors, or damaged \(.*\)$",
     "header": r"not safetensors, or damaged \(.*\)$",
