@@ -31,7 +31,7 @@ class ProcessTree:
         environment = {**os.environ, _MARK: mark, "COLUMNS": "200", "HOME": str(folder)}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ripu_cli.main", *arguments],
+                [sys.executable, "-m", "ripu_cli", *arguments],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

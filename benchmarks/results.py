@@ -166,7 +166,7 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
             print(f"{name}: left out, no GPU")
             continue
         if run:
-            subprocess.run([sys.executable, "-m", "ripu_cli.main", *arguments], check=True, cwd=ROOT)
+            subprocess.run([sys.executable, "-m", "ripu_cli", *arguments], check=True, cwd=ROOT)
     found = {name: output / f"results-{name}" / "results.parquet" for name in STUDIES}
     results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
     if "embedded-spread" in results:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from ripu_cli.options import expand_paths
+from ripu_cli.signals import unwind_on_interrupt
 from ripu_ray.errors import InputError, RemoteError, RipuError
 
 
@@ -20,6 +21,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def guarded(*values: Any, **options: Any) -> None:
+        unwind_on_interrupt()
         try:
             command(*values, **expand_paths(options))
         except (RipuError, RemoteError) as error:

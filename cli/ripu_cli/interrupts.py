@@ -12,9 +12,8 @@ from typing import NoReturn
 import typer
 
 import ripu_ray as ripu
+from ripu_cli.signals import SIGNALS
 from ripu_ray.errors import StoppedError, StorageError, printable
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager

@@ -256,7 +256,3 @@ def _start(config: "ripu.Config", folder: Path, shared: Shared) -> None:
         raise typer.Exit(jobs.submit(config, folder, shared.job_flags))
     else:
         command.conclude(ripu.start(config, folder, command.observer(), data), shared.each)
-
-
-if __name__ == "__main__":
-    app()

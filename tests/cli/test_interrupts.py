@@ -31,6 +31,18 @@ ENDLESS = (*TINY, "training.round_steps=1000000", "training.checkpoint_every=1")
 """Nothing but a signal ends it; a step takes milliseconds."""
 ALONE = (*ENDLESS, "cluster.scorers=0")
 STOPPING = "ripu: stopping after the current step; interrupt again to stop now"
+HOLD_IN_IMPORT = """
+import os, pathlib, signal, sys
+class Dropped:
+    def __del__(self):  # Python prints exceptions of it, and goes on
+        pathlib.Path("held").touch()
+        signal.pause()
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == os.environ["HOLD_AT"]:
+            Dropped()
+sys.meta_path.insert(0, Finder)
+"""
 RESUME = "`ripu sweep --resume runs/x` resumes it"
 
 
@@ -89,6 +101,28 @@ def test_one_signal_stops_where_nothing_is_lost(tmp_path: Path, number: int, cod
     expected = load_training_state(whole.output).network
     assert expected.keys() == partial.state.network.keys()
     assert all(torch.equal(tensor, partial.state.network[name]) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("module", "number", "code"),
+    [
+        ("typer", signal.SIGINT, 130),
+        ("ripu_ray.config", signal.SIGTERM, 143),
+        ("ripu_ray.config", signal.SIGHUP, 129),
+        ("numpy", signal.SIGINT, 130),  # once the command runs
+    ],
+)
+def test_a_signal_in_an_import_ends_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, number: int, code: int
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HOLD_IN_IMPORT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HOLD_AT", module)
+    with _start(tmp_path, ALONE) as tree:
+        assert tree.wait_until(lambda: (tmp_path / "held").exists())
+        tree.process.send_signal(number)
+        assert (tree.process.wait(), tree.out, tree.err) == (code, "", "")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 from tests.running import run_all
 
-RIPU = f"{sys.executable} -m ripu_cli.main"
+RIPU = f"{sys.executable} -m ripu_cli"
 NAMES = ["[left]", "[/b]", "[red]x[/red]", "[link=x]", ":smile:", "a\\[b]", "café", "{x}", "%s"]
 
 

@@ -32,7 +32,7 @@ def test_ten_photographs_become_a_finished_sweep(tmp_path: Path) -> None:
         program, *words = command.split()
         assert program == "ripu"
         done = subprocess.run(
-            [sys.executable, "-m", "ripu_cli.main", *words],
+            [sys.executable, "-m", "ripu_cli", *words],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

@@ -73,7 +73,7 @@ class RayNetwork:
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """`ripu` with the given arguments, on the head; its output comes by way of `stdout`."""
         return subprocess.Popen(
-            self.nodes[0].command([sys.executable, "-m", "ripu_cli.main", *arguments]),
+            self.nodes[0].command([sys.executable, "-m", "ripu_cli", *arguments]),
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

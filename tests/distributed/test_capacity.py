@@ -130,7 +130,7 @@ def test_a_socket_s_path_that_is_too_long_says_what_to_set(tmp_path: Path) -> No
     long.mkdir()
     flags = [f"--set={setting}" for setting in (*TINY, "cluster.scorers=1")]
     done = subprocess.run(
-        [sys.executable, "-m", "ripu_cli.main", "run", *flags],
+        [sys.executable, "-m", "ripu_cli", "run", *flags],
         cwd=tmp_path,
         env={**os.environ, "RAY_TMPDIR": str(long)},
         capture_output=True,

@@ -137,7 +137,7 @@ def test_trials_that_cannot_start_say_so(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_the_driver_is_killed_and_its_run_goes_on(plain: dict[str, bytes], tmp_path: Path) -> None:
     RunFolder.create(tmp_path / "run", _config("cluster.scorers=1", "cluster.cpus=2"))
-    command = [sys.executable, "-m", "ripu_cli.main", "sweep", "--resume", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "ripu_cli", "sweep", "--resume", str(tmp_path / "run")]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert first.stdout
     while "round 1 (2 of 2), score" not in first.stdout.readline():

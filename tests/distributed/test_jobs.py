@@ -62,7 +62,7 @@ class Head:
 
     def command(self, *arguments: str) -> list[str]:
         """A command of ours that goes to the cluster."""
-        return [sys.executable, "-m", "ripu_cli.main", *arguments, "--address", self.address]
+        return [sys.executable, "-m", "ripu_cli", *arguments, "--address", self.address]
 
     def ripu(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command until it ends."""

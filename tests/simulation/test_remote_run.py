@@ -33,7 +33,7 @@ def test_a_run_that_is_killed_goes_on_from_the_url_alone(
 ) -> None:
     folder = bucket / "runs" / "run"
     settings = [f"--set={setting}" for setting in SETTINGS]
-    run = [sys.executable, "-m", "ripu_cli.main", "run", *settings]
+    run = [sys.executable, "-m", "ripu_cli", "run", *settings]
     with subprocess.Popen([*run, "--output", str(folder.parent), "--name", folder.name]) as killed:
         while not list(folder.glob(f"trials/*/round_00/{after}")):
             with suppress(subprocess.TimeoutExpired):
@@ -52,7 +52,7 @@ def test_a_run_that_is_killed_goes_on_from_the_url_alone(
 @pytest.mark.slow
 def test_a_sweep_on_ray_leaves_the_same_there(bucket: Path, plain: dict[str, bytes]) -> None:
     settings = [f"--set={setting}" for setting in (*TINY, "cluster.scorers=2")]
-    command = [sys.executable, "-m", "ripu_cli.main", "sweep", *settings, "--output", str(bucket), "--name", "run"]
+    command = [sys.executable, "-m", "ripu_cli", "sweep", *settings, "--output", str(bucket), "--name", "run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert committed(RunFolder(bucket / "run")) == plain
@@ -63,7 +63,7 @@ def test_a_key_that_the_store_does_not_know_is_one_line(monkeypatch: pytest.Monk
     monkeypatch.setenv("INITIAL_NO_AUTH_ACTION_COUNT", "1")
     with s3_server() as endpoint:
         folder = new_bucket(endpoint)
-        command = [sys.executable, "-m", "ripu_cli.main", "run", "--output", str(folder), "--name", "run"]
+        command = [sys.executable, "-m", "ripu_cli", "run", "--output", str(folder), "--name", "run"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert done.stderr.startswith(f"ripu: {folder}/run")

@@ -163,7 +163,7 @@ def test_a_server_that_is_gone_after_the_question_leaves_an_offline_run(run: Run
 
 @pytest.mark.slow
 def test_the_console_says_it_once_and_no_key_is_written(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ripu_cli.main", "run", "--name", "field"]
+    command = [sys.executable, "-m", "ripu_cli", "run", "--name", "field"]
     flags = [flag for setting in (*TINY, "tracking.wandb=auto", "cluster.scorers=0") for flag in ("--set", setting)]
     with _server("hangs") as address:
         environment = {**os.environ, "HOME": str(tmp_path), "WANDB_BASE_URL": address}
