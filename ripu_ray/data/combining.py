@@ -1,5 +1,6 @@
 """Source and target of different data sets: the classes that both have, by their names."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.pairs import PairedImages
 from ripu_ray.errors import DataError
 
 
@@ -41,6 +43,15 @@ class Relabelled:
     def label_size(self, image_id: str) -> tuple[int, int]:
         """As the other's."""
         return self._images.label_size(image_id)
+
+
+def as_stored(images: ImageSet) -> ImageSet:
+    """The images and labels of pairs of files at the files' own sizes; others as they are."""
+    if isinstance(images, Relabelled):
+        images = copy.copy(images)
+        images._images = as_stored(images._images)
+        return images
+    return images.as_stored() if isinstance(images, PairedImages) else images
 
 
 def with_classes(images: ImageSet, classes: ClassTable, kept: ClassTable) -> ImageSet:

@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from ripu_ray.config import Config, to_tree
+from ripu_ray.data.combining import as_stored
 from ripu_ray.data.folder import FolderData
 from ripu_ray.data.images import FileImageSet
 from ripu_ray.data.labels import ClassTable, class_file
@@ -23,7 +24,6 @@ from ripu_ray.storage.remote import RemotePath
 CONFIG = "ripu.yaml"
 Watch = Callable[[str, Iterable[str], int], Iterable[str]]
 """Goes over image ids as they are done, to show progress: name of the split, ids, how many there are."""
-_STORED_SIZE = {"input_size": None, "label_size": None, "source_input_size": None, "source_label_size": None}
 _PLACES = (("source", "source", "train"), ("pool", "target", "train"), ("validation", "target", "val"))
 """Name of the split, and the names of domain and split in the layout of folders."""
 
@@ -50,12 +50,12 @@ def convert(config: Config, output: Path, watch: Watch) -> dict[str, int]:
     if output.exists() or output.is_symlink():
         raise DataError(f"{output}: is there already, and is not overwritten: name a new folder")
     data = config.data
-    stored = {key: value for key, value in (_STORED_SIZE | {"cache": None}).items() if key in type(data).model_fields}
-    domains = open_domains(data.model_copy(update=stored), config.opens_source)
+    uncached = {"cache": None} if "cache" in type(data).model_fields else {}
+    domains = open_domains(data.model_copy(update=uncached), config.opens_source)
     counts: dict[str, int] = {}
     with _made_at_once(output) as folder:
         for name, domain, split in _PLACES:
-            images = getattr(domains, name)
+            images = as_stored(getattr(domains, name))
             if not images.image_ids:
                 continue
             if not isinstance(images, FileImageSet):

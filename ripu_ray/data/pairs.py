@@ -81,6 +81,7 @@ class PairedImages:
         self.files, self.classes = files, classes
         self.sizes = input_size, label_size
         self._max_megapixels = max_megapixels
+        self._sizes_may_differ = False
         self.image_ids = tuple(files)
 
     def part(self, image_ids: Collection[str]) -> "PairedImages":
@@ -88,6 +89,12 @@ class PairedImages:
         images = copy.copy(self)
         images.files = _Chosen(self.files, tuple(image_id for image_id in self.image_ids if image_id in image_ids))
         images.image_ids = tuple(images.files)
+        return images
+
+    def as_stored(self) -> "PairedImages":
+        """The same at the files' own sizes. Image and label may differ in size, if their aspects are the same."""
+        images = copy.copy(self)
+        images.sizes, images._sizes_may_differ = (None, None), True
         return images
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
@@ -129,7 +136,7 @@ class PairedImages:
             sizes = f"{path}: the label is {label_HW.shape[1]}x{label_HW.shape[0]}, its image {width}x{height}"
             if abs(aspect - 1) > SAME_ASPECT:
                 raise DataError(f"{sizes} (width x height)")
-            if None in self.sizes:
+            if None in self.sizes and not self._sizes_may_differ:
                 raise DataError(f"{sizes} (width x height): give both an input_size and a label_size")
         return resize_label(label_HW, self.sizes[1])
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import Domains, open_domains
+from ripu_ray.data.pictures import picture_size
 from tests.data.photographs import photograph, save_label, write_photographs
 
 SPLITS = (("", "train"), ("", "val"), ("", "test"))
@@ -111,6 +112,29 @@ def test_arrangements_are_found_read_and_converted(tmp_path: Path, monkeypatch: 
             np.testing.assert_array_equal(ours.image(mine), theirs.image(its))
             with Image.open(ours.files[mine][1]) as picture:
                 assert picture.mode == "L"
+
+
+def test_labels_of_another_size_than_their_images_are_converted_at_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photographs(tmp_path / "a")
+    assert invoke("init", "a").exit_code == 0
+    for path in (tmp_path / "a/labels").iterdir():
+        with Image.open(path) as picture:
+            half = picture.resize((20, 15), Image.Resampling.NEAREST)
+        half.save(path)
+    tree = yaml.safe_load(Path("a/ripu.yaml").read_text())
+    tree["data"] |= {"input_size": [30, 40], "label_size": [30, 40]}
+    Path("a/ripu.yaml").write_text(yaml.safe_dump(tree))
+    done = invoke("convert", "new", "--config", "a/ripu.yaml")
+    assert done.exit_code == 0, done.output
+    assert {picture_size(path) for path in Path("new").rglob("labels/*.png")} == {(15, 20)}
+    for config in ("a/ripu.yaml", "new/ripu.yaml"):
+        assert invoke("check", "--config", config).exit_code == 0
+    before, after = opened(Path("a/ripu.yaml")).pool, opened(Path("new/ripu.yaml")).pool
+    for mine, its in zip(after.image_ids, before.image_ids, strict=True):
+        np.testing.assert_array_equal(after.label(mine), before.label(its))
 
 
 def test_what_is_there_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
