@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from ripu_ray.errors import first_line
 
 _ANSWER_TIMEOUT_S = 3.0
+_BUSY, _BROKEN = (407, 429), 500
+"""HTTP: a proxy wants a password, and too many requests; from here on, errors of the server."""
 
 
 @contextmanager
@@ -32,15 +34,15 @@ def hub_or_cache() -> Iterator[str]:
 
 
 def _ask(url: str) -> str:
-    """Why a server does not answer; "" if it does, with whatever status."""
+    """Why a server does not answer; "" if it does, with a status after which its client would not try again."""
     faults = [f"{url} did not answer within {_ANSWER_TIMEOUT_S:g} s"]
 
     def ask() -> None:
         from huggingface_hub import get_session
 
         try:
-            get_session().head(url, timeout=_ANSWER_TIMEOUT_S)
-            faults[0] = ""
+            status = get_session().head(url, timeout=_ANSWER_TIMEOUT_S).status_code
+            faults[0] = f"{url} answers with status {status}" if status in _BUSY or status >= _BROKEN else ""
         except Exception as error:  # noqa: BLE001 (of whatever library the client uses)
             faults[0] = f"{url}: {first_line(error)}"
 

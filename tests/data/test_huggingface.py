@@ -2,7 +2,9 @@
 
 import socket
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,26 @@ def test_a_hub_that_does_not_answer_is_said_at_once(monkeypatch: pytest.MonkeyPa
             monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
             with pytest.raises(DataError, match=rf"^user/name: cannot be loaded \(not in the cache; http.*:{port}"):
                 _load("user/name")
+
+
+def test_a_hub_that_is_out_of_order_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(503)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with HTTPServer(("127.0.0.1", 0), Broken) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(
+            DataError, match=r"^user/name: cannot be loaded \(not in the cache; .* answers with status 503"
+        ):
+            _load("user/name")
+        thread.join()
 
 
 def test_the_extra_is_named_if_it_is_missing(tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
