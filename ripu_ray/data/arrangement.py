@@ -81,7 +81,8 @@ def arrange(root: Path) -> Arrangement:
         count = counted(sum(map(len, folders.values())), "picture")
         raise DataError(
             f"{root}: no labels found beside its {count}: expected PNGs in a folder called labels, masks or "
-            f"annotations, or beside the images under names such as NAME_mask.png{why}"
+            f"annotations, or beside the images under names such as NAME_mask.png{why}; "
+            "images without labels are for people to annotate: docs/annotators.md"
         )
     return _unite(pairings, folders)
 

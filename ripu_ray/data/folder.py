@@ -88,9 +88,10 @@ class FolderData(FilesData):
         if missing and missing not in self.images + self.labels and names is None:
             raise DataError(f"data.images {self.images!r} has no {missing} to tell the {part} from the target: {hint}")
         labelled = part != "target" or not self.asks_people
-        for folder in (place.images[0].folder, *([place.label.folder] if labelled else [])):
+        unlabelled = "; without labels, people answer with oracle.kind=human" if part == "target" else ""
+        for folder, more in ((place.images[0].folder, ""), *([(place.label.folder, unlabelled)] if labelled else [])):
             if not (self.root / folder).is_dir():
-                raise DataError(f"{self.root / folder}: cannot be read (No such file or directory): {hint}")
+                raise DataError(f"{self.root / folder}: cannot be read (No such file or directory): {hint}{more}")
         pairs = find_pairs("the data set", [place], self.root, names, labelled)
         files = dict(sorted(pairs.items()))
         return PairedImages(files, classes, self.input_size, self.label_size, self.max_megapixels)

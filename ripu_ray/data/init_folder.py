@@ -158,7 +158,10 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
         images = {stem: path for stem, path in images.items() if path not in labels.values()}
         both = dict.fromkeys(stem for stem in images if stem in labels)
         if not both:
-            raise DataError(f"{root}: no image of the {part} has a PNG as its label (JPEG changes ids and colours)")
+            raise DataError(
+                f"{root}: no image of the {part}, {plan.data['images']}, has a PNG as its label, {plan.data['labels']}: "
+                "JPEG changes ids and colours, and the names in place of * have to be the same"
+            )
         plan.pairs[part] = [(images[stem], labels[stem]) for stem in both]
         plan.lines.append(f"{part:9} {counted(len(both), 'image')} with labels")
         files = [*images.items(), *labels.items()]

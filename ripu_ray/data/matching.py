@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ripu_ray.data.patterns import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+
 _SAMPLE = 40
 """Images whose names are compared with all labels' names."""
 _LABEL_WORD = re.compile(r"label|mask|anno|gt|truth|seg|colou?r|ids?$|_l$|class", re.IGNORECASE)
@@ -48,6 +50,8 @@ def find_affixes(images: Sequence[str], labels: Sequence[str], are_one: bool) ->
         before, behind, label_before, label_behind = label_before, label_behind, before, behind
     elif are_one and not _LABEL_WORD.search(label_before + label_behind):
         count = 0
+    if label_suffixes and label_behind.lower().endswith((*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)):
+        label_behind += label_suffixes[0]  # NAME.jpg.png: in a pattern, .jpg would be the suffix
     return Affixes(f"{before}*{behind}", f"{label_before}*{label_behind}"), count
 
 

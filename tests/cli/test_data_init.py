@@ -68,6 +68,10 @@ ARRANGEMENTS = {
     "one folder, a beginning": (("img_{number}.png", "mask_{number}.png"), "img_*", "mask_*", (2, 2, 1)),
     "labels below the images": (("{number}.jpg", "masks/{number}.png"), "*", "masks/*", (2, 2, 1)),
     "names that say nothing": (("a b/ä {number}.png", "c/ä {number}.png"), "a b/*", "c/*", (2, 2, 1)),
+    "Supervisely": (
+        ("ds0/img/{number}.jpg", "ds0/masks_machine/{number}.jpg.png", "ids"),
+        *("ds0/img/*", "ds0/masks_machine/*.jpg.png", (2, 2, 1)),
+    ),
     "sub-folders": (("images/x/{number}.jpg", "labels/x/{number}.png"), "images/**/*", "labels/**/*", (2, 2, 1)),
     "palettes that change": (
         ("images/{number}.jpg", "labels/{number}.png", "changing palette"),
@@ -259,7 +263,7 @@ def _nothing(root: Path) -> None:
 REFUSED = {
     "labels/000.png: more than 255 colours: not a label": _smooth,
     "the labels have 1 ids: expected 2 to 255 classes": _single,
-    "no image of the target has a PNG as its label (JPEG changes ids and colours)": _only_jpeg,
+    "no image of the target, images/*, has a PNG as its label, labels/*: JPEG changes ids and colours": _only_jpeg,
     "no labels found beside its 5 pictures: expected PNGs in a folder called labels": _no_labels,
     "2 labelled images: expected at least 3, to be shared out": _two,
     "holds no pictures (.jpg, .jpeg, .png)": _nothing,
