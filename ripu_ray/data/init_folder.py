@@ -159,7 +159,7 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
         both = dict.fromkeys(stem for stem in images if stem in labels)
         if not both:
             raise DataError(
-                f"{root}: no image of the {part}, {plan.data['images']}, has a PNG as its label, {plan.data['labels']}: "
+                f"{root}: no image of the {part}, {data['images']}, has a PNG as its label, {data['labels']}: "
                 "JPEG changes ids and colours, and the names in place of * have to be the same"
             )
         plan.pairs[part] = [(images[stem], labels[stem]) for stem in both]
