@@ -16,10 +16,12 @@ RemoteError (OSError)            a store behind a URL that refuses, or does not 
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 from traceback import walk_tb
+from typing import Any
 
 _LONGEST = 1000
 """Characters of a message; the middle of a longer one is left out."""
@@ -153,18 +155,38 @@ class NonFiniteError(RipuError, ArithmeticError):
 
 @contextmanager
 def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
-    """Raise errors of the block, which come from foreign code, as one line.
+    """Raise errors of the block, which come from foreign code, as one line; and see `check_torch`.
 
     Args:
         place: what the message names first, such as a setting. The file and line of a plug-in or program follow.
         kind: of the error.
     """
+    before = torch_state()
     try:
         yield
     except (RipuError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # whatever the code of a user raises
         raise kind(f"{place}: {_own_line(error)}{named(error)}") from error
+    check_torch(place, before, kind)
+
+
+FRESH_TORCH = "default type torch.float32, default device cpu, gradients on"
+
+
+def torch_state() -> str:
+    """What code can change of torch for all that follows in this thread: `FRESH_TORCH` while torch is not imported."""
+    torch: Any = sys.modules.get("torch")
+    if not hasattr(torch, "get_default_device"):  # absent, or being imported
+        return FRESH_TORCH
+    device, gradients = torch.get_default_device(), "on" if torch.is_grad_enabled() else "off"
+    return f"default type {torch.get_default_dtype()}, default device {device}, gradients {gradients}"
+
+
+def check_torch(place: str, before: str = FRESH_TORCH, kind: type[RipuError] = ConfigError) -> None:
+    """Raise `kind`, one line, if `torch_state` is not as `before`: the networks and scores of this package need it."""
+    if (now := torch_state()) != before:
+        raise kind(f"{place}: torch has {now}: expected {before}")
 
 
 def _own_line(error: BaseException) -> str:

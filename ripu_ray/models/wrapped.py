@@ -1,6 +1,8 @@
 """Modules from elsewhere as networks of this package, and their check before a run."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,14 @@ class Wrapped(Network):
         self.__dict__["head"] = head
 
 
-def check_network(network: Network, num_classes: int, sizes: Iterable[tuple[int, ...]], batch: int, place: str) -> None:
+def check_network(
+    network: Network,
+    num_classes: int,
+    sizes: Iterable[tuple[int, ...]],
+    batch: int,
+    place: str,
+    gives: Collection[str] = (),
+) -> None:
     """Refuse a network that cannot be trained or scored. Its normalisation statistics may change.
 
     Args:
@@ -39,12 +48,15 @@ def check_network(network: Network, num_classes: int, sizes: Iterable[tuple[int,
         sizes: (h, w) of images to try.
         batch: number of images to try in training mode.
         place: the setting that the message names.
+        gives: see `models.networks.Builder`.
 
     Raises:
-        ConfigError: one line: the module fails, has no trained parameter or weights of another type than float32, or
-            returns logits of a wrong shape or type, without a gradient, or ones that are not finite.
+        ConfigError: one line: the module fails, has no trained parameter or weights of another type than float32,
+            returns logits of a wrong shape or type, without a gradient, or ones that are not finite, or lacks a part of
+            `Network` or what it `gives`.
     """
     with blamed(place):
+        _check_parts(network, place)
         state = network.state_dict()
         for name, tensor in state.items():
             if not isinstance(tensor, Tensor) or tensor.dtype not in KEPT_DTYPES or tensor.device.type != "cpu":
@@ -65,6 +77,44 @@ def check_network(network: Network, num_classes: int, sizes: Iterable[tuple[int,
                 _check_logits(logits, (count, num_classes), size, place)
                 if train and not logits.requires_grad:
                     raise ConfigError(f"{place}: logits have no gradient, so that the module cannot be trained")
+        _check_gives(network, gives, images_B3HW, place)
+
+
+def colours(values: Any, key: str, place: str) -> tuple[float, float, float]:
+    """`mean` or `std` of red, green and blue as numbers. Raises ConfigError, which begins with `place`."""
+    with blamed(f"{place}: {key}"):
+        red, green, blue = (float(value) for value in values)
+    if not all(map(isfinite, (red, green, blue))) or (key == "std" and min(red, green, blue) <= 0):
+        raise ConfigError(f"{place}: {key} is {values}, expected three finite numbers, and a std above 0")
+    if key == "mean" and not 0 <= min(red, green, blue) <= max(red, green, blue) <= 1:
+        raise ConfigError(f"{place}: mean is {values}, expected three numbers in [0, 1], as of images in [0, 1]")
+    return red, green, blue
+
+
+def _check_parts(network: Network, place: str) -> None:
+    """Check what `Network` asks for beside `forward`."""
+    for key in ("mean", "std"):
+        colours(getattr(network, key), key, place)
+    head = getattr(network, "head", None)
+    if not isinstance(head, nn.Module) or not {*map(id, head.parameters())} <= {*map(id, network.parameters())}:
+        raise ConfigError(f"{place}: head is {type(head).__name__}, expected a module that is a part of the network")
+    trained = {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+    given = [id(parameter) for group in network.parameter_groups() for parameter in group]
+    if len(given) != len(trained) or {*given} != trained:
+        raise ConfigError(f"{place}: parameter_groups: expected two lists that have each trained parameter once")
+
+
+def _check_gives(network: Network, gives: Collection[str], images_B3HW: Tensor, place: str) -> None:
+    if "dropout" in gives and not any(isinstance(part, nn.modules.dropout._DropoutNd) for part in network.modules()):
+        raise ConfigError(f"{place}: gives dropout, but has no layer of dropout")
+    if "features" in gives:
+        with torch.no_grad():
+            logits, features = network.with_features(images_B3HW)
+        if not isinstance(features, Tensor) or features.dim() != 4 or features.shape[2:] != logits.shape[2:]:
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ConfigError(
+                f"{place}: last_layer: expected features (B, D, h', w') of the logits' h' and w', found {found}"
+            )
 
 
 def _check_logits(logits: object, expected: tuple[int, int], size: tuple[int, ...], place: str) -> None:

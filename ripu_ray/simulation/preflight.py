@@ -13,7 +13,7 @@ from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.contents import NOTHING
 from ripu_ray.data.loading import Domains, open_domains
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, check_torch
 from ripu_ray.runs.data_seal import DataSeal, weight_files
 from ripu_ray.runs.grid import Trial, arms
 
@@ -52,6 +52,7 @@ def check_trials(
             _check_people(trials, opened[config.data])
         _check_needs(config)
         _check_strategy(config, opened[config.data])
+    check_torch("this process")
     # Last, since these checks import torch, which takes seconds.
     _check_rules(configs)
     notes |= dict.fromkeys(_check_networks(configs, opened))
@@ -176,7 +177,8 @@ def _check_network(config: Config, domains: Domains) -> list[str]:
         listed = [images for images in (domains.source, domains.pool, domains.validation) if images.image_ids]
         sizes = sorted({images.image(images.image_ids[0]).shape[:2] for images in listed})
         key = next(key for key in ("factory", "checkpoint", "name") if getattr(model, key))
-        check_network(network, num_classes, sizes, _smallest_batch(config), f"model.{key} {getattr(model, key)}")
+        place, gives = f"model.{key} {getattr(model, key)}", NETWORKS[model.name].gives
+        check_network(network, num_classes, sizes, _smallest_batch(config), place, gives)
     freeze(network, training)
     return notes
 

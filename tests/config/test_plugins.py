@@ -44,6 +44,9 @@ def _only_own_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(registry, "_owners", dict(registry._owners))
     monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
     yield
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
 
 
 class Unprintable(BaseException):
@@ -103,6 +106,14 @@ def test_the_file_beside_the_configuration_comes_before_that_of_the_working_dire
         ("import ripu_ray\nripu_ray.acquisition('mine', class_share='x')", "a number from 0 to 1, found 'x'"),
         ("import ripu_ray\nripu_ray.acquisition('full')(print)", "full: the name has a meaning of its own"),
         ("import ripu_ray\nripu_ray.network('mine', gives=['feature'])(print)", "gives: expected a list of features"),
+        ("import ripu_ray\nripu_ray.network('mine', package=3)(print)", "package: expected a text, found 3"),
+        (
+            "import ripu_ray\nfor _ in range(2): ripu_ray.acquisition('mine')(lambda maps, query: None)",
+            "taken by mine.<l",
+        ),
+        ("import torch\ntorch.set_default_dtype(torch.float64)", "afterwards: torch has default type torch.float64, "),
+        ("import torch\ntorch.set_default_device('meta')", "default device meta, "),
+        ("import torch\ntorch.set_grad_enabled(False)", "gradients off: expected default type torch.float32, "),
         ("raise BaseException", "mine.py, line 1: BaseException"),
         ("import ripu_ray\nripu_ray.network('mine')(None)", "mine: expected a function, found None"),
         ("import ripu_ray\nripu_ray.dataset('mine')(print)", "mine: expected a subclass of DatasetSection"),
@@ -222,6 +233,11 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
         acquisitions.check("broken")
 
 
+def _in_doubles() -> torch.Tensor:
+    torch.set_default_dtype(torch.float64)
+    return torch.zeros(8, 12)
+
+
 @pytest.mark.parametrize(
     ("returned", "says"),
     [
@@ -232,6 +248,10 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
         (torch.full((8, 12), 1e300, dtype=torch.float64), "all finite, found 0 NaN and 96 infinite"),
         (torch.zeros(8, 12).to_sparse(), "found torch.float32, torch.sparse_coo"),
         (torch.zeros(8, 12, device="meta"), "failed: .*meta"),
+        (
+            _in_doubles,
+            "failed: torch has default type torch.float64",
+        ),
         (ZeroDivisionError("division"), "failed: ZeroDivisionError: division"),
         (SystemExit("end"), "failed: SystemExit: end"),
         (Unprintable(), "failed: Unprintable$"),
@@ -241,7 +261,7 @@ def test_a_wrong_score_is_named(returned: object, says: str) -> None:
     def wrong(maps: object, query: object) -> object:
         if isinstance(returned, BaseException):
             raise returned
-        return returned
+        return returned() if callable(returned) else returned
 
     acquisition("wrong")(wrong)  # type: ignore[arg-type]
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))

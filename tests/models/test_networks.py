@@ -1,5 +1,8 @@
 """The networks: built from a seed, and an image's logits independent of its batch."""
 
+import sys
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,9 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.networks import network as register_network
 from ripu_ray.models.protocol import Network
+from ripu_ray.runs.grid import expand
+from ripu_ray.simulation.preflight import check_trials
+from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +122,58 @@ def test_a_network_is_added_by_a_decorator_and_an_unknown_name_lists_all(monkeyp
     assert not backbone and len(head) == 2
     with pytest.raises(ConfigError, match=r"^model\.name: unknown network 'gray': expected compact, .*, grey$"):
         load_config(None, ["model.name=gray"])
+
+
+class Own(Network):
+    """A network as a plug-in has it; `change` makes it faulty."""
+
+    stride = 4
+
+    def __init__(self, change: Callable[["Own"], object]) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.Conv2d(8, 10, 1)
+        self.spare = nn.Conv2d(8, 10, 1)
+        change(self)
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.body(images_B3HW))
+        return logits
+
+    def last_layer(self) -> nn.Module:
+        return self.spare
+
+
+def _with(**parts: object) -> Callable[[ModelConfig, int], Network]:
+    def change(network: Own) -> None:
+        for name, part in parts.items():
+            setattr(network, name, part)
+
+    return lambda model, num_classes: Own(change)
+
+
+def _headless(model: ModelConfig, num_classes: int) -> Network:
+    return Own(lambda network: network.__dict__.update(head=nn.Conv2d(8, num_classes, 1)))
+
+
+FAULTS: dict[str, tuple[Callable[[ModelConfig, int], object], str]] = {
+    "raises": (lambda model, num_classes: [][model.width], "IndexError: list index out of range$"),
+    "exits": (lambda model, num_classes: sys.exit(3), "SystemExit: 3$"),
+    "no network": (lambda model, num_classes: nn.Conv2d(3, 10, 1), "the builder returned Conv2d, expected a ripu_ray"),
+    "no head": (_with(head=None), "head is NoneType, expected a module that is a part of the network$"),
+    "head elsewhere": (_headless, "head is Conv2d, expected a module that is a part of the network$"),
+    "mean of bytes": (_with(mean=(123.0, 116.0, 103.0)), r"mean is \(123\.0, .* expected three numbers in \[0, 1\]"),
+    "std": (_with(std=(1.0, 1.0)), "std: ValueError: not enough values to unpack"),
+    "groups": (_with(parameter_groups=lambda: ([], [])), "parameter_groups: expected two lists that have each"),
+    "last layer": (_with(), "ValueError: last_layer: takes no part in `forward`$"),
+    "no dropout": (_with(), "gives dropout, but has no layer of dropout$"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_network_of_a_plugin_is_refused_before_a_run(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    monkeypatch.setattr(NETWORKS, "_parts", {name: NETWORKS[name] for name in NETWORKS.names()})
+    builder, says = FAULTS[fault]
+    gives = ["dropout"] if "dropout" in fault else ["features"]
+    register_network("own", gives=gives)(builder)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"^model.name own: .*{says}"):
+        check_trials(expand(load_config(None, [*TINY, "model.name=own"])))
