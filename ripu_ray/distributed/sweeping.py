@@ -1,4 +1,4 @@
-"""A sweep: the distinct warm-ups, then the trials of the grid, each as a Ray Tune run with bounded concurrency.
+"""A sweep: the distinct warm-ups and the trials of the grid as one Ray Tune run with bounded concurrency.
 
 Tune starts and restarts trials. Progress and results are stored in the run folder and read from it.
 """
@@ -20,7 +20,6 @@ from ripu_ray.distributed.capacity import (
     check_capacity,
     describe_share,
     num_concurrent,
-    num_scorers,
     trial_gpus,
 )
 from ripu_ray.distributed.draining import NodeLeavesError
@@ -28,17 +27,17 @@ from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
+from ripu_ray.distributed.trial_queue import TrialQueue
 from ripu_ray.distributed.watching import FailureMonitor
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.runs.event_log import OnProgress, Progress, ignore_progress
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.execution import Failures, Parts, execute_trial, execute_warmup, failed
+from ripu_ray.simulation.execution import Failures, execute_trial, execute_warmup, failed
 from ripu_ray.tracking.mode import KEY
 
 REPORT_INTERVAL_S = 1.0
 """Minimum interval between two reports of steps by a trial."""
-Execute = Callable[[RunFolder, str, OnProgress, Parts], object]
 
 
 def run_sweep(run: RunFolder, on_progress: OnProgress, on_death: Callable[[str], object] | None = None) -> Failures:
@@ -66,30 +65,21 @@ def run_sweep(run: RunFolder, on_progress: OnProgress, on_death: Callable[[str],
 def _run(run: RunFolder, nodes: Nodes, on_progress: OnProgress) -> Failures:
     cluster = run.config.cluster
     check_storage(run)
-    concurrent = min(num_concurrent(cluster, nodes), len(run.trials))
-    on_progress(Progress("", "start", 0, 0, note=describe_share(cluster, nodes, concurrent)))
+    concurrent = num_concurrent(cluster, nodes)
+    share = describe_share(cluster, nodes, min(concurrent, len(run.trials)))
+    on_progress(Progress("", "start", 0, 0, note=share))
     counted = FailureMetrics(run.name, on_progress)
-    warmups = [key for key in run.warmups if not run.is_done(key)]
-    failures = _tune(execute_warmup, run, warmups, nodes, counted)
-    failures |= _tune(execute_trial, run, run.startable(), nodes, counted)
+    failures = _tune(run, TrialQueue(run, nodes), concurrent, counted)
     counted.give_up(failures)
     return failures
 
 
-def _tune(
-    execute: Execute,
-    run: RunFolder,
-    names: Sequence[str],
-    nodes: Nodes,
-    on_progress: OnProgress,
-) -> Failures:
-    """Run `execute` once for each name."""
-    if not names:
+def _tune(run: RunFolder, queue: TrialQueue, concurrent: int, on_progress: OnProgress) -> Failures:
+    """Execute the warm-ups and trials of the queue."""
+    if not len(queue):
         return {}
     run.stop.check()
     cluster = run.config.cluster
-    concurrent = min(num_concurrent(cluster, nodes), len(names))
-    share = num_scorers(cluster, nodes, concurrent)
     # A trial only coordinates: its scorers and Train workers request cores in each phase. Tune refuses an empty
     # request, and a fraction of a core would prevent the last scorer from fitting.
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
@@ -98,11 +88,12 @@ def _tune(
     tuner = tune.Tuner(
         tune.with_resources(
             # In the memory of this process, not in an environment, which Ray would write down.
-            tune.with_parameters(_trainable(execute, run, share), key=_key(run)),
+            tune.with_parameters(_trainable(run), key=_key(run)),
             tune.PlacementGroupFactory([takes]),
         ),
-        param_space={"name": tune.grid_search(list(names))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=queue, num_samples=len(queue), max_concurrent_trials=concurrent, reuse_actors=True
+        ),
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex,
             **ray_storage(run.path / "ray"),
@@ -118,8 +109,8 @@ def _tune(
         if heard.error:
             raise heard.error from None
         raise
-    failures = _failures(results, names, monitor)
-    if not all(name in failures or run.is_done(name) for name in names):
+    failures = _failures(results, queue.names, monitor)
+    if not all(name in failures or run.is_done(name) for name in (*run.warmups, *run.startable())):
         run.stop.check()
     return failures
 
@@ -127,8 +118,7 @@ def _tune(
 def _failures(results: Any, names: Sequence[str], monitor: FailureMonitor) -> Failures:
     """The warm-ups or trials that failed finally, and why. Args: results: of `Tuner.fit`, in the order of `names`."""
     failures = {}
-    # A run that was interrupted has no results for its last names: Tune makes a trial shortly before it starts.
-    for planned, result in zip(names, results, strict=False):
+    for planned, result in zip(names, results, strict=True):
         # The result of a trial without a report has no configuration.
         name = result.config["name"] if result.config else planned
         metrics = result.metrics or {}
@@ -145,7 +135,7 @@ def _key(run: RunFolder) -> str | None:
     return os.environ.get(KEY) if config.tracking.wandb != "disabled" and not config.cluster.address else None
 
 
-def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[str, Any], str | None], None]:
+def _trainable(run: RunFolder) -> Callable[[dict[str, Any], str | None], None]:
     """The function that Tune runs in a trial's process."""
     path, config = run.path, run.config  # pickled with its plug-ins, which run in that process before it is read
 
@@ -167,7 +157,8 @@ def _trainable(execute: Execute, run: RunFolder, share: int) -> Callable[[dict[s
             here = RunFolder(path)
             here.config = config
             here.stop.check()  # in a process that is used again, Tune starts a trial before it looks for a stop
-            execute(here, name, report, ray_parts(share, hand_over=True))
+            execute = execute_trial if name in here.trials else execute_warmup
+            execute(here, name, report, ray_parts(parameters["share"], hand_over=True))
         except StoppedError:
             if here.stop.is_made():
                 return

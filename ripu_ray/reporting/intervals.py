@@ -1,11 +1,14 @@
-"""Intervals, tests and numbers of seeds for means and paired differences of mIoU and AUBC, in [-1, 1]."""
+"""Intervals, tests and numbers of seeds for means and paired differences of mIoU and AUBC, in [-1, 1].
+
+scipy.stats takes seconds to import. Only the functions that need it do so.
+"""
 
 import warnings
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from ripu_ray.core.randomness import generator
 
@@ -44,11 +47,13 @@ def interval(values_xN: NDArray[np.float64], method: Method = "t") -> tuple[NDAr
         missing = np.full(values_xN.shape[:-1], np.nan)
         return missing, missing
     mean = values_xN.mean(axis=-1)
-    quantile = stats.t.isf(LEVEL / 2, count - 1)
+    quantile = -stdtrit(count - 1, LEVEL / 2)
     if method == "t":
         half = quantile * values_xN.std(axis=-1, ddof=1) / np.sqrt(count)
         low, high = mean - half, mean + half
     else:
+        from scipy import stats
+
         with warnings.catch_warnings():  # equal values and NaN
             warnings.simplefilter("ignore")
             low, high = stats.bootstrap(
@@ -57,7 +62,7 @@ def interval(values_xN: NDArray[np.float64], method: Method = "t") -> tuple[NDAr
                 axis=-1,
                 n_resamples=_RESAMPLES,
                 batch=max(1, 10_000_000 // values_xN.size),
-                confidence_level=1 - 2 * float(stats.norm.sf(np.sqrt(count / (count - 1)) * quantile)),
+                confidence_level=1 - 2 * float(ndtr(-np.sqrt(count / (count - 1)) * quantile)),
                 method="BCa",
                 rng=generator(0, "bootstrap"),
             ).confidence_interval
@@ -78,6 +83,8 @@ def paired_tests(differences: NDArray[np.float64]) -> tuple[float, float]:
         return float("nan"), float("nan")
     if np.ptp(differences) < NOISE:
         return (1.0, 1.0) if abs(differences[0]) < NOISE else (float("nan"), float("nan"))
+    from scipy import stats
+
     t_p = float(stats.ttest_1samp(differences, 0).pvalue)
     if smallest_wilcoxon(differences) >= LEVEL:
         return t_p, float("nan")
@@ -118,8 +125,10 @@ def seeds_needed(difference: float, deviation: float, comparisons: int = 1) -> f
     """
     if not deviation > 0:
         return float("nan")
+    from scipy import stats
+
     count_N = np.arange(MIN_SEEDS, MOST_SEEDS + 1)
-    critical_N = stats.t.isf(LEVEL / comparisons / 2, count_N - 1)
+    critical_N = -stdtrit(count_N - 1, LEVEL / comparisons / 2)
     # Far above the critical value the power is 1, and scipy's series does not converge.
     effect_N = np.minimum(abs(difference) / deviation * np.sqrt(count_N), critical_N + 20)
     # The other tail, a significant difference of the wrong sign, is below 1e-5 where the power is POWER.
