@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP before a run handles them (`interrupts`). Imports next to nothing, since it comes first."""
+"""SIGINT, SIGTERM and SIGHUP before a run handles them (`interrupts`). It comes first, so its imports are small."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     caller = frame
     while caller:
-        # Python drops exceptions in callbacks of its import system, and modules drop those of imports they can do without.
+        # Python drops exceptions in callbacks of its import system; modules drop those of imports they can do without.
         if caller.f_code.co_filename.startswith("<frozen importlib"):
             _end(number, frame)
         caller = caller.f_back
