@@ -91,7 +91,7 @@ def check_domains(
         raise DataError(first_of(faults), faults)
     for note in (note for report in reports for note in report.notes):
         notify(note)
-    return Contents(digest_classes(domains.classes), {report.name: report.marks for report in reports})
+    return Contents(digest_classes(domains.classes, *domains.stored), {report.name: report.marks for report in reports})
 
 
 def inspect_domains(

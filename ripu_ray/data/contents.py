@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.data.labels import ClassTable, Encoding
 from ripu_ray.errors import DataError
-from ripu_ray.storage.files import digest
+from ripu_ray.storage.files import InMemoryFile, digest
 from ripu_ray.storage.remote import RemotePath
 
 _UNKNOWN = "-"
@@ -53,7 +53,7 @@ class Contents:
     """The contents of one data set.
 
     Attributes:
-        classes: digest of the class table.
+        classes: digest of the class table and of the encodings of labels.
         splits: "source", "pool" and "validation" -> image id -> the marks of image and label, as written by `line`.
             The images are in the order of the data set.
     """
@@ -107,19 +107,22 @@ def mark_array(array: NDArray[np.uint8]) -> Mark:
     return Mark(content.hexdigest()[:_DIGITS])
 
 
-def digest_classes(classes: ClassTable) -> str:
-    """Digest of names, order, colours and encodings of the classes."""
+def digest_classes(*tables: ClassTable) -> str:
+    """Digest of names, order, colours and encodings of classes."""
     usual = asdict(Encoding())
-    # Without defaults, so that a field that a later version adds changes nothing.
-    encoding = {name: value for name, value in asdict(classes.encoding).items() if value != usual[name]}
-    plain = json.dumps([classes.names, classes.colours, encoding], sort_keys=True)
-    return hashlib.sha256(plain.encode()).hexdigest()[:_DIGITS]
+    plain = []
+    for classes in tables:
+        # Without defaults, so that a field that a later version adds changes nothing.
+        encoding = {name: value for name, value in asdict(classes.encoding).items() if value != usual[name]}
+        encoding.pop("origin", None)
+        plain += [classes.names, classes.colours, encoding]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def find_changes(before: Contents, now: Contents) -> Iterator[str]:
     """A line for each difference: of the class table, then of the images by split, in their order."""
     if before.classes != now.classes:
-        yield "the class table was changed"
+        yield "the class table, or the encoding of labels, was changed"
     for split in dict.fromkeys((*before.splits, *now.splits)):
         old, new = before.splits.get(split, {}), now.splits.get(split, {})
         for image_id in dict.fromkeys((*old, *new)):
@@ -137,6 +140,8 @@ def find_changes(before: Contents, now: Contents) -> Iterator[str]:
 
 
 def _state(path: Path) -> str:
+    if isinstance(path, InMemoryFile):
+        return _UNKNOWN
     stat = path.stat()
     times = [stat.st_mtime_ns] if isinstance(path, RemotePath) else [stat.st_mtime_ns, stat.st_ctime_ns]
     if time.time_ns() - max(times) < _RECENT_NS:

@@ -18,7 +18,7 @@ from ripu_ray.data.images import FileImageSet
 from ripu_ray.data.labels import ClassTable, class_file
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError, DataError
-from ripu_ray.storage.files import one_line_error, path_beside
+from ripu_ray.storage.files import InMemoryFile, one_line_error, path_beside
 from ripu_ray.storage.remote import RemotePath
 
 CONFIG = "ripu.yaml"
@@ -90,7 +90,7 @@ def _write_split(images: FileImageSet, place: Path, watch: Callable[[Iterable[st
 
     def write(image_id: str) -> str:
         path = images.files[image_id][0]
-        target = place / "images" / f"{names[image_id]}{path.suffix}"
+        target = place / "images" / f"{names[image_id]}{_suffix(path)}"
         label = place / "labels" / f"{names[image_id]}.png"
         for file in (target, label):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +116,14 @@ def _names(images: FileImageSet) -> dict[str, str]:
     return {image_id: "/".join(Path(image_id).parts[depth:]) for image_id in images.image_ids}
 
 
+def _suffix(path: Path) -> str:
+    if isinstance(path, InMemoryFile):
+        return ".png" if path.content.startswith(b"\x89PNG") else ".jpg"
+    return path.suffix
+
+
 def _link_or_copy(path: Path, target: Path) -> None:
-    if isinstance(path, RemotePath):
+    if isinstance(path, RemotePath | InMemoryFile):
         target.write_bytes(path.read_bytes())
         return
     try:

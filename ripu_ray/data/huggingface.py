@@ -3,11 +3,10 @@
 The library runs no code of a data set and reads no pickles: versions that did are excluded in pyproject.toml.
 """
 
-import io
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PosixPath
-from typing import IO, Annotated, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
@@ -20,6 +19,7 @@ from ripu_ray.data.loading import Domains
 from ripu_ray.data.pairs import PairedImages
 from ripu_ray.data.settings import Split, WithSourceSizes
 from ripu_ray.errors import ConfigError, DataError, first_line
+from ripu_ray.storage.files import InMemoryFile
 from ripu_ray.storage.hub import hub_or_cache
 from ripu_ray.storage.remote import locate
 
@@ -152,19 +152,9 @@ class Rows(Mapping[str, tuple[Path, Path]]):
             raise DataError(f"{name}: is empty")
         if value["bytes"] is None:
             return Path(value["path"])
-        file = _InMemory(name)
+        file = InMemoryFile(name)
         file.content = value["bytes"]
         return file
-
-
-class _InMemory(PosixPath):
-    """A file for reading, whose name is for messages only."""
-
-    content: bytes
-
-    def open(self, mode: str = "rb", *arguments: Any, **options: Any) -> IO[Any]:  # type: ignore[override]
-        """Open the content for reading."""
-        return io.BytesIO(self.content)
 
 
 def _load(origin: str | Path) -> dict[str, Any]:

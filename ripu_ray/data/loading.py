@@ -22,12 +22,14 @@ class Domains:
         source: labelled images of the source domain.
         pool: images of the target domain whose labels can be bought.
         validation: images of the target domain for evaluation alone.
+        stored: the class tables of their files, with the encodings of labels, where they differ from `classes`.
     """
 
     classes: ClassTable
     source: ImageSet
     pool: ImageSet
     validation: ImageSet
+    stored: tuple[ClassTable, ...] = ()
 
 
 class NoImages:

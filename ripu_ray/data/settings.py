@@ -101,11 +101,12 @@ class PicturesData(DatasetSection):
             raise DataError(
                 f"data.target has {counted(count, 'image')}: too few for a pool beside source and validation"
             )
-        parts = (
+        first, pool, held_out = (
             with_classes(cached(images, cache), images.classes, classes) if images else NoImages()
             for images in (source, target.part(kept), validation)
         )
-        return Domains(classes, *parts)
+        tables = dict.fromkeys(images.classes for images in (source, target, validation) if images)
+        return Domains(classes, first, pool, held_out, tuple(table for table in tables if table != classes))
 
     def _draw(
         self, target: PairedImages, among: tuple[str, ...], share: float, purpose: str

@@ -11,8 +11,8 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import Path, PosixPath
+from typing import IO, Any, BinaryIO
 
 from ripu_ray.errors import StorageError
 from ripu_ray.storage.remote import RemotePath
@@ -95,6 +95,16 @@ def remove_leftovers(folder: Path) -> None:
 def is_leftover(path: Path) -> bool:
     """Whether the name is that of a temporary file of `replace_file`."""
     return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
+
+
+class InMemoryFile(PosixPath):
+    """A file for reading, whose name is for messages only."""
+
+    content: bytes
+
+    def open(self, mode: str = "rb", *arguments: Any, **options: Any) -> IO[Any]:  # type: ignore[override]
+        """Open the content for reading."""
+        return io.BytesIO(self.content)
 
 
 def digest(path: Path) -> str:

@@ -18,6 +18,9 @@ from ripu_ray.config import Config, dump_config, load_config
 from ripu_ray.data.huggingface import _load
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError
+from ripu_ray.runs.grid import expand
+from ripu_ray.simulation.preflight import check_trials
+from tests.conftest import TINY
 
 datasets = pytest.importorskip("datasets")
 HEIGHT, WIDTH = 12, 20
@@ -112,6 +115,33 @@ def test_each_fault_is_named(
     assert done.exit_code == 2, done.output
     assert says in done.stderr
     assert all(line.startswith("ripu: ") for line in done.stderr.splitlines()), done.stderr
+
+
+def test_a_saved_folder_is_converted_to_files(tmp_path: Path, saved: Path) -> None:
+    check(tmp_path, saved)
+    for file in (tmp_path / "config.yaml", tmp_path / "out/ripu.yaml"):
+        data = open_domains(load_config(file).data)
+        labels = [images.label(name) for images in (data.source, data.pool) for name in images.image_ids]
+        if file.parent == tmp_path:
+            expected = labels
+            assert (
+                CliRunner().invoke(app, ["data", "convert", "--config", str(file), str(tmp_path / "out")]).exit_code
+                == 0
+            )
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_row_that_changed_between_start_and_resume_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": {"dataset": "huggingface", **BASE}}))
+    seals = []
+    for seed in (1, 3):
+        datasets.DatasetDict({"day": _rows(0), "train": _rows(seed), "val": _rows(2)}).save_to_disk(tmp_path / "saved")
+        config = load_config(tmp_path / "config.yaml", (*TINY[4:], "strategy.budget=20"))
+        seals.append(check_trials(expand(config)))
+    said = "pool: the image of target/train/0 was changed; pool: the label of target/train/0 was changed; pool: "
+    with pytest.raises(DataError, match=said):
+        seals[0].check(seals[1], tmp_path)
+    seals[1].check(check_trials(expand(config), seals[1]), tmp_path)
 
 
 def test_a_hub_that_does_not_answer_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

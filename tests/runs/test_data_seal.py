@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from ripu_cli.main import app
 from typer.testing import CliRunner, Result
@@ -25,6 +26,7 @@ from ripu_ray.tracking.wandb import WandbTracker
 from ripu_ray.tracking.wandb_internals import read_entries
 from tests.conftest import TINY
 from tests.data.folders import write_data_set
+from tests.data.test_described import OWN, write_own
 from tests.running import committed, ignore, run_alone
 
 SIZES = ("data.input_size=[24, 32]", "data.label_size=[24, 32]")
@@ -84,7 +86,7 @@ CHANGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "label, its time kept": ("dusk/val/labels/a.png", _edit_label_quietly, "the label of dusk/val/a was changed"),
     "image is added": ("day/train", _add, "source: day/train/d was added"),
     "image is removed": ("dusk/val", _remove, "validation: dusk/val/b was removed"),
-    "names are swapped": ("classes.json", _swap_classes, "the class table was changed"),
+    "names are swapped": ("classes.json", _swap_classes, "the class table, or the encoding of labels, was changed"),
     "list of images": ("list", lambda path: path.write_text("b\nc\n"), "pool: dusk/train/a was removed"),
     "initial weights": ("w.pt", lambda path: _save_weights(path, 1), "w.pt was changed"),
 }
@@ -120,6 +122,19 @@ def test_a_change_is_refused_and_named(started: tuple[RunFolder, Config], change
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
     assert now.digest(config) != run.seal.digest(config)
     assert warmup_key(config, now.digest(config)) != run.warmup_key(config)
+
+
+def test_a_description_that_reads_labels_otherwise_is_refused(tmp_path: Path) -> None:
+    write_own(tmp_path)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN))
+    (tmp_path / "pictures").symlink_to(tmp_path)
+    names = {"source": "own.yaml", "source_root": ".", "target": "own.yaml", "target_root": "pictures"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": {"dataset": "patterns", **names}}))
+    config = load_config(tmp_path / "config.yaml", RECIPE)
+    run = _start(tmp_path / "run", config)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**OWN, "id_map": {9: "road", 3: 1, "*": 255}}))
+    with pytest.raises(DataError, match=r"the class table, or the encoding of labels, was changed; restore"):
+        RunFolder.create(run.path, config, check_trials(expand(config), run.seal))
 
 
 def test_what_no_result_depends_on_may_change(started: tuple[RunFolder, Config]) -> None:
