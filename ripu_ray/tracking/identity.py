@@ -12,11 +12,10 @@ from ripu_ray.runs.environment import ENVIRONMENT
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.checksums import read_json
-from ripu_ray.tracking.target import find_target
+from ripu_ray.tracking.target import LONGEST_TAG, find_target
 
 _READABLE = 80
 """Characters of the trial's name in a run's id."""
-_LONGEST_TAG = 64
 """Characters of a tag that W&B's server accepts."""
 
 
@@ -66,7 +65,7 @@ def identify(
     return {
         "project": target.project,
         "entity": target.entity,
-        "tags": list(dict.fromkeys((*target.tags, *(tag[:_LONGEST_TAG] for tag in tags)))) or None,
+        "tags": list(dict.fromkeys((*target.tags, *(tag[:LONGEST_TAG] for tag in tags)))) or None,
         "notes": notes,
         "group": run.name,
         "job_type": kind,

@@ -99,12 +99,11 @@ def describe_plan(tracking: TrackingConfig, run: Path) -> str:
         return "W&B: disabled, nothing is written"
     project = "/".join(filter(None, (target.entity, target.project)))
     tags = f", tags {', '.join(target.tags)}" if target.tags else ""
-    place = target.folder or f"{run}/trials/TRIAL"
+    place = f"{target.folder}/{run.name}-TOKEN/TRIAL" if target.folder else f"{run}/trials/TRIAL"
     if mode == "offline" or not has_key():
         why = "" if mode == "offline" else " (no key is known)"
         return f"W&B: offline{why}, in {place}/wandb, for project {project}{tags}"
-    unless = "" if mode == "online" else " if its server accepts the key, else offline"
-    return f"W&B: online{unless}, project {project}{tags}, files in {place}/wandb"
+    return f"W&B: online if its server accepts the key, else offline, project {project}{tags}, files in {place}/wandb"
 
 
 def _store(run: Path, decision: Decision, target: Target) -> None:

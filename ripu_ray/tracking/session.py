@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ripu_ray.errors import first_line
 from ripu_ray.tracking.mode import QUIET, go_offline
 from ripu_ray.tracking.wandb_internals import private_settings
@@ -50,4 +52,8 @@ def end_session(sweep: Path, error: Exception) -> None:
     # `teardown` exits with the exit code of W&B's service process if that failed.
     with suppress(Exception, SystemExit):
         wandb.teardown()
-    go_offline(sweep, f"{type(error).__name__}: {first_line(error)}")
+    why = first_line(error)
+    if isinstance(error, ValidationError):  # of W&B's settings, whose first line names none of them
+        fault = error.errors()[0]
+        why = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    go_offline(sweep, f"{type(error).__name__}: {why}")

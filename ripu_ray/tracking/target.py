@@ -15,6 +15,8 @@ from ripu_ray.storage.bounded import read_json_value
 
 FILE = "tracking.json"
 """Name of the file in the run folder with the target and the mode, which every trial on every node reads."""
+LONGEST_TAG = 64
+"""W&B refuses longer ones."""
 _PROJECT = "ripu-ray"
 _MODES: dict[str, Literal["online", "offline", "disabled"]] = {
     "online": "online",
@@ -54,7 +56,7 @@ def find_target(tracking: TrackingConfig, run: Path) -> Target:
         known = {
             "project": _named("WANDB_PROJECT"),
             "entity": _named("WANDB_ENTITY"),
-            "tags": [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag.strip()],
+            "tags": _tags(),
             "folder": str(_folder() or ""),
         }
     return Target(
@@ -104,6 +106,15 @@ def _named(variable: str) -> str | None:
         return _NAME.validate_python(name) if name else None
     except ValidationError:
         raise ConfigError(f"{variable} is {name!r}: expected the name of a project or entity of W&B") from None
+
+
+def _tags() -> list[str]:
+    tags = [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag.strip()]
+    if long := next((tag for tag in tags if len(tag) > LONGEST_TAG), None):
+        raise ConfigError(
+            f"WANDB_TAGS: {long!r}: expected tags of at most {LONGEST_TAG} characters, with commas between"
+        )
+    return tags
 
 
 def _folder() -> Path | None:
