@@ -273,4 +273,4 @@ def _validate(tree: dict[str, Any], file: Path | None) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(one_line(error, tree, file)) from None
+        raise ConfigError(one_line(error, tree, file, Config)) from None

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ripu_ray.config.fields import Section
 from ripu_ray.config.safe_yaml import MAX_CHARACTERS, Plain, read_yaml
-from ripu_ray.config.texts import Typed
+from ripu_ray.config.texts import Typed, nearest_keys
 from ripu_ray.errors import ConfigError
 from ripu_ray.storage.bounded import read_limited
 
@@ -55,8 +56,8 @@ def put(tree: dict[str, Any], dotted: str, value: object, origin: str) -> None:
     tree[last] = value
 
 
-def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:
-    """The first fault that pydantic found in a tree: the file, the key and what was expected."""
+def one_line(error: ValidationError, tree: Any, file: Path | None, section: type[Section]) -> str:
+    """The first fault that pydantic found in a section's tree: the file, the key and what was expected."""
     found = error.errors(include_url=False)
     place = _place(found[0]["loc"], tree)
     # Of a setting with several types, such as a URL or a path, our own words say more than pydantic's.
@@ -66,6 +67,8 @@ def one_line(error: ValidationError, tree: Any, file: Path | None) -> str:
     message = message.replace("Input should be", "expected")
     if first["type"] not in ("extra_forbidden", "invalid_key", "value_error", "missing"):
         message = f"{message} (found {first['input']!r})"
+    if first["type"] == "extra_forbidden" and (keys := nearest_keys(section, first["loc"], tree)):
+        message += f": expected {', '.join(keys)}"
     prefix = f"{file}: " if file else ""
     return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"
 

@@ -17,6 +17,8 @@ MAX_VALUES = 100_000
 """With every alias written out: a few lines of aliases can stand for more values than memory holds."""
 MAX_DIGITS = 100
 """Of a whole number."""
+_OLD_NUMBERS = re.compile(r"[-+]?(0_*[0-9][0-9_]*|[0-9][0-9_]*(:[0-9_]+)+(\.[0-9_]*)?)")
+"""YAML takes 010 for 8 and 1:30 for 90, which nobody means who types them."""
 _CREDENTIALS = re.compile(
     r"[a-z][a-z0-9+.-]*://[^/?#\s]*@|[?&;][^=&;\s]*(token|secret|signature|password|passwd|credential|key|auth|sig)=",
     re.IGNORECASE,
@@ -49,12 +51,12 @@ class _CountingLoader(yaml.SafeLoader):
 
 
 class _KeepingLoader(_CountingLoader):
-    """Constructs a `Plain` for each value that is not a text; keys are as in `SafeLoader`."""
+    """Constructs a `Plain` for each value that is not a text; keys are as in `SafeLoader`. Old numbers are texts."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         value = super().construct_object(node, deep)
         if isinstance(node, yaml.ScalarNode) and node.style is None and not isinstance(value, str):
-            return Plain(value, node.value)
+            return node.value if _OLD_NUMBERS.fullmatch(node.value) else Plain(value, node.value)
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -3,7 +3,9 @@
 YAML takes an unquoted `no` for a truth value and `2016` for a number. Only the type of a setting says which was meant.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -78,6 +80,17 @@ def kind_of(section: type[Section], key: str, tree: Any) -> Any:
         kind = _fields(_members(kind), tree if isinstance(tree, dict) else {}).get(name)
         tree = tree.get(name) if isinstance(tree, dict) else None
     return kind
+
+
+def nearest_keys(section: type[Section], location: Sequence[Any], tree: Any) -> tuple[str, ...]:
+    """The key that an unknown one at `location` was meant to be; all keys of its section if none is like it."""
+    *parents, unknown = location
+    kind: Any = section
+    for name in parents:
+        kind = _fields(_members(kind), tree if isinstance(tree, dict) else {}).get(name)
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    names = tuple(_fields(_members(kind), tree if isinstance(tree, dict) else {}))
+    return tuple(get_close_matches(str(unknown), names, 1)) or names
 
 
 def read_varied(vary: Any) -> Any:

@@ -212,4 +212,4 @@ def _read(file: Path) -> Description:
     try:
         return Description.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(one_line(error, tree, file)) from None
+        raise ConfigError(one_line(error, tree, file, Description)) from None
