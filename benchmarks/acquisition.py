@@ -1,11 +1,11 @@
-"""From logits to centres: the product against the plain transcription, on one Cityscapes-sized image.
+"""Time from logits to centres on one image of the size of Cityscapes, compared with the plain transcription.
 
     python benchmarks/acquisition.py                 a table, then the `figure:` lines of issue 3
     python benchmarks/acquisition.py --device cuda   on a GPU: the purchases, and what share of a round is acquisition
 
-Baseline and product run in turns in one process, 3 times, and must buy the same each time; figures are medians. The
-plain version has all of torch's threads, the product one, as in a scoring actor. Peak memory is the growth of the
-resident set above the logits, each side in a fresh process.
+Both run alternately in one process, 3 times, and must buy the same regions; figures are medians. The plain version
+uses all of torch's threads, the package one, as in a scoring actor. Peak memory is the growth of the resident set
+above that of the logits, measured in a new process for each.
 """
 
 import argparse
@@ -43,7 +43,7 @@ ALL_THREADS = torch.get_num_threads()
 
 
 def score(logits_CHW: Tensor, size: tuple[int, int], mode: Mode, radius: int) -> Tensor:
-    """(H, W) float32, by the product, on one thread."""
+    """(H, W) float32, by the package, on one thread."""
     torch.set_num_threads(1)
     return score_image(logits_CHW, size, "ripu", Query(Windows(size, mode, radius), mode, False, RNG))[0]
 
@@ -55,14 +55,14 @@ def score_plainly(logits_CHW: Tensor, size: tuple[int, int], mode: Mode, radius:
 
 
 def buy(logits_CHW: Tensor, count: int) -> tuple[np.ndarray, float]:
-    """By the product: (n, 2) centres, and the seconds that the selection took."""
+    """By the package: (n, 2) centres, and the seconds of the selection."""
     score_HW = score(logits_CHW, LABEL_SIZE, "region", 1)
     start = time.perf_counter()
     return select(score_HW, NOTHING, count, 2)[0], time.perf_counter() - start
 
 
 def buy_plainly(logits_CHW: Tensor, count: int) -> tuple[np.ndarray, float]:
-    """By the plain transcription: (n, 2) centres, and the seconds that the selection took."""
+    """By the plain transcription: (n, 2) centres, and the seconds of the selection."""
     score_HW = score_plainly(logits_CHW, LABEL_SIZE, "region", 1)
     start = time.perf_counter()
     return reference.greedy(score_HW, torch.from_numpy(NOTHING), count, 2), time.perf_counter() - start
@@ -75,7 +75,7 @@ def count_of(percent: str) -> int:
 
 
 def compare_purchases(logits_CHW: Tensor, percent: str) -> dict[str, tuple[float, float]]:
-    """Seconds (plain, product) of the whole way and of the selection alone; asserts that the same is bought."""
+    """Seconds (plain, package) of scoring and selection, and of the selection alone; asserts that both buy the same."""
     count = count_of(percent)
     sides = {"plain": buy_plainly, "product": buy}
     total: dict[str, list[float]] = {side: [] for side in sides}
@@ -97,7 +97,7 @@ def compare_purchases(logits_CHW: Tensor, percent: str) -> dict[str, tuple[float
 
 
 def compare_pixel_score() -> tuple[float, float]:
-    """Seconds (plain, product) of the PA score at 256 x 512, radius 32; asserts that they agree."""
+    """Seconds (plain, package) of the PA score at 256 x 512, radius 32; asserts that they agree."""
     logits_CHW, size = correlated_logits(NUM_CLASSES, (160, 320)), (256, 512)
     plain, product = (
         partial(score_plainly, logits_CHW, size, "pixel", 32),
@@ -117,7 +117,7 @@ def peak_memory(run: str, count: int) -> float:
 
 def _peak_memory(run: str, count: int) -> float:
     logits_CHW = correlated_logits(NUM_CLASSES, NETWORK_SIZE)
-    # threads and libraries start outside the figure
+    # the start of threads and libraries is not measured
     score_plainly(logits_CHW[:, :8, :8], (16, 16), "region", 1)
     score(logits_CHW[:, :8, :8], (16, 16), "region", 1)
     return peak_extra_mb(partial({"buy": buy, "buy_plainly": buy_plainly}[run], logits_CHW, count))

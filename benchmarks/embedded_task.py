@@ -1,4 +1,4 @@
-"""Does the embedded task show the method's point? Source-only, full supervision, RIPU and random over paired seeds.
+"""Source-only, full supervision, RIPU and random on the embedded task, over paired seeds.
 
 `python -m benchmarks.embedded_task [SEEDS]` (5 by default; about 3 minutes a seed on 2 cores) prints a table and
 

@@ -1,11 +1,11 @@
-"""A sweep is killed at random moments and resumed: does it end as the unbroken one, and what did the kills cost?
+"""A sweep is killed at random moments and resumed: checks that it ends as the unbroken one, and measures the cost.
 
 `python -m benchmarks.faults [--kills 60] [--seed 0] [--log FILE] [--alone]` kills the process tree of a small sweep,
-Ray and all, with SIGKILL, and so the processes that resume it, until one of them ends. Then it compares every committed
-file with the unbroken sweep's, byte for byte, and begins again in a fresh folder. `--alone` does so with one trial
-without Ray, 200 times. With `--log`, the same command goes on after an interruption. It prints
+Ray included, with SIGKILL, and the processes that resume it, until one of them ends. Then it compares every
+committed file with that of the unbroken sweep, byte for byte, and starts again in a new folder. `--alone` does this
+with one trial without Ray, 200 times. With `--log`, the same command continues after an interruption. It prints
 
-    figure: faults_survived <those whose run ended right>/<kills>
+    figure: faults_survived <kills whose run ended as the unbroken one>/<kills>
     figure: recovery_s <median seconds from the resuming command to the first thing written in a trial or warm-up>
     figure: repeated_work_share <mean seconds of work that a kill undid, over those of the unbroken sweep>
     figure: faults_minutes <minutes for all runs>
@@ -54,14 +54,14 @@ COMMITTED = ("purchase.parquet", "purchase.json", "record.json", "weights.pt")
 
 @dataclass(frozen=True)
 class Whole:
-    """What the unbroken run left, and how long it took.
+    """Files and duration of the unbroken run.
 
     Attributes:
         files: every committed file by its path in the run folder.
         wall_s: from the command to its end.
         start_s: from the command to the first write.
-        work_s: of warm-ups and trials, added up.
-        num_writes: in warm-ups and rounds, as far as they were seen.
+        work_s: of warm-ups and trials, in all.
+        num_writes: writes in warm-ups and rounds that were observed.
     """
 
     files: dict[str, bytes]
@@ -71,7 +71,7 @@ class Whole:
     num_writes: int
 
     def moment(self, share: float) -> "Moment":
-        """When to kill. Equal shares of [0, 1) are equal numbers of writes: a start is long and writes nothing."""
+        """When to kill. Equal shares of [0, 1) are equal numbers of writes, since the start writes nothing."""
         place = share * (self.num_writes + 1)
         gap_s = (self.wall_s - self.start_s) / self.num_writes if place >= 1 else self.start_s
         return Moment(int(place), place % 1 * gap_s)
@@ -79,7 +79,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Moment:
-    """So many seconds after so many writes of a process."""
+    """A number of seconds after a number of writes of a process."""
 
     num_writes: int
     delay_s: float
@@ -87,12 +87,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill and what came of it.
+    """One kill and its consequences.
 
     Attributes:
-        phase: where the run was.
-        lost_s: of work that was not on disk, added up over the trials at work.
-        recovery_s: see the figure of that name; None: the next process was killed before.
+        phase: of the run at this moment.
+        lost_s: of work that was not on disk, in all running trials.
+        recovery_s: see the figure of that name; None: the next process was killed first.
     """
 
     phase: str
@@ -119,22 +119,22 @@ def run_whole(command: Sequence[str], folder: Path) -> Whole:
 def kill_and_resume(
     command: Sequence[str], folder: Path, moments: Sequence[Moment], whole: Whole
 ) -> tuple[list[Kill], str | None]:
-    """Kill a run, and those that resume it, at a moment each; let the last one end; compare.
+    """Kill a run, and each process that resumes it, at the given moments; let the last one end; compare.
 
     Args:
         command: of `ripu`.
         folder: an empty one.
-        moments: of the kills. A run that ends before is killed no more.
-        whole: what it has to end like.
+        moments: of the kills. A run that ends before its moment is not killed.
+        whole: the unbroken run.
 
     Returns:
-        The kills, and what is wrong in the end; None: nothing.
+        The kills, and what differs at the end; None: nothing.
     """
     path = folder / "runs" / NAME
     finished: dict[Path, tuple[int, int]] = {}
     kills: list[Kill] = []
     for moment in (*moments, None):
-        # The folder is enough where there is one to speak of; the same command always is.
+        # The folder alone resumes a run where one was created; the same command always does.
         again = ["sweep", "--resume", f"runs/{NAME}"] if kills and (path / "config.yaml").exists() else None
         started_s = time.time()
         with _start(command, folder, again) as tree:
@@ -151,7 +151,7 @@ def kill_and_resume(
 
 
 def _run_until(moment: Moment | None, tree: ProcessTree, writes: "_Writes") -> tuple[float | None, int | None]:
-    """Wait for the moment, or the end. Returns the seconds to the first write and the exit code, as far as it came."""
+    """Wait for the moment, or the end. Returns the seconds to the first write, and the exit code; None if not there."""
     start, first_s = time.perf_counter(), None
     if (moment is None or moment.num_writes) and tree.wait_until(lambda: writes.count() > 0, PATIENCE_S):
         first_s = time.perf_counter() - start
@@ -164,7 +164,7 @@ def _run_until(moment: Moment | None, tree: ProcessTree, writes: "_Writes") -> t
 
 
 def _compare(path: Path, whole: Whole, finished: dict[Path, tuple[int, int]]) -> str | None:
-    """What is wrong in a run folder in the end."""
+    """What differs in a run folder at the end."""
     if (files := committed(path)) != whole.files:
         differ = sorted(name for name in files.keys() | whole.files if files.get(name) != whole.files.get(name))
         return f"differ from the unbroken run: {', '.join(differ)}"
@@ -234,7 +234,7 @@ def _stages(run: RunFolder) -> list[StageFolder]:
 
 
 def _look(path: Path, started_s: float) -> tuple[str, float]:
-    """Where a killed run was, and for how many seconds its unfinished warm-up and trials had written nothing down."""
+    """Phase of a killed run, and the seconds since the last writes of its unfinished warm-up and trials."""
     killed_s = time.time()
     if not (path / "config.yaml").exists():
         return "start-up", 0.0
@@ -258,14 +258,14 @@ def _look(path: Path, started_s: float) -> tuple[str, float]:
 
 
 class _Writes:
-    """Counts what is written in warm-ups and rounds from now on."""
+    """Counts the writes in warm-ups and rounds from now on."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._count = path, 0
         self._seen = self._look()
 
     def count(self) -> int:
-        """Files that were written since the beginning; one that was written twice between two calls counts once."""
+        """Number of files written since the beginning; a file that was written twice between two calls counts once."""
         seen = self._look()
         self._count += sum(self._seen.get(file) != written_ns for file, written_ns in seen.items())
         self._seen = seen
@@ -274,7 +274,7 @@ class _Writes:
     def _look(self) -> dict[Path, int]:
         seen = {}
         for file in (*self._path.glob("warmups/*/*.*"), *self._path.glob("trials/*/round_*/*.*")):
-            # What is written aside, and a partial, may go away in this moment.
+            # Temporary files and mid-phase checkpoints may be removed in this moment.
             with suppress(FileNotFoundError):
                 if not is_leftover(file):
                     seen[file] = file.stat().st_mtime_ns
@@ -282,7 +282,7 @@ class _Writes:
 
 
 def _finished(path: Path) -> dict[Path, tuple[int, int]]:
-    """The committed files of warm-ups and trials that are done, each with its identity."""
+    """The committed files of warm-ups and trials that are done, each with its inode and time."""
     if not (path / "config.yaml").exists():
         return {}
     run = RunFolder(path)

@@ -2,9 +2,9 @@
 
     python benchmarks/losses.py
 
-Both run in turns in one process, 3 times, on one thread, the default of `cluster.threads`; values must agree.
-Gradients are compared in print only: where |p - mean| is 0 but for rounding, its slope is a matter of rounding, for
-the plain version as well.
+Both run alternately in one process, 3 times, on one thread, the default of `cluster.threads`; values must agree.
+Differences of gradients are printed, not asserted: where |p - mean| is 0 but for rounding, rounding decides its
+slope, in the plain version, too.
 """
 
 import sys

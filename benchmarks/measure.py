@@ -1,4 +1,4 @@
-"""What the benchmarks share: the image, interleaved timing, peak memory, and how a result is printed."""
+"""Common parts of the benchmarks: the image, interleaved timing, and peak memory."""
 
 import ctypes
 import resource
@@ -15,7 +15,7 @@ from torch import Tensor
 def correlated_logits(num_classes: int, size: tuple[int, int], seed: int = 0) -> Tensor:
     """(C, h, w) float32: random fields of three scales for each class.
 
-    At 19 classes and 640x1280, brought to 1024x2048, about 5 % of the 3x3 windows hold more than one class.
+    With 19 classes at 640x1280, resized to 1024x2048, about 5 % of the 3x3 windows have more than one class.
     """
     drawn = torch.Generator().manual_seed(seed)
     logits_CHW = torch.zeros(num_classes, *size)
@@ -26,7 +26,7 @@ def correlated_logits(num_classes: int, size: tuple[int, int], seed: int = 0) ->
 
 
 def interleaved(candidates: Mapping[str, Callable[[], object]], repeats: int = 3) -> dict[str, float]:
-    """Median seconds of each, run in turns, so that other load on the machine hits all alike."""
+    """Median seconds of each, run alternately, so that other load on the machine affects all of them."""
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, run in candidates.items():
@@ -37,9 +37,9 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], repeats: int = 3
 
 
 def peak_extra_mb(run: Callable[[], object]) -> float:
-    """MB by which the resident set of this process peaks above where it stood: for a fresh process, on Linux.
+    """MB by which the peak of the resident set of this process exceeds its start; for a new process, on Linux.
 
-    What earlier work freed is given back to the system first, or it would hide part of the peak.
+    Freed memory is first returned to the system; it would hide a part of the peak.
     """
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

@@ -1,7 +1,7 @@
-"""What Ray costs a sweep: the loop through Ray Tune, with a scoring actor, against the same loop without Ray.
+"""Overhead of Ray in a sweep: the loop through Ray Tune, with a scoring actor, compared with the same loop without Ray.
 
-Both run a trial of the embedded task with few rounds and with many. What they differ by is the price of the further
-rounds alone: no start of Ray, of processes or of actors is in it. Training is in the trial's process in both.
+Both run a trial of the embedded task with few rounds and with many. The difference is the time of the further rounds
+alone, without the start of Ray, of processes and of actors. Both train in the trial's process.
 
 `python -m benchmarks.overhead` takes 6 minutes on an idle machine and prints, at the end,
 

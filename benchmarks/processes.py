@@ -1,4 +1,4 @@
-"""Processes of `ripu` that are watched and killed with everything they started, however far it has gone from them."""
+"""Processes of `ripu` that are observed, and killed with all their descendants, reparented ones included."""
 
 import os
 import signal
@@ -16,11 +16,11 @@ _MARK = "RIPU_PROCESS_TREE"
 
 
 class ProcessTree:
-    """A `ripu` in a session of its own, with all that descends from it: they inherit a mark in their environment.
+    """A `ripu` in its own session, and all its descendants: they inherit a variable of their environment.
 
     Args:
         arguments: of `ripu`.
-        folder: where it runs, and where `<name>.out` and `<name>.err` get what it prints.
+        folder: its working directory; `<name>.out` and `<name>.err` in it get its output.
         name: of these two files.
     """
 
@@ -50,16 +50,16 @@ class ProcessTree:
 
     @property
     def out(self) -> str:
-        """What it printed."""
+        """Its standard output."""
         return self._out.read_text()
 
     @property
     def err(self) -> str:
-        """What it printed as errors."""
+        """Its standard error."""
         return self._err.read_text()
 
     def members(self) -> set[int]:
-        """Ids of the processes that live."""
+        """Ids of the running processes."""
         return {int(path.name) for path in Path("/proc").glob("[0-9]*") if self._mark in _environment(path)}
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
@@ -84,7 +84,7 @@ class ProcessTree:
             time.sleep(0.05)
 
     def wait_until(self, happened: Callable[[], object], timeout_s: float = 280) -> bool:
-        """Wait for something, or for the end of the process. Returns whether it happened."""
+        """Wait for a condition, or for the end of the process. Returns whether the condition holds."""
         deadline = time.monotonic() + timeout_s
         while not happened():
             if self.process.poll() is not None:
@@ -99,4 +99,4 @@ def _environment(process: Path) -> bytes:
     try:
         return (process / "environ").read_bytes()
     except OSError:
-        return b""  # ended in this moment, or another user's
+        return b""  # the process has ended, or belongs to another user

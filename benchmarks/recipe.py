@@ -3,8 +3,9 @@
     python -m benchmarks.recipe                   on a GPU
     python -m benchmarks.recipe --device cpu      on the CPU: minutes a step
 
-Enlarged embedded scenes in the data sets' own layouts and sizes (GTAV 1052x1914, Cityscapes 1024x2048), with
-configs/gtav_cityscapes.yaml; the settings for speed are put on one after the other. The first steps are not counted.
+The images are enlarged embedded scenes in the layouts and sizes of the data sets (GTAV 1052x1914, Cityscapes
+1024x2048), with configs/gtav_cityscapes.yaml. The settings for speed are added one after the other. The first steps
+are not counted.
 
     figure: <network>_steps_per_s <everything on>
     figure: <network>_steps_ratio <everything on / everything off>
@@ -74,7 +75,7 @@ def _measure(settings: list[str], device: str, output: Path, name: str) -> float
 
 
 def write_pictures(root: Path) -> None:
-    """Both data sets as they are published, with few pictures: embedded scenes, enlarged and with grain."""
+    """Write both data sets in their published layouts, with few images: embedded scenes, enlarged and with noise."""
     scenes = open_domains(SyntheticData(num_source=NUM_PICTURES, size=(128, 256))).source
     ids = np.zeros(256, np.uint8)  # void is 0, "unlabeled"
     for label_id, class_id in describe("cityscapes")[1].table("cityscapes.yaml").encoding.ids or ():

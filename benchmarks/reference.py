@@ -1,8 +1,8 @@
-"""The plain transcription of the paper that the product is measured against: slow and obvious.
+"""A plain transcription of the paper, slow and simple, with which the package is compared.
 
-Dense one-hot planes, all-ones depthwise convolutions, one full-map maximum per purchase. The tests use it as their
-oracle, so it must pass the golden cases itself; it shares no line with `ripu_ray.core`, whose
-modules hold the plain formulas of losses and pixel maps.
+Dense one-hot planes, depthwise convolutions with ones, one maximum of the whole map per purchase. Tests compare with
+it, so it must pass the golden cases itself. It shares no code with `ripu_ray.core`, whose modules have the
+plain formulas of losses and pixel maps.
 Shapes: C classes, H x W label pixels.
 """
 

@@ -1,7 +1,7 @@
-"""What `ripu report` costs for a sweep of 500 trials, from the files on disk to the page.
+"""Time of `ripu report` for a sweep of 500 trials, from the files on disk to the page.
 
-The run folder is made up: records with drawn figures, so that no network is trained; weights and purchases only where
-the report's pictures come from. Everything is timed that `ripu report` does once Python has loaded its modules.
+The run folder is synthetic: its records have random numbers, so that no network is trained. It has weights and
+purchases only where the report draws them. The time includes all that `ripu report` does after its imports.
 
 `python -m benchmarks.report` takes a minute and prints, at the end,
 

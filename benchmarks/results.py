@@ -1,4 +1,4 @@
-"""Runs the studies of docs/results.md and writes their tables and figures into it; the words between them are ours.
+"""Runs the studies of docs/results.md and writes their tables and figures into it. The other text is written by hand.
 
     python -m benchmarks.results --photographs FOLDER        everything: several hours on 2 cores
     python -m benchmarks.results --only shift                one study with its parts: NAME-spread, NAME-pixel
@@ -6,7 +6,7 @@
                                                              more arguments for `ripu sweep`, to reduce a study
     python -m benchmarks.results --only shift --no-run       its tables alone, from runs/results-shift
 
-A study that was interrupted goes on where it stopped. FOLDER is laid out as in configs/folder.yaml.
+A study that was interrupted is resumed. FOLDER has the layout of configs/folder.yaml.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
-# A study is greedy where it does not vary the power, and has no flips, whatever the demo and configs/folder.yaml set.
+# A study that does not vary the power is greedy, and has no flips, unlike the demo and configs/folder.yaml.
 RECIPE = ["--set=strategy.power=null", "--set=training.augmentation.flip=0"]
 COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0", *RECIPE]
 SMALL = ["--set=data.size=[64,96]", "--set=training.round_steps=30"]
@@ -51,7 +51,7 @@ PRETRAINED = [
     "--budgets=0.05,0.22,2.2",
     "--mode=region,pixel",
 ]
-# What a core of a CPU does in an hour: small pictures, small batches, few steps.
+# An hour on one core of a CPU: small images, small batches, few steps.
 REDUCED = [
     "--set=model.name=efficientnet_lite0",
     "--set=model.pretrained=imagenet",
@@ -185,9 +185,9 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
 
 
 def _as_acquisitions(results: pd.DataFrame) -> pd.DataFrame:
-    """The ways to spread a purchase as acquisitions of their own, so that each is compared with random.
+    """Rename the settings that spread a purchase to acquisitions, so that each is compared with random.
 
-    A random purchase is spread already.
+    A random purchase needs no such setting.
     """
     results = results[results["power"].isna() | (results["acquisition"] != "random")]
     spread = results["acquisition"] + results["power"].map(
@@ -198,7 +198,7 @@ def _as_acquisitions(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _put(page: str, name: str, text: str) -> str:
-    """The page with what stands between the marks of `name` replaced."""
+    """The page, with the text between the markers of `name` replaced."""
     first, last = f"<!-- {name}: written by benchmarks.results -->\n", f"<!-- end of {name} -->"
     before, _, rest = page.partition(first)
     _, _, after = rest.partition(last)

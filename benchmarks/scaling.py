@@ -1,15 +1,15 @@
-"""A cluster of 1 to 64 scorers on one machine: what the driver and Ray cost when the networks cost a known time.
+"""Overhead of the driver and of Ray with 1 to 64 scorers on one machine, whose networks take a known time.
 
-Each scorer is a process of its own and an actor that `RayScorer` starts, feeds and hears as always; only the class of
-the actor is replaced, by one that sleeps for the cost of a forward pass, needs no core for it, and loads no torch, so
-that 64 processes fit into 6 GB. Ray is told of 64 cores. So this measures scheduling and the way of requests and
-answers on one machine: not networks, disks, GPUs, or wires between machines.
+Each scorer is an actor in its own process, which `RayScorer` starts and uses as in a run. Only the class of the actor
+is replaced: it sleeps for the time of a forward pass, needs no core, and does not import torch, so that 64 processes
+need 6 GB. Ray is configured with 64 cores. This measures scheduling and the transport of requests and answers on one
+machine, not networks, disks, GPUs, or connections between machines.
 
-`python -m benchmarks.scaling` takes 8 minutes, most of it asleep, and prints, at the end,
+`python -m benchmarks.scaling` takes 8 minutes, most of which it sleeps, and prints, at the end,
 
     figure: scaling_efficiency_64 <images * cost / (64 * seconds), 3,000 images of 50 ms>
     figure: scaling_efficiency_64_100k <the same for 100,000 images>
-    figure: scheduling_ms_per_image <with 64 scorers and networks that cost nothing>
+    figure: scheduling_ms_per_image <with 64 scorers and networks that take no time>
     figure: warmup_saving <share of the steps that 24 trials save by sharing their warm-up>
 """
 
@@ -77,7 +77,7 @@ def efficiency(folder: Path, num_scorers: int, num_images: int, regions: int, co
 
 
 def phase(folder: Path, num_scorers: int, num_images: int, regions: int, cost_s: float, repeats: int) -> float:
-    """Median seconds of a scoring phase whose scorers are running; the commit of its purchase is printed apart."""
+    """Median seconds of a scoring phase whose scorers are running; the time of the commit is printed separately."""
     data = SyntheticData(num_pool=num_images, num_source=1, num_validation=1, size=(8, 8))
     config = Config(data=data, cluster=ClusterConfig(scorers=num_scorers))
     weights = write_weights(config, folder / "weights.pt")
@@ -87,7 +87,7 @@ def phase(folder: Path, num_scorers: int, num_images: int, regions: int, cost_s:
     try:
         with patch.object(scorers, "ScoringActor", stub(cost_s, regions)):
             scorer.acquire()
-        # Each actor loads what it needs at its first batch.
+        # Each actor imports its modules at its first batch.
         list(scorer.score(weights, 0, requests[: 8 * 4 * num_scorers]))
         for repeat in range(repeats):
             start, start_cpu = time.perf_counter(), time.process_time()
@@ -105,7 +105,7 @@ def phase(folder: Path, num_scorers: int, num_images: int, regions: int, cost_s:
 
 
 def stub(cost_s: float, regions: int) -> type:
-    """Stands in for `ScoringActor`. Local, so that it travels by value: its processes do not load this module."""
+    """Returns a class that replaces `ScoringActor`; local, so that Ray pickles it by value, without this module."""
 
     class Stub:
         def __init__(self, config: Config, device: str) -> None:
@@ -127,7 +127,7 @@ def stub(cost_s: float, regions: int) -> type:
 
 
 def warmup_saving(folder: Path) -> float:
-    """Share of the optimiser steps: run 24 trials with a tenth of the demo's steps, and count those that are taken."""
+    """Share of the optimiser steps that is saved, counted in a run of 24 trials with a tenth of the demo's steps."""
     tiny = ("data.num_source=6", "data.num_pool=5", "data.num_validation=3", "data.size=[32, 48]", "model.width=8")
     short = ("training.warmup_steps=30", "training.round_steps=6", "tracking.wandb=disabled", "cluster.scorers=0")
     lists = {"budgets": ["5", "10", "20", "40"], "windows": [3, 5, 7], "acquisitions": ["ripu", "random"]}

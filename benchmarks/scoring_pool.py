@@ -1,8 +1,8 @@
-"""The whole scoring phase: how it grows with the actors, what the driver holds, what a region weighs on the wire.
+"""The scoring phase: its speed with more actors, the memory of the driver, the bytes that are sent for each region.
 
-`python -m benchmarks.scoring_pool` takes some minutes on 2 cores and prints, at the end,
+`python -m benchmarks.scoring_pool` takes several minutes on 2 cores and prints, at the end,
 
-    figure: decoder_gain <images per second with a decoder on each core, at most 8 / without>  on a GPU that takes 25 ms
+    figure: decoder_gain <images per second with a decoder on each core, at most 8 / without>  GPU: a sleep of 25 ms
     figure: scoring_scaling <images per second with 2 actors / with 1>      decode, forward, acquisition, return
     figure: driver_growth_mb <MB>                                           peak of the driver over 100,000 images
     figure: bytes_per_region <bytes>                                        pickled answer, 8 images of 1,025 regions
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def measure_decoders(folder: Path) -> float:
-    """Images per second, read ahead over read in turn. A GPU's forward pass and acquisition are a sleep of its time."""
+    """Images per second with decoders over that without. A sleep replaces forward pass and acquisition on a GPU."""
     data = FolderData(root=write_pictures(folder / "large", 8, CITYSCAPES, "png"), input_size=(640, 1280))
     pool, number = open_domains(data).pool, min(len(os.sched_getaffinity(0)), 8)
 
@@ -77,7 +77,7 @@ def measure_decoders(folder: Path) -> float:
 
 
 def measure_scaling(folder: Path) -> float:
-    """Images per second with two actors over that with one: medians of runs in turns, actors started beforehand."""
+    """Images per second with two actors, divided by that with one: medians of alternate runs with running actors."""
     data = FolderData(root=write_pictures(folder / "pictures", NUM_PICTURES, SIZE, "jpg"))
     weights = write_weights(Config(data=data), folder / "weights.pt")
     requests = [ScoreRequest(image_id, EMPTY) for image_id in open_domains(data).pool.image_ids]
@@ -96,7 +96,7 @@ def measure_scaling(folder: Path) -> float:
 
 
 def measure_growth(folder: Path) -> float:
-    """MB by which the driver's resident memory peaks above its start while it has the tiny images scored and bought."""
+    """MB by which the peak of the driver's resident memory exceeds its start while tiny images are scored."""
     data = SyntheticData(num_pool=NUM_TINY, num_source=1, num_validation=1, size=(8, 8))
     # One window of 3x3 in each.
     config = _with_scorers(data, 2).model_copy(
@@ -110,7 +110,7 @@ def measure_growth(folder: Path) -> float:
         requests = (ScoreRequest(image_id, EMPTY) for image_id in image_ids)
         Ledger(folder / name, image_ids, purchase_pixels=9).commit(0, scorer.score(weights, 0, requests))
 
-    # Libraries are loaded, and actors started, outside the figure.
+    # The imports and the start of the actors are not measured.
     buy("warm", image_ids[:64])
     start = time.perf_counter()
     growth = peak_extra_mb(lambda: buy("ledger", image_ids))
@@ -121,7 +121,7 @@ def measure_growth(folder: Path) -> float:
 
 
 def bytes_per_region() -> float:
-    """Of a batch as it is at 2.2 % of a Cityscapes image in 5 rounds."""
+    """Bytes per region of a batch, with the regions of one of 5 rounds of 2.2 % of a Cityscapes image."""
     count = 1025
     selection = Selection(
         "frankfurt_000000_000294",
@@ -136,7 +136,7 @@ def bytes_per_region() -> float:
 
 
 def write_pictures(root: Path, num_pool: int, size: tuple[int, int], suffix: str) -> Path:
-    """Pictures of the embedded task in the folder layout."""
+    """Write images of the embedded task in the folder layout."""
     domains = open_domains(SyntheticData(num_source=1, num_pool=num_pool, num_validation=1, size=size))
     places = {"source/train": domains.source, "target/train": domains.pool, "target/val": domains.validation}
     for place, images in places.items():

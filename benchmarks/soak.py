@@ -1,6 +1,6 @@
-"""Does a long sweep leak? Memory, file descriptors, processes and temporary files, over many tiny trials of one sweep.
+"""Growth of memory, file descriptors, processes and temporary files over many tiny trials of one sweep.
 
-`python -m benchmarks.soak [--trials 200]` runs the sweep with W&B offline, looks at it after each trial, and prints
+`python -m benchmarks.soak [--trials 200]` runs the sweep with W&B offline, measures after each trial, and prints
 
     figure: soak_growth_mb <MiB of the driver: median of the last fifth of the trials minus that of the second fifth>
 

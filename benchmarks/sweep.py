@@ -1,4 +1,4 @@
-"""How long the README's command takes, and how much of that is not work.
+"""Wall time of the README's command, and the part of it that is neither training nor scoring.
 
 `python -m benchmarks.sweep` runs `ripu sweep --budgets 2.2,5 --mode region` as a user does and prints
 

@@ -1,10 +1,10 @@
-"""What logging costs a trial: the seconds it waits for its trackers, JSON lines and an offline W&B run with pictures.
+"""Overhead of logging: the seconds that a trial waits for its trackers, JSON lines and an offline W&B run with images.
 
-`python -m benchmarks.tracking` runs one trial of the demo in this process, about a minute if it is idle, and prints
+`python -m benchmarks.tracking` runs one trial of the demo in this process, for about a minute, and prints
 
     figure: tracking_share <seconds in trackers / seconds of the trial>
 
-W&B's own process works beside the trial and is not in it; its import and start are.
+The work of W&B's own process is not included; its import and start are.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Timed:
-    """A tracker, and the seconds that were spent in it, by what was asked."""
+    """A tracker, and the seconds that were spent in each of its methods."""
 
     def __init__(self, start: Callable[[], Tracker]) -> None:
         self.seconds: dict[str, float] = {}

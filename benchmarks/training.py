@@ -3,8 +3,8 @@
     python -m benchmarks.training                 on the CPU
     python -m benchmarks.training --device cuda   on a GPU
 
-`compact` on pictures of 192x256 that are resized to 48x64, source and target, all settings off or one of them on; in
-turns in one process, 3 times, medians, the first steps of each turn not counted. Then all off against all on:
+`compact` on images of 192x256 that are resized to 48x64, source and target, with all settings off or one of them on.
+They run alternately in one process, 3 times; figures are medians without the first steps. Then all on over all off:
 
     figure: training_steps_ratio <all on / all off>
 """
@@ -84,7 +84,7 @@ def main(device: str) -> None:
 def steps_per_second(
     config: Config, device: str, num_regions: int, output: Path, num_steps: int, num_uncounted: int
 ) -> float:
-    """Of one phase on source and target, with so many regions bought in each image, without its first steps."""
+    """Steps per second of one phase on source and target, without the first steps."""
     domains = open_domains(config.data)
     height, width = domains.pool.label_size(domains.pool.image_ids[0])
     rng = np.random.default_rng(0)
@@ -103,7 +103,7 @@ def steps_per_second(
 
 
 def write_pictures(root: Path) -> None:
-    """The embedded task's pictures as files."""
+    """Write the images of the embedded task as files."""
     data = SyntheticData(num_source=NUM_PICTURES, num_pool=NUM_PICTURES, num_validation=1, size=STORED_SIZE)
     domains = open_domains(data)
     names = domains.classes.names

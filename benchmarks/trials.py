@@ -1,4 +1,4 @@
-"""What a further trial of a sweep costs beyond its work: processes, actors, W&B and the run folder.
+"""Time of a further trial of a sweep that is not work: processes, actors, W&B and the run folder.
 
 `python -m benchmarks.trials` runs two sweeps of tiny trials that share a warm-up, as a user does, and prints
 

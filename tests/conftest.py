@@ -11,6 +11,8 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.pop("WANDB_API_KEY", None)
 # Several processes share the cores: one thread each, as `cluster.threads` has it.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Ray starts its workers with a niceness of 15. Beside the tests of another process they would get almost no CPU time.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's own spelling)
 
 from ripu_ray.config import ClusterConfig, Config, load_config
 from ripu_ray.errors import ClusterError
