@@ -1,5 +1,6 @@
 """The images of a described data set: found by its patterns, or named by a list without looking at the folders."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
@@ -109,9 +110,12 @@ def _left_over(root: Path, places: Sequence[Place], keys: set[_Key], labels: Map
 
     `keys`: of the images.
     """
+    alike = {(number, _folded(key)) for number, key in keys}
     for (number, key), paths in labels.items():
         if (number, key) not in keys:
             hint = _unread(root, places[number].images[0], key)
+            if (number, _folded(key)) in alike:
+                hint = " (the name of an image differs from it in upper and lower case or in Unicode's form alone)"
             yield from (f"{root / path}: has no image{hint}" for path in paths)
     known = keys | labels.keys()
     for number, place in enumerate(places):
@@ -120,6 +124,10 @@ def _left_over(root: Path, places: Sequence[Place], keys: set[_Key], labels: Map
             for stars, path in () if pattern.has_suffix else pattern.files(root, UNREAD_SUFFIXES):
                 unread.setdefault(path, pattern.key(stars))
         yield from (f"{root / path}: {_NOT_READ}" for path, key in unread.items() if (number, key) not in known)
+
+
+def _folded(key: Stars) -> Stars:
+    return tuple(unicodedata.normalize("NFC", text).casefold() for text in key)
 
 
 def _key(image: _Found, places: Sequence[Place]) -> _Key:

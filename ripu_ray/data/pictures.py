@@ -18,6 +18,7 @@ from ripu_ray.errors import DataError
 Id = TypeVar("Id", bound=np.integer[Any])
 PNG_GREY, PNG_COLOUR, PNG_PALETTE, PNG_COLOUR_ALPHA = 0, 2, 3, 6
 """Colour types of a PNG header."""
+_LFS = b"version https://git-lfs"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IMAGE_MODES = ("RGB", "RGBA", "L", "LA", "P")
 _EXIF_ORIENTATION = 0x0112
@@ -98,6 +99,13 @@ def opened(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Iterator[Image.I
         _reading.path = before
 
 
+def _unlike(start: bytes, wanted: str) -> str:
+    """What a file is that begins with these bytes, and is no picture."""
+    if start.startswith(_LFS):
+        return "a pointer of Git LFS, not the picture: `git lfs pull` fetches it"
+    return f"not a {wanted} image"
+
+
 def _reason(path: Path, error: OSError) -> str:
     """Why a file cannot be read."""
     if lost := _lost_link(path):
@@ -105,7 +113,8 @@ def _reason(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
     if isinstance(error, UnidentifiedImageError):
-        return "not a JPEG or PNG image"
+        with path.open("rb") as file:
+            return _unlike(file.read(len(_LFS)), "JPEG or PNG")
     return f"the image is damaged ({_words(error)})"
 
 
@@ -208,5 +217,5 @@ def png_header(path: Path) -> tuple[int, int]:
             f"{path}: {_reason(path, error) if is_lost else f'cannot be read ({error.strerror})'}"
         ) from None
     if len(header) < 26 or header[:8] != _PNG_SIGNATURE:
-        raise DataError(f"{path}: not a PNG image")
+        raise DataError(f"{path}: {_unlike(header, 'PNG')}")
     return header[24], header[25]

@@ -131,6 +131,13 @@ def _circle() -> None:
     (POOL / "images/b.png").symlink_to("b.png")
 
 
+def _two_forms() -> None:
+    """What an archive of a Mac may do to the names: a letter with its accent, and both apart."""
+    (POOL / "images/b.png").rename(POOL / "images/\u00fc.png")
+    (POOL / "labels/b.png").rename(POOL / "labels/U\u0308.png")
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
 # What is done -> settings, faults.
 FAULTS: dict[str, tuple[Callable[[], object], tuple[str, ...], list[str]]] = {
     "image and label dangle": (
@@ -149,6 +156,22 @@ FAULTS: dict[str, tuple[Callable[[], object], tuple[str, ...], list[str]]] = {
         lambda: _replace(_photo(), ".png", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT))]),
         (),
         [f"{POOL}/images/b.png: an animation, expected a single picture"],
+    ),
+    "pointers of Git LFS": (
+        lambda: [(POOL / kind / "b.png").write_bytes(_POINTER) for kind in ("images", "labels")],
+        (),
+        [
+            f"{POOL}/{kind}/b.png: a pointer of Git LFS, not the picture: `git lfs pull`"
+            for kind in ("images", "labels")
+        ],
+    ),
+    "names in two forms": (
+        _two_forms,
+        (),
+        [
+            f"{POOL}/images/\u00fc.png: has no label",
+            f"{POOL}/labels/U\u0308.png: has no image (the name of an image differs from it in upper and lower case",
+        ],
     ),
     "16 bits": (
         lambda: _replace(Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)), ".png"),
