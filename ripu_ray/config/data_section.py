@@ -22,6 +22,10 @@ class DatasetSection(Section):
     """Name of the data set."""
     _asks_people: bool = PrivateAttr(False)
 
+    def __hash__(self) -> int:
+        # The fields of a user's data set, such as a list, may have none. Equal sections have equal hashes.
+        return hash((type(self), self.dataset))
+
     @property
     def source_prefix(self) -> str:
         """The settings of the source's sizes, without `input_size` and `label_size`."""

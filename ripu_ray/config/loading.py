@@ -39,7 +39,7 @@ from ripu_ray.config.sources import merge_sources
 from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
 from ripu_ray.config.training import TrainingConfig
 from ripu_ray.config.writing import to_tree
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, named
 from ripu_ray.storage.remote import locate
 
 
@@ -57,7 +57,12 @@ def _data_section(data: object) -> object:
         section = DATASETS[data.get("dataset", "synthetic")]
     except ValueError as error:
         raise ValueError(f"data.dataset: {error}") from None
-    return section.model_validate(data)
+    try:
+        return section.model_validate(data)
+    except (ValidationError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 (whatever the code of a user raises)
+        raise ValueError(f"data.dataset {data.get('dataset')}: {named(error)}") from None
 
 
 class Config(Section):

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic_core import PydanticSerializationError
 
 from ripu_ray.config.plugins import read_sources
+from ripu_ray.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from ripu_ray.config.loading import Config
@@ -37,7 +39,10 @@ def setting(config: "Config", key: str, tree: Mapping[str, Any]) -> Any:
 
 def to_tree(config: "Config") -> dict[str, Any]:
     """The configuration as plain dicts, lists, numbers and texts."""
-    tree = config.model_dump(mode="json")
+    try:
+        tree = config.model_dump(mode="json")
+    except PydanticSerializationError as error:  # a data set of a user
+        raise ConfigError(f"data.dataset {config.data.dataset}: {first_line(error)}") from None
     tree["strategy"]["budget"] = str(config.strategy.budget)
     tree["sweep"]["budgets"] = [str(budget) for budget in config.sweep.budgets]
     if not config.plugins:

@@ -1,17 +1,34 @@
 """Data sets from outside this package: an error or a wrong value of their code is one line that names the image."""
 
+from operator import index
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import FileImageSet, ImageSet
+from ripu_ray.data.labels import MIN_CLASSES, ClassTable
 from ripu_ray.errors import DataError, blamed
 
 
 def is_foreign(data: DatasetSection) -> bool:
     """Whether the data set's code is not of this package."""
     return not type(data).__module__.startswith("ripu_ray.")
+
+
+def checked_classes(classes: ClassTable, place: str) -> ClassTable:
+    """A class table from outside this package. Raises DataError, which begins with `place`, if it cannot be one."""
+    with blamed(f"{place}: classes", DataError):
+        names = tuple(classes.names)
+        if not all(isinstance(name, str) and name.isprintable() for name in names) or len({*names, ""}) <= len(names):
+            raise DataError(f"{place}: classes: expected distinct names, found {', '.join(map(repr, names[:5]))}")
+        if not MIN_CLASSES <= len(names) <= IGNORE_LABEL:
+            raise DataError(f"{place}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes, found {len(names)}")
+        colours = tuple((index(red), index(green), index(blue)) for red, green, blue in classes.colours)
+        if len(colours) != len(names) or not all(0 <= value <= 255 for colour in colours for value in colour):
+            raise DataError(f"{place}: classes: expected a colour for each of them: red, green and blue, 0 to 255")
+        return ClassTable(names, colours, classes.encoding)
 
 
 class CheckedImages:
@@ -33,7 +50,8 @@ class CheckedImages:
             if isinstance(images, FileImageSet):
                 self.files = images.files
         for image_id in self.image_ids:
-            if not isinstance(image_id, str) or {"", ".", ".."}.intersection(image_id.split("/")):
+            is_name = isinstance(image_id, str) and image_id.isprintable()
+            if not is_name or {"", ".", ".."}.intersection(image_id.split("/")):
                 raise DataError(f"{place}: image_ids: expected names such as a or folder/a, found {image_id!r}")
         if twice := len(self.image_ids) - len({*self.image_ids}):
             raise DataError(f"{place}: image_ids: {twice} of them are there before")

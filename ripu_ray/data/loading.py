@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.data.foreign import CheckedImages, is_foreign
+from ripu_ray.data.foreign import CheckedImages, checked_classes, is_foreign
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.labels import MIN_CLASSES, ClassTable
 from ripu_ray.errors import DataError, blamed
@@ -85,11 +85,12 @@ def _open_foreign(data: DatasetSection, with_source: bool) -> Domains:
         domains = data.open(with_source)
     if not isinstance(domains, Domains) or not isinstance(domains.classes, ClassTable):
         raise DataError(f"{place}: open returned {type(domains).__name__}: expected Domains with a ClassTable")
-    number = domains.classes.num_classes
+    classes = checked_classes(domains.classes, place)
+    number = classes.num_classes
     source, pool, validation = (
         CheckedImages(images, f"{place}: {name}", number)
         for name, images in (("source", domains.source), ("pool", domains.pool), ("validation", domains.validation))
     )
     if not pool.image_ids:
         raise DataError(f"{place}: pool: there are no images")
-    return Domains(domains.classes, source, pool, validation)
+    return Domains(classes, source, pool, validation)
