@@ -51,10 +51,10 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def _show(run: "ripu.RunFolder", needs_ray: bool | None = None) -> "Iterator[Callable[[ripu.Progress], None]]":
+def _show(run: "ripu.RunFolder", needs_ray: bool) -> "Iterator[Callable[[ripu.Progress], None]]":
     from ripu_cli.progress import show_progress
 
-    with tell_if_lost(partial(_tell, run)), show_progress(run) as on_progress:
+    with tell_if_lost(partial(_tell, run)), show_progress(run, needs_ray) as on_progress:
         yield on_progress
 
 

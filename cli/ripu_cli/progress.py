@@ -23,11 +23,11 @@ _ENDS = ("done", "failed")
 
 
 @contextmanager
-def show_progress(run: ripu.RunFolder) -> Iterator[Callable[[ripu.Progress], None]]:
-    """Yield the function that `run_sweep` calls with each report."""
-    console = text_console()
+def show_progress(run: ripu.RunFolder, needs_ray: bool) -> Iterator[Callable[[ripu.Progress], None]]:
+    """Yield the function that `run_sweep` calls with each report; say first whether Ray is started."""
+    console, start = text_console(), "starting Ray" if needs_ray else ""
     if not console.is_terminal:
-        yield _Lines(run, console)
+        yield _Lines(run, console, start)
         return
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
@@ -38,7 +38,7 @@ def show_progress(run: ripu.RunFolder) -> Iterator[Callable[[ripu.Progress], Non
         columns[1:1] = [BarColumn(bar_width=24)]
         columns.append(TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
-        yield _Bars(run, bars)
+        yield _Bars(run, bars, start)
 
 
 class Pace:
@@ -83,9 +83,9 @@ class Pace:
 class _Bars:
     """One bar for the sweep, and one in steps for each running warm-up or trial."""
 
-    def __init__(self, run: ripu.RunFolder, bars: Progress) -> None:
+    def __init__(self, run: ripu.RunFolder, bars: Progress, start: str) -> None:
         self._run, self._bars, self._pace = run, bars, Pace(run)
-        self._sweep = bars.add_task("trials", total=len(run.trials), state=_start(run))
+        self._sweep = bars.add_task("trials", total=len(run.trials), state=start)
         self._bars.update(self._sweep, completed=sum(map(run.is_done, run.trials)))
         self._tasks: dict[str, TaskID] = {}
         self._shown: dict[str, tuple[str, int, float]] = {}
@@ -112,12 +112,12 @@ class _Bars:
 class _Lines:
     """A line when a warm-up starts, when a round starts, when a trial ends, and every minute of a phase."""
 
-    def __init__(self, run: ripu.RunFolder, console: Console) -> None:
+    def __init__(self, run: ripu.RunFolder, console: Console, start: str) -> None:
         self._run, self._console, self._pace = run, console, Pace(run)
         self._last: dict[str, tuple[str, int]] = {}
         self._said_s: dict[str, float] = {}
         trials, warmups = counted(len(run.trials), "trial"), counted(len(run.warmups), "warm-up")
-        console.print("; ".join(filter(None, (f"{trials}, {warmups}", _start(run)))), highlight=False)
+        console.print("; ".join(filter(None, (f"{trials}, {warmups}", start))), highlight=False)
 
     def __call__(self, report: ripu.Progress) -> None:
         if report.note:
@@ -133,11 +133,6 @@ class _Lines:
             self._console.print(f"{_title(self._run, name)}: {', '.join(filter(None, parts))}", soft_wrap=True)
             self._said_s[name] = now_s
         self._last[name] = seen
-
-
-def _start(run: ripu.RunFolder) -> str:
-    needs_ray = not run.is_complete() and run.config.cluster.needs_ray(len(run.trials))
-    return "starting Ray" if needs_ray else ""
 
 
 def _images_per_step(run: ripu.RunFolder, name: str) -> int:

@@ -90,6 +90,7 @@ class _Intake:
     def __init__(self, asked: AskedTrial, accept_extra: bool) -> None:
         self._asked = asked
         self.names, self.images = Names(asked.classes), Images(asked.pool.image_ids)
+        self._tokens = {asked.token(round_index) for round_index in range(asked.asked.num_rounds)}
         self._keys: dict[str, list[Key]] = defaultdict(list)
         for key in asked.keys:
             self._keys[key[0]].append(key)
@@ -105,6 +106,8 @@ class _Intake:
         if sheet.size and sheet.size != size:
             found, expected = (f"{height}x{width}" for height, width in (sheet.size, size))
             raise ValueError(f"is {found} (height x width): expected {expected}, as its labels")
+        if others := {*sheet.tokens} - self._tokens:
+            raise ValueError(f"answers the questions {min(others)[:40]!r} of another run than {self._asked.run.path}")
         label_HW, drawn_HW = self._paint(sheet, image_id, size)
         source = f"{path}" + (f", {sheet.name}" if sheet.name else "")
         answers = []

@@ -4,6 +4,8 @@ The questions of a round are a ledger of their own, in which every pixel is void
 the budget and not asked again. What is answered becomes the purchase of the next round that is trained.
 """
 
+import hashlib
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -125,6 +127,12 @@ class AskedTrial:
             for round_index in range(self.asked.num_rounds)
             for row, col in self.asked.bought_in(round_index, image_id).tolist()
         }
+
+    def token(self, round_index: int) -> str:
+        """A text in the files of a round's questions: which regions of which images they are. 16 hexadecimal digits."""
+        strategy, keys = self.strategy, sorted(key for key, asked_in in self.keys.items() if asked_in == round_index)
+        content = json.dumps([strategy.shape, strategy.mode, strategy.window, keys])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _box(self, image_id: str, row: int, col: int) -> tuple[int, int, int, int]:
         rows, cols = self.regions(image_id).members(row, col)

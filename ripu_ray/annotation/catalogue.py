@@ -23,6 +23,10 @@ _FOLDERS = ("images", "labels", "/", ".")
 """Parts of a path that do not count in the name of an image."""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts in front of the name of an uploaded file."""
+TOKEN = "questions"
+"""Name, in a file, of the token of a round's questions."""
+ATTRIBUTES = ("round", "rank", "score", "row", "col", TOKEN)
+"""Names of the attributes of a question."""
 QUERY = -1
 """Label of a question itself, which is not an answer."""
 
@@ -54,6 +58,7 @@ class Sheet:
         drawings: in order, later ones over earlier ones. Iterating raises ValueError, which names the annotation.
         name: of the sheet, if a file may have several of one image.
         seconds: of work, NaN if the tool does not record it.
+        tokens: of the questions (`AskedTrial.token`), as far as the file still has them.
     """
 
     image: str
@@ -61,6 +66,7 @@ class Sheet:
     drawings: Iterable[Drawing]
     name: str = ""
     seconds: float = math.nan
+    tokens: tuple[str, ...] = ()
 
 
 class Names:
@@ -155,6 +161,7 @@ class Export:
 
     Attributes:
         image_id, size: of the image; (H, W) of its labels.
+        token: of the questions (`AskedTrial.token`).
         questions: in it, in the order of the round.
         regions: for each question, corner and mask of its region.
         predicted: for each question, (h, w) uint8 classes that the network predicts in the box of its region.
@@ -162,6 +169,7 @@ class Export:
 
     image_id: str
     size: tuple[int, int]
+    token: str
     questions: tuple[Question, ...]
     regions: tuple[Drawing, ...]
     predicted: tuple[NDArray[np.uint8], ...]
@@ -178,15 +186,15 @@ class Export:
                 yield question, Drawing(label, region.corner, region.mask_hw & (predicted_hw == label))
 
 
-def attributes(question: Question) -> dict[str, int | float]:
-    """The attributes of a question in a tool."""
-    return {
-        "round": question.round,
-        "rank": question.rank,
-        "score": question.score,
-        "row": question.key[1],
-        "col": question.key[2],
-    }
+def attributes(question: Question, token: str) -> dict[str, int | float | str]:
+    """The attributes of a question in a tool, with the token of its round."""
+    values = (question.round, question.rank, question.score, *question.key[1:], token)
+    return dict(zip(ATTRIBUTES, values, strict=True))
+
+
+def tokens(values: Iterable[object]) -> tuple[str, ...]:
+    """The values that a file has for TOKEN, without empty ones, which a tool may add."""
+    return tuple(str(value) for value in values if value not in (None, ""))
 
 
 def read_bytes(path: Path) -> bytes:

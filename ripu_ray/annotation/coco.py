@@ -1,6 +1,6 @@
 """Questions and answers as COCO JSON, which most annotation tools read and write.
 
-`questions.json` has an annotation of the category "query" for each question, `predictions.json` the network's
+`questions.json` has an annotation of the category "query" for each question, `predictions.json` also the network's
 prediction inside it. Source: the format of the COCO data set and of its maskApi.c.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ripu_ray.annotation.catalogue import Drawing, Export, Names, Sheet, attributes, read_bytes
+from ripu_ray.annotation.catalogue import TOKEN, Drawing, Export, Names, Sheet, attributes, read_bytes, tokens
 from ripu_ray.annotation.masks import Size, box_drawing, is_number, is_rectangle, polygon_drawing, rle_code, rle_drawing
 from ripu_ray.errors import DataError
 from ripu_ray.storage.files import replace_json
@@ -28,12 +28,16 @@ def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
     for image_id, export in enumerate(exports, 1):
         for question, region in zip(export.questions, export.regions, strict=True):
             entry = _annotation(len(questions) + 1, image_id, len(categories), region, export.size)
-            questions.append(entry | {"attributes": attributes(question)})
+            questions.append(entry | {"attributes": attributes(question, export.token)})
+    for image_id, export in enumerate(exports, 1):
         for question, drawing in export.predictions():
-            entry = _annotation(len(predictions) + 1, image_id, drawing.label + 1, drawing, export.size)
-            predictions.append(entry | {"attributes": attributes(question)})
-    for name, annotations in (("questions", questions), ("predictions", predictions)):
-        replace_json(folder / f"{name}.json", {"images": images, "categories": categories, "annotations": annotations})
+            number = len(questions) + len(predictions) + 1
+            entry = _annotation(number, image_id, drawing.label + 1, drawing, export.size)
+            predictions.append(entry | {"attributes": attributes(question, export.token)})
+    info = {"description": "questions of ripu-ray", TOKEN: next((export.token for export in exports), "")}
+    for name, annotations in (("questions", questions), ("predictions", [*questions, *predictions])):
+        tree = {"info": info, "images": images, "categories": categories, "annotations": annotations}
+        replace_json(folder / f"{name}.json", tree)
 
 
 def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
@@ -49,6 +53,7 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
     """
     images, categories, annotations = (_listed(tree, key, path) for key in ("images", "categories", "annotations"))
     labels = {number: category.get("name") for number, category in _by_id(categories, "categories", path)}
+    info = tree["info"] if isinstance(tree.get("info"), dict) else {}
     by_image: dict[object, list[dict[str, Any]]] = defaultdict(list)
     for annotation in annotations:
         by_image[_key(annotation.get("image_id"))].append(annotation)
@@ -56,8 +61,9 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
         name, height, width = (image.get(key) for key in ("file_name", "height", "width"))
         if not isinstance(name, str) or type(height) is not int or type(width) is not int:
             raise DataError(f"{path}: image {number}: expected file_name, height and width")
-        size = height, width
-        yield Sheet(name, size, _drawings(by_image.pop(number, []), labels, names, size))
+        size, there = (height, width), by_image.pop(number, [])
+        found = tokens([info.get(TOKEN), *(_attributes(annotation).get(TOKEN) for annotation in there)])
+        yield Sheet(name, size, _drawings(there, labels, names, size), tokens=found)
     if by_image:
         first, *_ = next(iter(by_image.values()))
         raise DataError(f"{path}: annotation {first.get('id')!r}: there is no image {first.get('image_id')!r}")
@@ -102,8 +108,8 @@ def _drawings(
 
 
 def _drawing(annotation: dict[str, Any], label: int, size: Size) -> Drawing:
-    code, extra = annotation.get("segmentation"), annotation.get("attributes")
-    if isinstance(extra, dict) and extra.get("rotation"):
+    code = annotation.get("segmentation")
+    if _attributes(annotation).get("rotation"):
         raise ValueError("a rotated box: expected a polygon")  # CVAT writes the box before its rotation
     if isinstance(code, dict):
         return rle_drawing(label, code, size)
@@ -116,6 +122,11 @@ def _drawing(annotation: dict[str, Any], label: int, size: Size) -> Drawing:
         left, top, width, height = box
         return box_drawing(label, (left, top, left + width, top + height), size)
     raise ValueError("expected a segmentation (polygons or a run-length code), or a bbox of 4 numbers")
+
+
+def _attributes(annotation: dict[str, Any]) -> dict[str, Any]:
+    extra = annotation.get("attributes")
+    return extra if isinstance(extra, dict) else {}
 
 
 def _listed(tree: Any, key: str, path: Path) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Questions and answers as CVAT for images 1.1 XML.
 
-`questions.xml` has a mask or box of the label "query" for each question, `predictions.xml` the network's prediction
-inside it. Source: docs.cvat.ai, "CVAT for images"; a mask's run lengths are row-major inside its box and start with
-the number of zeros.
+`questions.xml` has a mask or box of the label "query" for each question, `predictions.xml` also the network's
+prediction inside it, since an upload into CVAT replaces the one before. `labels.json` has the labels of a task. Source:
+docs.cvat.ai, "CVAT for images"; a mask's run lengths are row-major inside its box and start with the number of zeros.
 """
 
 import math
@@ -14,7 +14,17 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ripu_ray.annotation.catalogue import Drawing, Export, Names, Sheet, attributes, read_bytes
+from ripu_ray.annotation.catalogue import (
+    ATTRIBUTES,
+    TOKEN,
+    Drawing,
+    Export,
+    Names,
+    Sheet,
+    attributes,
+    read_bytes,
+    tokens,
+)
 from ripu_ray.annotation.masks import (
     Size,
     box_drawing,
@@ -24,28 +34,29 @@ from ripu_ray.annotation.masks import (
     polygon_drawing,
 )
 from ripu_ray.errors import ConfigError, DataError
-from ripu_ray.storage.files import replace_text
+from ripu_ray.storage.files import replace_json, replace_text
 
 
 def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
-    """Write `questions.xml` and `predictions.xml`."""
+    """Write `questions.xml`, `predictions.xml` and `labels.json`."""
     roots = {name: ElementTree.Element("annotations") for name in ("questions", "predictions")}
     for root in roots.values():
         ElementTree.SubElement(root, "version").text = "1.1"
     for number, export in enumerate(exports):
         height, width = export.size
         place = {"id": str(number), "name": export.file_name, "width": str(width), "height": str(height)}
-        image = ElementTree.SubElement(roots["questions"], "image", place)
-        for question, region in zip(export.questions, export.regions, strict=True):
-            shape = _shape(image, names.query, region)
-            for name, value in attributes(question).items():
-                ElementTree.SubElement(shape, "attribute", name=name).text = str(value)
-        image = ElementTree.SubElement(roots["predictions"], "image", place)
+        for root in roots.values():
+            image = ElementTree.SubElement(root, "image", place)
+            for question, region in zip(export.questions, export.regions, strict=True):
+                shape = _shape(image, names.query, region)
+                for name, value in attributes(question, export.token).items():
+                    ElementTree.SubElement(shape, "attribute", name=name).text = str(value)
         for _, drawing in export.predictions():
             _shape(image, names.drawn[drawing.label][0], drawing)
     for name, root in roots.items():
         ElementTree.indent(root)
         replace_text(folder / f"{name}.xml", ElementTree.tostring(root, encoding="unicode", xml_declaration=True))
+    replace_json(folder / "labels.json", [_label(name, colour, name == names.query) for name, colour in names.drawn])
 
 
 def read(path: Path, names: Names) -> Iterator[Sheet]:
@@ -81,7 +92,15 @@ def read(path: Path, names: Names) -> Iterator[Sheet]:
             raise DataError(f"{path}: image {image.get('id')!r}: {error}") from None
         if not name:
             raise DataError(f"{path}: image {image.get('id')!r}: expected a name")
-        yield Sheet(name, size, _drawings(image, names, size))
+        found = tokens(entry.text for entry in image.iterfind(f"*/attribute[@name='{TOKEN}']"))
+        yield Sheet(name, size, _drawings(image, names, size), tokens=found)
+
+
+def _label(name: str, colour: tuple[int, int, int], is_query: bool) -> dict[str, Any]:
+    """A label of a task, in the form of the tab "Raw" of CVAT. Attributes that it does not name are lost."""
+    text = {"input_type": "text", "mutable": False, "values": [""]}
+    named = [{"name": key, **text} for key in ATTRIBUTES] if is_query else []
+    return {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*colour), "type": "any", "attributes": named}
 
 
 def _shape(image: ElementTree.Element, label: str, drawing: Drawing) -> ElementTree.Element:

@@ -51,7 +51,8 @@ def export(asked: AskedTrial, questions: Sequence[Question], form: str, folder: 
         StorageError: a file cannot be written.
     """
     exports = []
-    predicted = _predictions(asked, questions[0].round if questions else 0)
+    round_index = questions[0].round if questions else 0
+    predicted, token = _predictions(asked, round_index), asked.token(round_index)
     for image_id, group in groupby(questions, lambda question: question.key[0]):
         there = tuple(group)
         image_HW3 = _image(asked, image_id)
@@ -59,7 +60,7 @@ def export(asked: AskedTrial, questions: Sequence[Question], form: str, folder: 
         predicted_HW = predicted(image_id)
         boxes = [question.box for question in there]
         crops = tuple(predicted_HW[top:bottom, left:right].copy() for left, top, right, bottom in boxes)
-        exports.append(Export(image_id, asked.pool.label_size(image_id), there, regions, crops))
+        exports.append(Export(image_id, asked.pool.label_size(image_id), token, there, regions, crops))
         picture = Image.fromarray(image_HW3)
         replace_file(folder / "images" / exports[-1].file_name, partial(picture.save, format="PNG"))
         replace_file(folder / "thumbnails" / f"{image_id}.jpg", partial(_thumbnail(picture, boxes).save, format="JPEG"))

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
 from ripu_ray.annotation import brush
-from ripu_ray.annotation.catalogue import Drawing, Export, Names, Sheet, attributes
+from ripu_ray.annotation.catalogue import TOKEN, Drawing, Export, Names, Sheet, attributes, tokens
 from ripu_ray.annotation.masks import Size, box_drawing, click_drawing, is_rectangle, polygon_drawing, whole
 from ripu_ray.errors import DataError
 from ripu_ray.storage.files import replace_json, replace_text
@@ -34,7 +34,8 @@ def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
     tasks = []
     for export in exports:
         result = [
-            _region(f"question-{question.number}", names.query, region, export.size) | {"meta": attributes(question)}
+            _region(f"question-{question.number}", names.query, region, export.size)
+            | {"meta": attributes(question, export.token)}
             for question, region in zip(export.questions, export.regions, strict=True)
         ]
         for number, (_, drawing) in enumerate(export.predictions()):
@@ -42,7 +43,8 @@ def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
         url = f"/data/local-files/?d=images/{quote(export.file_name)}"
         best = max(question.score for question in export.questions)
         prediction = {"model_version": "ripu-ray", "score": best, "result": result}
-        tasks.append({"data": {"image": url, "image_id": export.image_id}, "predictions": [prediction]})
+        data = {"image": url, "image_id": export.image_id, TOKEN: export.token}
+        tasks.append({"data": data, "predictions": [prediction]})
     replace_json(folder / "tasks.json", tasks)
     lines = ["<View>", '  <Image name="image" value="$image" zoom="true"/>']
     for tool, tag in _TOOLS.items():
@@ -82,7 +84,7 @@ def read(path: Path, tree: Any, names: Names) -> Iterator[Sheet]:
                 continue  # its result may be null
             result = annotation.get("result")
             title, seconds = f"annotation {annotation.get('id', index)}", _seconds(annotation.get("lead_time"))
-            yield Sheet(name, _size(result), _drawings(result, names), title, seconds)
+            yield Sheet(name, _size(result), _drawings(result, names), title, seconds, tokens([data.get(TOKEN)]))
 
 
 def _region(number: str, label: str, drawing: Drawing, size: Size) -> dict[str, Any]:

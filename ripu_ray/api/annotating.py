@@ -216,7 +216,7 @@ def _ask(run: "RunFolder", round_index: int | None, observer: Observer) -> "tupl
         return asked.questions(number), asked
     asked.check_due(number)
     parts: Parts = local_parts(open_trackers)
-    with observer.show(run) as on_progress:
+    with observer.show(run, bool(cluster.scorers)) as on_progress:
         if cluster.scorers:
             from ripu_ray.distributed.capacity import check_capacity, num_scorers
             from ripu_ray.distributed.cluster import start_ray

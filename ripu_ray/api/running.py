@@ -124,7 +124,7 @@ def shown(on_progress: OnProgress | None) -> Observer:
     """An observer that calls a function with each report. Raises ConfigError: it is not a function."""
     if on_progress is not None and not callable(on_progress):
         raise ConfigError(f"on_progress: expected a function, found {on_progress!r}")
-    return SILENT if on_progress is None else Observer(show=lambda run: nullcontext(on_progress))
+    return SILENT if on_progress is None else Observer(show=lambda run, needs_ray: nullcontext(on_progress))
 
 
 def sweep_config(

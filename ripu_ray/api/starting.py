@@ -29,7 +29,7 @@ Notify = Callable[[str], object]
 """Receives one line for the user."""
 Guard = Callable[[Path], AbstractContextManager[Notify | None]]
 """Entered with the run folder once it is locked. It yields `on_death` of `run_sweep`, or None."""
-Show = Callable[["RunFolder"], AbstractContextManager[OnProgress]]
+Show = Callable[["RunFolder", bool], AbstractContextManager[OnProgress]]
 """Opens a display, and yields the function that receives its reports."""
 
 
@@ -39,14 +39,14 @@ class Observer:
 
     Attributes:
         notify: receives lines for the user, such as a lock that was taken over.
-        show: a context manager around the trials; it gets the run folder, and yields a function that receives each
-            `Progress`.
+        show: a context manager around the trials; it gets the run folder, and whether Ray is started for them, and
+            yields a function that receives each `Progress`.
         guard: a context manager around everything that is done with the run folder; it gets its path once it is locked.
             It yields None, or a function that takes one line and ends this process if the Ray that it started dies.
     """
 
     notify: Notify = lambda line: None
-    show: Show = lambda run: nullcontext(ignore_progress)
+    show: Show = lambda run, needs_ray: nullcontext(ignore_progress)
     guard: Guard = lambda folder: nullcontext()
 
 
@@ -203,7 +203,8 @@ def execute(run: "RunFolder", observer: Observer = SILENT, on_death: Notify | No
     decision = decide(run.config.tracking, run.path)
     if decision.why:
         observer.notify(_offline(decision.why))
-    with observer.show(run) as on_progress:
+    needs_ray = not run.is_complete() and run.config.cluster.needs_ray(len(run.trials))
+    with observer.show(run, needs_ray) as on_progress:
         failures = _run_trials(run, on_progress, on_death)
     results = Results(run.path, failures)
     if len(results.frame):

@@ -146,18 +146,19 @@ def _locked(path: Path, text: str) -> Iterator[_Lease]:
     with one_line_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = held.open("w", encoding="utf-8")
-    with file:
-        try:
-            with one_line_error(path):
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                can_lock = _lock(file, held)
-                if not can_lock:
-                    held.unlink()
-            yield _Flock(path, text, held) if can_lock else _Lease(path, text)
-        finally:
-            held.unlink(missing_ok=True)
+    try:
+        with one_line_error(path):
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            can_lock = _lock(file, held)
+            if not can_lock:
+                held.unlink()
+        yield _Flock(path, text, held) if can_lock else _Lease(path, text)
+    finally:
+        held.unlink(missing_ok=True)
+        with suppress(OSError):  # on a full disk, it tries again to write the text
+            file.close()
 
 
 def _lock(file: TextIO, path: Path) -> bool:

@@ -127,7 +127,8 @@ def write_labelstudio(asked: AskedTrial, questions: list[Question], truth: Truth
             for value in values:
                 region = {"id": f"{index}-{len(result)}", "type": kind, "from_name": kind[:-6]}
                 result.append({**common, **region, "value": {**value, kind: [name]}})
-        data = {"image": f"/data/local-files/?d=images/{image_id}.png"}
+        token = asked.token(questions[0].round)
+        data = {"image": f"/data/local-files/?d=images/{image_id}.png", "questions": token}
         tasks.append({"id": len(tasks), "data": data, "annotations": [{"id": len(tasks), "result": result}]})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "answers.json").write_text(json.dumps(tasks))

@@ -1,8 +1,7 @@
-"""Answers that are wrong, partial, repeated, or outside the questions."""
+"""Answers that are partial, repeated, different, or outside the questions."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,136 +17,9 @@ from ripu_ray.errors import ConfigError, DataError, RunFolderError
 from ripu_ray.runs.stages import Ending
 from tests.annotation.answers import write_coco
 from tests.annotation.conftest import Asked
+from tests.annotation.files import SIZE, coco_tree, task
 from tests.conftest import TINY
 from tests.running import execute_trial, ignore
-
-SIZE = 32, 48
-
-
-def coco_tree(segmentation: object, category: int = 0, **image: object) -> dict[str, Any]:
-    names = ["road", "query", "void"]
-    return {
-        "images": [{"id": 1, "file_name": "target/train/00000.png", "height": 32, "width": 48, **image}],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(names)],
-        "annotations": [{"id": 5, "image_id": 1, "category_id": category, "segmentation": segmentation}],
-    }
-
-
-def task(**value: object) -> list[dict[str, Any]]:
-    kind = next(key for key in value if key.endswith("labels"))
-    region = {"id": "r1", "type": kind, "original_width": 48, "original_height": 32, "value": value}
-    annotation = {"id": 9, "lead_time": 30.0, "result": [region]}
-    return [{"data": {"image": "/data/upload/1/0a1b2c3d-00000.png"}, "annotations": [annotation]}]
-
-
-def cvat(shape: str, name: str = "target/train/00000.png") -> str:
-    image = f'<image id="0" name="{name}" width="48" height="32">{shape}</image>'
-    return f"<annotations><version>1.1</version>{image}</annotations>"
-
-
-def changed(tree: Any, place: str, **values: object) -> Any:
-    """A tree with other values of the first entry of `place`, or of its first result if that is "result"."""
-    entry = tree[0]["annotations"][0]["result"][0] if place == "result" else tree[place][0]
-    entry.update(values)
-    return tree
-
-
-SQUARE = [[0, 0, 4, 0, 4, 4, 0, 4]]
-CORNER = {"x": 1, "y": 0, "width": 9, "height": 9}
-ENTITY = '<!DOCTYPE a [<!ENTITY b "c">]>' + cvat("&b;")
-BAD: dict[str, tuple[str, object, str]] = {
-    "no json": ("a.json", "{", "not valid JSON"),
-    "nan": ("a.json", '{"images": NaN}', "not valid JSON"),
-    "nested": ("a.json", "[" * 100_000, "not valid JSON"),
-    "no list": ("a.json", {"images": 3}, "expected a list of images"),
-    "unknown class": ("a.json", coco_tree(SQUARE, 7), "00000.png: annotation 5: there is no category 7"),
-    "other image": ("a.json", coco_tree(SQUARE, file_name="source/train/00000.png"), "not an image of the pool"),
-    "other size": ("a.json", coco_tree(SQUARE, height=33), "33x48 .*expected 32x48"),
-    "far polygon": ("a.json", coco_tree([[0, 0, 1e9, 0, 4, 4]]), "annotation 5: a corner .* far outside"),
-    "two corners": ("a.json", coco_tree([[0, 0, 4, 4]]), "annotation 5: a polygon of 4 numbers"),
-    "short code": ("a.json", coco_tree({"size": [32, 48], "counts": [3, 4]}), "of 7 pixels: expected 1536"),
-    "wrong text": ("a.json", coco_tree({"size": [32, 48], "counts": "o" * 99}), "annotation 5: a run-length code"),
-    "empty text": ("a.json", coco_tree({"size": [32, 48], "counts": ""}), "of 0 pixels"),
-    "code size": ("a.json", coco_tree({"size": [10**9, 10**9], "counts": ""}), "a mask of size"),
-    "no image": ("a.json", {**coco_tree(SQUARE), "images": []}, "annotation 5: there is no image 1"),
-    "brush": ("a.json", task(format="rle", rle=[0, 0, 24, 0, 1], brushlabels=["road"]), "region 'r1': a brush"),
-    "per cent": ("a.json", task(x="1", y=0, width=1, height=1, rectanglelabels=["road"]), "region 'r1': '1'"),
-    "rotated": ("a.json", task(x=1, y=0, width=9, height=9, rotation=3, rectanglelabels=["road"]), "rotated"),
-    "no label": ("a.json", task(x=1, y=0, width=9, height=9, rectanglelabels=[]), "expected one label"),
-    "entities": ("a.xml", ENTITY, "document type or entities"),
-    "no xml": ("a.xml", "<annotations>", "not valid XML"),
-    "points": ("a.xml", cvat('<polygon label="road" points="1,2;x,3"/>'), r"annotation 0 \(polygon\): 'x' is not"),
-    "mask": ("a.xml", cvat('<mask label="road" rle="9" left="0" top="0" width="9" height="9"/>'), "expected 81"),
-    "mask outside": ("a.xml", cvat('<mask label="road" rle="9" left="47" top="0" width="9" height="1"/>'), "leaves"),
-    "label": ("a.xml", cvat('<box label="sea" xtl="0" ytl="0" xbr="9" ybr="9"/>'), "unknown class 'sea'"),
-    "path": ("a.xml", cvat("", "../../etc/passwd"), "not an image of the pool"),
-    "image number": ("a.json", changed(coco_tree(SQUARE), "annotations", image_id=True), "5: there is no image True"),
-    "size of a code": ("a.json", coco_tree({"size": 5, "counts": [1536]}), "annotation 5: a mask of size 5: expected"),
-    "two categories": ("a.json", {**coco_tree(SQUARE), "categories": [{"id": 0}] * 2}, "two categories have the id 0"),
-    "two images": ("a.json", {**coco_tree(SQUARE), "images": coco_tree(SQUARE)["images"] * 2}, "two images have the"),
-    "no segmentation": ("a.json", coco_tree([]), "annotation 5: expected a segmentation .* or a bbox"),
-    "box": ("a.json", changed(coco_tree([]), "annotations", bbox=[0, 0, -3, 3]), "annotation 5: a rectangle without"),
-    "infinite": ("a.json", json.dumps(coco_tree([[0, 0, 7777, 0, 4, 4]])).replace("7777", "1e400"), "a corner that is"),
-    "json-min": ("a.json", [{"image": "target/train/00000.png", "id": 3, "brush": []}], "task 3: expected .*JSON-MIN"),
-    "ellipse": (
-        "a.json",
-        task(x=5, y=5, radiusX=3, radiusY=3, ellipselabels=["road"]),
-        "'r1': ellipselabels: expected",
-    ),
-    "whole image": (
-        "a.json",
-        changed(task(**CORNER, rectanglelabels=["road"]), "result", type="choices"),
-        "whole image",
-    ),
-    "no size": ("a.json", changed(task(**CORNER, rectanglelabels=["road"]), "result", original_width="48"), "same for"),
-    "base64": ("a.json", task(format="rle", rle="AAAA", brushlabels=["road"]), "region 'r1': a brush without a list"),
-    "order": ("a.xml", cvat('<box label="road" z_order="top"/>'), r"annotation 0 \(box\): a z_order"),
-    "video": ("a.xml", cvat("").replace("<image", '<track id="0"/><image'), "CVAT for video"),
-    "bomb": ("a.xml", '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><annotations>&d;</annotations>', "entities"),
-    "missing": ("nowhere.json", None, "cannot be read"),
-    "suffix": ("a.txt", "", "expected .json"),
-    "zip": ("a.zip", "PK", "an archive: unpack it"),
-    "gz": ("a.json.gz", "", "an archive: unpack it"),
-    "rotated in COCO": (
-        "a.json",
-        changed(coco_tree([]), "annotations", bbox=[2, 2, 9, 9], attributes={"rotation": 45.0}),
-        "annotation 5: a rotated box",
-    ),
-    "keypoints": (
-        "a.json",
-        changed(coco_tree([]), "annotations", bbox=[2, 2, 9, 9], keypoints=[3, 3, 2]),
-        "annotation 5: keypoints",
-    ),
-    "comment": ("a.json", changed(task(**CORNER, rectanglelabels=["road"]), "result", type="textarea"), "textarea: "),
-    "no result": (
-        "a.json",
-        [{"data": {"image": "00000.png"}, "annotations": [{"id": 9, "result": None}]}],
-        "image 00000.png, annotation 9: expected a list of results",
-    ),
-    "long name": ("a.json", coco_tree(SQUARE, file_name="x" * 9999), "image x{200}: is not an image"),
-}
-"""File, content, and what the fault says."""
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_a_fault_is_named_and_nothing_is_taken(asked: Asked, tmp_path: Path, case: str) -> None:
-    name, content, message = BAD[case]
-    if content is not None:
-        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(DataError, match=f"{name}.*{message}"):
-        answer(asked.trial(), [tmp_path / name])
-    assert not asked.trial().answers.by_key
-    skipped = answer(asked.trial(), [tmp_path / name], skip_bad=True)
-    assert len(skipped.skipped) == 1 and not skipped.answered
-
-
-@pytest.mark.parametrize(
-    ("size", "message"), [((31, 48), "31x48 .*expected 32x48"), ((32, 48), "label id 200 is outside the classes")]
-)
-def test_wrong_label_maps_are_named(asked: Asked, tmp_path: Path, size: tuple[int, int], message: str) -> None:
-    Image.fromarray(np.full(size, 0 if size != SIZE else 200, np.uint8)).save(tmp_path / "00000.png")
-    with pytest.raises(DataError, match=message):
-        answer(asked.trial(), [tmp_path / "00000.png"])
 
 
 def test_partial_answers_are_taken_and_the_rest_comes_later(asked: Asked, tmp_path: Path) -> None:

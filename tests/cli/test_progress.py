@@ -49,7 +49,7 @@ def _reports(run: RunFolder, clock: list[float], show: Callable[[ripu.Progress],
 def test_lines_say_speed_and_what_is_left(
     run: RunFolder, clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with progress.show_progress(run) as show:
+    with progress.show_progress(run, True) as show:
         _reports(run, clock, show)
         clock[0] = 100.0
         show(ripu.Progress(TRIAL, "train", 0, 150, (0.4,)))
@@ -64,6 +64,8 @@ def test_lines_say_speed_and_what_is_left(
         "about 33 s left",
         f"{TRIAL}: done, mIoU 50.0 %",
     ]
+    with progress.show_progress(run, False):
+        assert capsys.readouterr().out == "1 trial, 1 warm-up\n"
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -72,7 +74,7 @@ def test_a_terminal_shows_each_child_with_its_speed(
 ) -> None:
     console = Console(width=width, force_terminal=True, color_system=None, markup=False, record=True)
     monkeypatch.setattr(progress, "text_console", lambda: console)
-    with progress.show_progress(run) as show, console.capture() as shown:
+    with progress.show_progress(run, True) as show, console.capture() as shown:
         _reports(run, clock, show)
         assert isinstance(show, progress._Bars)
         show._bars.refresh()

@@ -112,7 +112,7 @@ def test_names_are_texts_in_every_table_and_line(
         out = capsys.readouterr().out
         assert out.count(shown) == 3, out
         assert "\x1b" not in out
-    with progress.show_progress(run) as report:
+    with progress.show_progress(run, True) as report:
         report(Progress("", "start", 0, 0, note=name))
     assert shown in capsys.readouterr().out.splitlines()
 
