@@ -10,6 +10,7 @@ from ripu_ray.config import Config, load_config
 from ripu_ray.errors import StorageError
 from ripu_ray.reporting.figures import write_curves
 from ripu_ray.reporting.results import collect, write_tables
+from ripu_ray.runs.lock import lock_run
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage import files
 from ripu_ray.storage.files import is_leftover
@@ -53,6 +54,16 @@ def _sweep(folder: Path, config: Config) -> RunFolder:
     write_tables(run, results)
     write_curves(run, results)
     return run
+
+
+def test_a_folder_on_a_full_disk_cannot_be_locked(small_disk: Path) -> None:
+    _fill(small_disk / "ballast")
+    with (
+        pytest.raises(StorageError, match=r"lock.json: cannot be written \(No space left"),
+        lock_run(small_disk, print),
+    ):
+        pass
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
 @pytest.mark.slow
