@@ -123,26 +123,28 @@ class _Intake:
     def _paint(self, sheet: Sheet, image_id: str, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """(H, W) labels, later drawings over earlier ones, and (H, W) whether anything was drawn."""
         label_HW, drawn_HW = np.full(size, IGNORE_LABEL, np.uint8), np.zeros(size, np.bool_)
+        owner_HW = None
         for drawing in sheet.drawings:
             (top, left), (height, width) = drawing.corner, drawing.mask_hw.shape
             if drawing.label == QUERY:
                 continue
-            if drawing.is_click and (members := self._clicked(image_id, top, left)):
-                label_HW[members], drawn_HW[members] = drawing.label, True
-                continue
+            if drawing.is_click:
+                owner_HW = self._owners(image_id, size) if owner_HW is None else owner_HW
+                if (number := owner_HW[top, left]) >= 0:
+                    members = self._asked.regions(image_id).members(*self._keys[image_id][number][1:])
+                    label_HW[members], drawn_HW[members] = drawing.label, True
+                    continue
             part = slice(top, top + height), slice(left, left + width)
             label_HW[part][drawing.mask_hw] = drawing.label
             drawn_HW[part] |= drawing.mask_hw
         return label_HW, drawn_HW
 
-    def _clicked(self, image_id: str, row: int, col: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """The region of the question that a pixel is in, or None."""
-        regions = self._asked.regions(image_id)
-        for key in self._keys[image_id]:
-            rows, cols = np.broadcast_arrays(*regions.members(*key[1:]))
-            if ((rows == row) & (cols == col)).any():
-                return rows, cols
-        return None
+    def _owners(self, image_id: str, size: tuple[int, int]) -> NDArray[np.int32]:
+        """(H, W) int32, the position, among the questions of an image, of the one that each pixel is in; or -1."""
+        owner_HW, regions = np.full(size, -1, np.int32), self._asked.regions(image_id)
+        for number, key in enumerate(self._keys[image_id]):
+            owner_HW[regions.members(*key[1:])] = number
+        return owner_HW
 
     def _add(self, new: Answer, is_whole: bool) -> None:
         before = self.found.get(new.key) or self._asked.answers.by_key.get(new.key)

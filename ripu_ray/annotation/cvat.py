@@ -93,7 +93,9 @@ def read(path: Path, names: Names) -> Iterator[Sheet]:
         if not name:
             raise DataError(f"{path}: image {image.get('id')!r}: expected a name")
         found = tokens(entry.text for entry in image.iterfind(f"*/attribute[@name='{TOKEN}']"))
-        yield Sheet(name, size, _drawings(image, names, size), tokens=found)
+        # The tasks of a project may have the same image.
+        title = f"task {task}" if (task := image.get("task_id")) else ""
+        yield Sheet(name, size, _drawings(image, names, size), title, tokens=found)
 
 
 def _label(name: str, colour: tuple[int, int, int], is_query: bool) -> dict[str, Any]:

@@ -124,6 +124,8 @@ def _parse_counts(text: str, size: Size) -> list[int]:
             continue
         value -= (1 << shift) if bits & 16 else 0
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        if len(counts) > 2 * total + 2:
+            raise ValueError(f"a run-length code of more than {2 * total + 2} runs for {total} pixels")
         if not 0 <= counts[-1] <= total:
             raise ValueError("a run-length code with a negative or too large number of pixels")
         value = shift = 0

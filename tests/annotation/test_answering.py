@@ -66,6 +66,13 @@ def test_an_answer_that_differs_is_refused_with_both_sources(asked: Asked, tmp_p
     assert answer(asked.trial(), [tmp_path / "one.json"]).answered == 1
     with pytest.raises(DataError, match=r"other\.json: image .*differs from the answer of .*one\.json"):
         answer(asked.trial(), [tmp_path / "other.json"])
+    shapes = (f'<box label="{label}" xtl="0" ytl="0" xbr="48" ybr="32"/>' for label in ("sky", "car"))
+    images = [
+        f'<image task_id="{n}" name="00001" width="48" height="32">{shape}</image>' for n, shape in enumerate(shapes)
+    ]
+    (tmp_path / "project.xml").write_text(f"<annotations><version>1.1</version>{''.join(images)}</annotations>")
+    with pytest.raises(DataError, match=r"l, task 1: image .*differs from the answer of .*project\.xml, task 0"):
+        answer(asked.trial(), [tmp_path / "project.xml"])
 
 
 def test_labels_outside_are_used_only_when_accepted(asked: Asked, tmp_path: Path) -> None:
