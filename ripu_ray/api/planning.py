@@ -85,6 +85,6 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
         sum(trial.config.num_round_steps() for trial in trials),
         weights_bytes(trials),
         "the data are on the cluster" if is_remote else estimate_seconds(trials),
-        "W&B: as configured on the cluster" if is_remote else describe_plan(config.tracking, path),
+        describe_plan(config.tracking, path, is_remote),
         describe_need(config.cluster),
     )

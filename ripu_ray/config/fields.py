@@ -192,6 +192,14 @@ Number = BeforeValidator(_number)
 BudgetField = Annotated[Budget, BeforeValidator(Budget.parse)]
 PowerField = Annotated[Power, BeforeValidator(Power.parse), PlainSerializer(Power.plain)]
 Window = Annotated[int, Number, Field(lt=2**16), AfterValidator(_odd)]
+
+
+def _two_sides(value: object) -> object:
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return value
+    raise ValueError(f"expected [height, width], such as [180, 240], found {value!r}")
+
+
 Url = Annotated[str, StringConstraints(pattern="^(https?|file)://", max_length=2000)]
 FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(_nameable)]
 """On this machine, or behind a URL such as s3://bucket/folder."""
@@ -208,7 +216,7 @@ Weight = Annotated[float, Number, Field(ge=0, le=10**6)]
 """A factor of a loss or of a rate."""
 Side = Annotated[int, Number, Field(ge=8, le=2**16)]
 """Of a picture, in pixels: a ledger writes rows and columns in 16 bits."""
-Size = tuple[Side, Side]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_two_sides)]
 Chance = Annotated[float, Number, Field(ge=0, le=1)]
 WandbName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:\x00-\x1f\x7f]{1,128}$")]
 """What W&B takes as the name of a project."""

@@ -16,6 +16,10 @@ _COLOUR = ("color", "colour", "rgb")
 _ENTRY = ("name", "id", *_COLOUR)
 _OF_OBJECTS = ("isthing", "instances", "hasInstances", "catId")
 """Keys of entries that tell objects apart, and mean nothing here."""
+_SHIFTED = re.compile("reduce_(zero_)?labels?|^ignore", re.IGNORECASE)
+"""In the `config.json` of a network, where other unknown keys do not concern labels."""
+_FIRST = 7
+"""So many keys are named where an unknown one is refused."""
 _MEANT = re.compile("colou?r|rgb|hex|palette|void|ignore|map|train_?id", re.IGNORECASE)
 """Keys that would change what a label means."""
 _IDS = "expected 0, 1, 2, ... in this order, without 255, which is void; id_map is for other ids in label files"
@@ -41,8 +45,9 @@ def one_shape(tree: Any) -> dict[str, Any]:
     given = [key for key in _LISTS if key in tree]
     if not given and tree and _is_table(tree):
         return {"classes": _listed(tree)}
-    if not set(given) & set(_OF_A_MODEL):
-        check_keys(tree, (*_LISTS, *_COUNTS, *_COLOURS, *_SETTINGS), "classes.json")
+    known = ("classes", "colors", *_SETTINGS, *_LISTS, *_COUNTS, *_COLOURS)
+    of_a_model = bool(set(given) & set(_OF_A_MODEL))
+    check_keys({key: part for key, part in tree.items() if not of_a_model or _SHIFTED.search(key)}, known)
     if not given:
         raise ValueError("classes.json: the key 'classes' is missing")
     lists = [_listed(tree[key]) if isinstance(tree[key], dict) else tree[key] for key in given]
@@ -84,14 +89,14 @@ def entry_parts(entry: Any, index: int) -> tuple[str, Any]:
     return entry["name"], colours[0] if colours else None
 
 
-def check_keys(entry: dict[str, Any], known: Sequence[str], place: str) -> None:
+def check_keys(entry: dict[str, Any], known: Sequence[str], place: str = "classes.json") -> None:
     """Refuse keys that would have no effect, but for remarks: texts, and what concerns objects alone."""
     for key, value in entry.items():
         if key in known or key in _OF_OBJECTS:
             continue
         near = get_close_matches(key.lower(), known, 1, 0.75)
         if near or _MEANT.search(key) or not isinstance(value, str):
-            expected = repr(near[0]) if near else ", ".join(known)
+            expected = repr(near[0]) if near else ", ".join(known[:_FIRST])
             raise ValueError(f"{place}: the key {key!r} is not known: expected {expected}")
 
 
@@ -111,7 +116,13 @@ def _is_table(tree: dict[str, Any]) -> bool:
     """Whether it is {id: ...} or {name: ...} rather than a file with settings."""
     if all(_number(key) >= 0 for key in tree):
         return True
-    return all(type(value) in (int, list) or (isinstance(value, dict) and "id" in value) for value in tree.values())
+    return all(map(_is_id_or_colour, tree.values()))
+
+
+def _is_id_or_colour(value: Any) -> bool:
+    if isinstance(value, dict):
+        return bool(value.keys() & {"id", *_COLOUR})
+    return type(value) is int or (isinstance(value, list) and all(type(part) is int for part in value))
 
 
 def _listed(tree: dict[str, Any]) -> list[Any]:

@@ -179,7 +179,7 @@ def _names_and_colours(entries: list[Any]) -> tuple[list[str], list[Colour]]:
         name, colour = entry_parts(entry, index)
         if colour is not None:
             colours.append(_colour(colour, f"{place}.color"))
-        if not name.strip() or not name.isprintable() or name in names:
+        if not name or name != name.strip() or not name.isprintable() or name in names:
             raise ValueError(f"{place}.name is {shown(name)}: expected a printable name that no other class has")
         names.append(name)
     if colours and len(colours) < len(names):

@@ -92,13 +92,18 @@ def go_offline(run: Path, why: str) -> None:
     replace_json(run / FILE, read_stored(run) | asdict(Decision("offline", why)))
 
 
-def describe_plan(tracking: TrackingConfig, run: Path) -> str:
-    """One line: what a run would do with W&B, and where its data would go. No server is asked."""
+def describe_plan(tracking: TrackingConfig, run: Path, is_job: bool = False) -> str:
+    """One line: what a run, or a job that is submitted, would do with W&B, and where its data would go.
+
+    No server is asked.
+    """
     mode, target = wanted_mode(tracking), find_target(tracking, run)
     if mode == "disabled":
         return "W&B: disabled, nothing is written"
     project = "/".join(filter(None, (target.entity, target.project)))
     tags = f", tags {', '.join(target.tags)}" if target.tags else ""
+    if is_job:
+        return f"W&B: {mode}, for project {project}{tags}; the key and the folder are those of the cluster"
     place = f"{target.folder}/{run.name}-TOKEN/TRIAL" if target.folder else f"{run}/trials/TRIAL"
     if mode == "offline" or not has_key():
         why = "" if mode == "offline" else " (no key is known)"

@@ -98,6 +98,12 @@ def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
         (["oracle.noise.flips=x"], {}, "oracle.noise.flips: expected a number, found 'x'"),
         (["data=3"], {}, "data: expected keys and values, found int"),
         (["training.round_steps=12:30"], {}, "training.round_steps: expected a number, found '12:30'"),
+        (
+            ["data.input_size=180x240"],
+            {},
+            "data.input_size: expected [height, width], such as [180, 240], found '180x240'",
+        ),
+        (["data.label_size=[9, 9, 3]"], {}, "data.label_size: expected [height, width], such as [180, 240], found [9"),
         (["trainig.round_steps=3"], {}, "trainig: unknown key: expected training"),
         (["data.num_pol=3"], {}, "data.num_pol: unknown key: expected dataset, "),
         (["data={dataset: synthetic, num_pol: 3}"], {}, "data.num_pol: unknown key: expected num_pool"),

@@ -112,7 +112,7 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
         (),
         "truth/train/a.png: has no image (a.webp is not read: images are JPEG or PNG, labels PNG)",
     ),
-    "a size of one number": (lambda root: None, ("data.input_size=[16]",), "data.input_size.1: expected a value"),
+    "a size of one number": (lambda root: None, ("data.input_size=[16]",), "data.input_size: expected [height, width]"),
     "a cache that cannot be made": (
         lambda root: None,
         ("data.cache=own/classes.json",),

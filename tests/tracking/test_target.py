@@ -80,6 +80,14 @@ def test_variables_count_where_settings_say_nothing(
         assert says in done.stdout
 
 
+def test_the_plan_of_a_job_says_what_is_sent_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PROJECT": "wheat", "TAGS": "a", "MODE": "offline"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    done = CliRunner().invoke(app, ["sweep", "--dry-run", "--name=r", "--address=http://head:8265"])
+    line = "W&B: offline, for project wheat, tags a; the key and the folder are those of the cluster"
+    assert line in done.stdout
+
+
 def test_a_resumed_run_stays_where_it_is(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PROJECT": "wheat", "ENTITY": "farm", "TAGS": "a,b", "DIR": str(alone / "w")}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
