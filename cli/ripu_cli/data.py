@@ -49,7 +49,7 @@ def convert(config: ripu.Config, output: Path) -> None:
     """Write the data set with labels as class ids into a new folder."""
     file, counts = ripu.convert_data(output, config, watch=track_images)
     for name, count in counts.items():
-        typer.echo(f"{name:9} {count} labels")
+        typer.echo(f"{name:10} {counted(count, 'label')}")
     typer.echo(f"wrote     {printable(str(output))}")
     typer.echo(f"next      ripu sweep --config {printable(quote(str(file)))}")
 

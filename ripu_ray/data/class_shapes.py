@@ -44,13 +44,13 @@ def one_shape(tree: Any) -> dict[str, Any]:
     tree = {key: value for key, value in tree.items() if not key.startswith(("_", "$", "/"))}
     given = [key for key in _LISTS if key in tree]
     if not given and tree and _is_table(tree):
-        return {"classes": _listed(tree)}
+        return {"classes": listed(tree)}
     known = ("classes", "colors", *_SETTINGS, *_LISTS, *_COUNTS, *_COLOURS)
     of_a_model = bool(set(given) & set(_OF_A_MODEL))
     check_keys({key: part for key, part in tree.items() if not of_a_model or _SHIFTED.search(key)}, known)
     if not given:
         raise ValueError("classes.json: the key 'classes' is missing")
-    lists = [_listed(tree[key]) if isinstance(tree[key], dict) else tree[key] for key in given]
+    lists = [listed(tree[key]) if isinstance(tree[key], dict) else tree[key] for key in given]
     for key, entries in zip(given, lists, strict=True):
         if not isinstance(entries, list):
             raise ValueError(f"classes.json: {key} is {shown(entries)}: expected a list")
@@ -125,8 +125,12 @@ def _is_id_or_colour(value: Any) -> bool:
     return type(value) is int or (isinstance(value, list) and all(type(part) is int for part in value))
 
 
-def _listed(tree: dict[str, Any]) -> list[Any]:
-    """The entries of {id: entry}, {name: id}, {name: colour} or {name: entry}, in the order of the ids."""
+def listed(tree: dict[Any, Any]) -> list[Any]:
+    """The entries of {id: entry}, {name: id}, {name: colour} or {name: entry}, in the order of the ids.
+
+    Raises:
+        ValueError: the ids are not 0, 1, 2, ...
+    """
     if all(_number(key) >= 0 for key in tree):
         return _in_order({_number(key): entry for key, entry in tree.items()}, len(tree), tree)
     ids = [value.get("id") if isinstance(value, dict) else value for value in tree.values()]
@@ -145,8 +149,8 @@ def _listed(tree: dict[str, Any]) -> list[Any]:
 
 def _in_order(by_id: dict[int, Any], count: int, ids: Any) -> list[Any]:
     if sorted(by_id) != list(range(count)):
-        listed = ", ".join(str(class_id) for class_id in list(ids)[:8])
-        raise ValueError(f"the ids are {listed}{', ...' if count > 8 else ''}: {_IDS}")
+        first = ", ".join(str(class_id) for class_id in list(ids)[:8])
+        raise ValueError(f"the ids are {first}{', ...' if count > 8 else ''}: {_IDS}")
     return [by_id[class_id] for class_id in range(count)]
 
 
@@ -156,7 +160,7 @@ def _coloured(entries: list[Any], colours: Any, key: str) -> list[Any]:
     if isinstance(colours, dict) and colours.keys() == set(names):
         colours = [colours[name] for name in names]
     elif isinstance(colours, dict):
-        colours = _listed(colours)
+        colours = listed(colours)
     if len(colours) != len(names):
         raise ValueError(f"{key} has {len(colours)} colours, but there are {len(names)} classes")
     if any(entry_parts(entry, index)[1] is not None for index, entry in enumerate(entries)):

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from ripu_ray.config.fields import FilePath, Section
 from ripu_ray.config.reading import one_line, read_yaml_file
 from ripu_ray.config.texts import settle
+from ripu_ray.data.class_shapes import listed
 from ripu_ray.data.encodings import colour_table
 from ripu_ray.data.finding import Place
 from ripu_ray.data.labels import ClassTable, class_table
@@ -60,8 +61,8 @@ class LabelFormat(Section):
     """How a label is stored. ids: PNG with one 8-bit channel. colours: PNG with 8-bit colours or a palette of colours.
     palette: PNG whose palette indices are ids. uint16_channel0: PNG with 16-bit channels, of which the first holds
     ids."""
-    classes: list[Any]
-    """Names, or {name: road, color: [128, 64, 128]}. The id of a class is its position."""
+    classes: Annotated[list[Any], BeforeValidator(lambda value: listed(value) if isinstance(value, dict) else value)]
+    """Names, or {name: road, color: [128, 64, 128]}. The id of a class is its position. Or {0: road, 1: sky}."""
     id_map: Annotated[dict[str, str | int], BeforeValidator(_text_keys)] | None = None
     """Id in the files -> name or id of a class, or 255. "*": all ids that are not listed. None: files hold class
     ids."""

@@ -205,3 +205,8 @@ def test_both_spellings_of_colours_are_read(tmp_path: Path) -> None:
     assert tables[0] == tables[1]
     assert tables[1].encoding.stored == "colours"
     assert LabelFormat.model_validate({"encoding": "colors", "classes": COLOURED}).encoding == "colours"
+
+
+@pytest.mark.parametrize("classes", [{0: "road", 1: "sky"}, {"sky": 1, "road": 0}, {"0": "road", "1": "sky"}])
+def test_a_description_takes_classes_by_id_or_name(classes: dict[Any, Any]) -> None:
+    assert LabelFormat.model_validate({"encoding": "ids", "classes": classes}).table("").names == ("road", "sky")
