@@ -30,9 +30,13 @@ def private_folder() -> Iterator[Path]:
     processes, so they do not remove temporary files themselves. What a killed process left is removed here.
 
     Raises:
-        ClusterError: the folder cannot be created.
+        ClusterError: the folder cannot be created, or Ray cannot use its name.
     """
-    parent = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    parent = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp").absolute()
+    if not str(parent).isascii():
+        raise ClusterError(
+            f"Ray cannot start: {parent}: expected a path in ASCII; set RAY_TMPDIR to one, such as RAY_TMPDIR=/tmp"
+        )
     try:
         parent.mkdir(parents=True, exist_ok=True)
         _remove_left(parent)

@@ -101,6 +101,20 @@ def test_the_files_of_a_killed_process_are_removed_by_the_next(tmp_path: Path, m
     assert dict(os.environ) == before
 
 
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+def test_the_folder_of_a_ray_of_our_own_is_absolute_and_in_ascii(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, "own")
+    with private_folder() as folder:
+        assert folder.parent == tmp_path / "own"
+    monkeypatch.setenv(variable, "caf\u00e9")
+    with pytest.raises(ClusterError, match="expected a path in ASCII; set RAY_TMPDIR to one"), private_folder():
+        pass
+
+
 @pytest.mark.usefixtures("ray_cpus")
 def test_a_ray_of_our_own_listens_on_loopback_only() -> None:
     ray.get(ray.remote(lambda: None).remote())
