@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripu_ray.api.arguments import Settings, as_texts
+from ripu_ray.api.arguments import Settings
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.results import Results
 from ripu_ray.api.running import resolve
 from ripu_ray.api.starting import SILENT, Observer, execute, open_run, read_run
 from ripu_ray.config import Config
+from ripu_ray.config.reading import as_texts
 from ripu_ray.errors import ConfigError, RunFolderError
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.storage.remote import check_readable, locate

@@ -1,9 +1,9 @@
 """Arguments of Python callers, which no option parser has checked."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from ripu_ray.config.reading import as_keyed, as_texts
 from ripu_ray.errors import ConfigError
 
 Values = str | float | Iterable[str | float]
@@ -21,18 +21,16 @@ def as_list(values: Values | None) -> list[str | float] | None:
     return [*values] if isinstance(values, Iterable) else [values]
 
 
-def as_texts(name: str, values: object) -> list[str]:
-    """A list of texts from a text or path, or from several. Raises ConfigError, which names the argument."""
-    several = [values] if isinstance(values, str | Path) else values
-    if not isinstance(several, Iterable) or not all(isinstance(value, str | Path) for value in several):
-        raise ConfigError(f"{name}: expected texts, found {values!r}")
-    return [*map(str, several)]
-
-
 def as_settings(settings: Settings | None) -> tuple[list[str], dict[str, Any]]:
     """Texts `key=value`, and values by key. Raises ConfigError."""
     if not isinstance(settings, Mapping):
         return as_texts("settings", () if settings is None else settings), {}
-    if wrong := [key for key in settings if not isinstance(key, str)]:
-        raise ConfigError(f"settings: expected dotted keys, found {wrong[0]!r}")
-    return [], dict(settings)
+    return [], dict(as_keyed("settings", settings))
+
+
+def check_config(config: object) -> None:
+    """Raise ConfigError unless it is a `Config`, for functions that take no file."""
+    from ripu_ray.config import Config
+
+    if not isinstance(config, Config):
+        raise ConfigError(f"config: expected a Config, as of load_config, found {config!r}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripu_ray.api.arguments import check_config
 from ripu_ray.api.starting import SILENT, Observer
 from ripu_ray.config import Config, vary
 from ripu_ray.errors import ConfigError
@@ -42,6 +43,7 @@ def submit(
     """
     from ripu_ray.distributed.jobs import entrypoint
 
+    check_config(config)
     path, address = locate(folder), str(config.cluster.address)
     expand(config)
     target, mode = find_target(config.tracking, path), wanted_mode(config.tracking)

@@ -50,7 +50,7 @@ def score_image(
     if missing := ACQUISITIONS[strategy.acquisition].needs & {"features", "dropout"}:
         raise ConfigError(f"acquisition {acquisition}: needs {', '.join(missing)} of a network, expected one of logits")
     logits_CHW = _array(logits, "logits", "(C, h, w) floats, C of 2 to 255")
-    is_float = logits_CHW.is_floating_point()
+    is_float = logits_CHW.is_floating_point() and str(logits_CHW.layout) == "torch.strided"
     if logits_CHW.ndim != 3 or not is_float or not 2 <= len(logits_CHW) <= 255 or not logits_CHW.numel():
         found = f"{tuple(logits_CHW.shape)} {logits_CHW.dtype}"
         raise ConfigError(f"logits: expected (C, h, w) floats, C of 2 to 255, found {found}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ripu_ray.api.arguments import check_config
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, check
 from ripu_ray.config import Config
@@ -68,6 +69,7 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
     Raises:
         InputError: what `start` would refuse, in one line.
     """
+    check_config(config)
     path, is_remote = locate(folder), is_job_server(config.cluster.address)
     if not is_remote:
         path = check(config, path, observer.notify, data).folder

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ripu_ray.api.arguments import as_texts
+from ripu_ray.config.reading import as_texts
 from ripu_ray.errors import ConfigError
 from ripu_ray.storage.remote import check_readable, locate
 
@@ -101,7 +101,7 @@ class Results:
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write the HTML report, by default to report.html in the run folder. Returns its path."""
-        return report([self.folder], None if output is None else Path(output))
+        return report([self.folder], output)
 
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r})"

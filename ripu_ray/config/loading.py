@@ -25,7 +25,7 @@ from ripu_ray.config.plugins import (
     resolve_plugins,
     run_plugins,
 )
-from ripu_ray.config.reading import one_line, put
+from ripu_ray.config.reading import as_keyed, as_texts, one_line, put
 from ripu_ray.config.registry import DATASETS
 from ripu_ray.config.safe_yaml import find_credentials, walk
 from ripu_ray.config.sections import (
@@ -184,8 +184,9 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
-    file = locate(file) if isinstance(file, str) else file
-    tree, typed = merge_sources(Config, file, settings, flags or {}, demo and not file)
+    file = file if file is None or isinstance(file, Path) else locate(file)
+    texts = as_texts("settings", settings)
+    tree, typed = merge_sources(Config, file, texts, as_keyed("flags", flags or {}), demo and not file)
     _refuse_credentials(tree, file)
     # What comes through a pipe has no folder of its own.
     own_folder = None if not file or file.is_relative_to("/dev") else file.parent
@@ -260,7 +261,7 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
 def override(config: Config, values: Overrides) -> Config:
     """The configuration with other values at some dotted keys, checked again. Raises ConfigError: one line."""
     tree = to_tree(config)
-    for key, value in values.items():
+    for key, value in as_keyed("values", values).items():
         put(tree, key, value, origin=key)
     return _validate(tree, None)
 

@@ -1,6 +1,6 @@
 """A YAML file as a tree of plain values, and what pydantic finds wrong in such a tree, in one line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +85,20 @@ def _place(location: Sequence[int | str], tree: Any) -> str:
             break
         parts.append(str(name))
     return ".".join(parts)
+
+
+def as_texts(name: str, values: object) -> list[str]:
+    """A list of texts from a text or path, or from several. Raises ConfigError, which names the argument."""
+    several = [values] if isinstance(values, str | Path) else values
+    if not isinstance(several, Iterable) or not all(isinstance(value, str | Path) for value in several):
+        raise ConfigError(f"{name}: expected texts, found {values!r}")
+    return [*map(str, several)]
+
+
+def as_keyed(name: str, values: object) -> Mapping[str, Any]:
+    """Values by dotted key. Raises ConfigError, which names the argument, if it is something else."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name}: expected dotted keys and values, found {values!r}")
+    if wrong := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{name}: expected dotted keys, found {wrong[0]!r}")
+    return values

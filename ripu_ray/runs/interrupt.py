@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ripu_ray.errors import StoppedError
-from ripu_ray.storage.remote import RemotePath
+from ripu_ray.storage.remote import RemotePath, locate
 
 STOP = "stop"
 """Name of the file in the run folder."""
@@ -22,9 +22,9 @@ class StopRequest:
     path: Path
 
     @classmethod
-    def of(cls, folder: Path) -> "StopRequest":
+    def of(cls, folder: str | Path) -> "StopRequest":
         """The stop request of a run folder."""
-        return cls(folder / STOP)
+        return cls((folder if isinstance(folder, Path) else locate(folder)) / STOP)
 
     def is_made(self) -> bool:
         """Whether a stop is requested. A remote file is checked every 2 s at most, since a check takes time."""

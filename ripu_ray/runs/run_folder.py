@@ -28,6 +28,7 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.stages import StageFolder, TrialFolder
 from ripu_ray.storage.checksums import check_yaml, read_json, write_yaml
 from ripu_ray.storage.files import find_unsafe_path, remove_leftovers, replace_text
+from ripu_ray.storage.remote import locate
 
 # W&B's own folder contains links to logs elsewhere; this package does not follow them.
 _OWN = (
@@ -46,7 +47,8 @@ class RunFolder:
         RunFolderError: it contains no run, or links that lead out of it, or an altered configuration or environment.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
+        path = path if isinstance(path, Path) else locate(path)
         # The last part is a name, so it is not `..`.
         self.path = path.resolve() if ".." in path.parts else path.absolute()
         self._config_path, environment_path = self.path / "config.yaml", self.path / ENVIRONMENT

@@ -197,6 +197,16 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.sweep(vary=3), "vary: expected texts, found 3"),  # type: ignore[arg-type]
         (lambda: ripu.sweep(plugins="absent"), "plug-in absent: no file absent.py"),
         (lambda: ripu.sweep({"seed": 1}), "expected a path or a URL, found {'seed': 1}"),  # type: ignore[arg-type]
+        (lambda: ripu.load_config(3), "expected a path or a URL, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.load_config(settings=[3]), "settings: expected texts, found .3."),  # type: ignore[list-item]
+        (lambda: ripu.load_config(flags=[1]), "flags: expected dotted keys and values, found .1."),  # type: ignore[arg-type]
+        (lambda: ripu.override(ripu.load_config(), {3: 1}), "values: expected dotted keys, found 3"),  # type: ignore[dict-item]
+        (lambda: ripu.start(3, "x"), "config: expected a Config, as of load_config, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.plan("x.yaml", "x"), "config: expected a Config, as of load_config"),  # type: ignore[arg-type]
+        (lambda: ripu.submit(None, "x"), "config: expected a Config, as of load_config"),  # type: ignore[arg-type]
+        (lambda: ripu.RunFolder("absent"), "absent: not a run folder"),
+        (lambda: ripu.StopRequest.of(3), "expected a path or a URL, found 3"),  # type: ignore[arg-type]
+        (lambda: ripu.export_weights("absent", round_index="1"), "round_index: expected a whole"),  # type: ignore[arg-type]
         (lambda: ripu.run(name=3), "name 3: expected a name"),  # type: ignore[arg-type]
         (lambda: ripu.run(on_progress=3), "on_progress: expected a function"),  # type: ignore[arg-type]
         (lambda: ripu.resume("absent"), "absent: not a run folder"),
