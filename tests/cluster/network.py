@@ -92,7 +92,7 @@ def ray_network(num_nodes: int, hidden: Path | None = None) -> Iterator[RayNetwo
     Raises:
         pytest.skip.Exception: this machine does not allow namespaces.
     """
-    _skip_unless_allowed()
+    skip_unless_allowed()
     prefix = f"ripu{os.getpid()}{secrets.token_hex(2)}"
     switch = f"{prefix}s"
     temporary = Path(tempfile.mkdtemp(prefix="ripu"))  # short: sockets lie in it
@@ -128,7 +128,8 @@ def ray_network(num_nodes: int, hidden: Path | None = None) -> Iterator[RayNetwo
         yield network
 
 
-def _skip_unless_allowed() -> None:
+def skip_unless_allowed() -> None:
+    """Skip the test if this machine does not allow namespaces."""
     if os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("network namespaces need root and iproute2")
     probe = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.network import skip_unless_allowed
+
 USERS = (12001, 12002)
 PROGRAM = """
 import os, sys
@@ -79,8 +81,8 @@ def _ask(user: subprocess.Popen[str], line: str = "") -> str:
 
 
 @pytest.mark.cluster
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of other users")
 def test_two_users_cannot_reach_each_other_s_ray() -> None:
+    skip_unless_allowed()
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         with _start(USERS[0], Path(folder)) as first, _start(USERS[1], Path(folder)) as second:
