@@ -128,7 +128,7 @@ def _is_unsafe(path: Path, root: Path) -> bool:
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            return not path.resolve().is_relative_to(root)
+            return not (path.exists() and path.resolve().is_relative_to(root))
     except FileNotFoundError:
         return False  # removed meanwhile, for example a temporary file
     except (OSError, RuntimeError):  # RuntimeError: a cycle of links

@@ -146,18 +146,19 @@ def test_where_a_run_goes_on_may_change_but_not_what_its_results_depend_on(tmp_p
 
 
 @pytest.mark.parametrize(
-    "link", ["trials", "trials/region-w3-ripu-b5-s0", "warmups", "trials/region/round_00/weights.pt"]
+    "link", ["lock.json", "trials", "trials/region-w3-ripu-b5-s0", "warmups", "trials/region/round_00/weights.pt"]
 )
-def test_links_out_of_a_run_folder_are_refused(tmp_path: Path, tiny: Config, link: str) -> None:
+def test_links_out_of_a_run_folder_and_broken_ones_are_refused(tmp_path: Path, tiny: Config, link: str) -> None:
     RunFolder.create(tmp_path / "run", tiny)
     outside = tmp_path / "outside"
     outside.mkdir()
     path = tmp_path / "run" / link
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(outside)
-    with pytest.raises(RunFolderError, match=f"{link}: leads out of the run folder"):
-        RunFolder(tmp_path / "run")
-    path.unlink()
+    for target in (outside, Path("nowhere")):
+        path.symlink_to(target)
+        with pytest.raises(RunFolderError, match=f"{link}: leads out of the run folder"):
+            RunFolder(tmp_path / "run")
+        path.unlink()
     path.symlink_to(tmp_path / "run" / "config.yaml")
     RunFolder(tmp_path / "run")
 
