@@ -126,7 +126,7 @@ def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, 
     void = [colour for colour, name in names.items() if name.lower() in _VOID]
     found = sorted(pixels.keys() - names, key=lambda colour: (-pixels[colour], colour))
     chosen = [colour for colour in (*names, *found) if colour not in void]
-    _check_number(len(chosen), "colours")
+    _check_number(len(chosen), "colour")
     called = _distinct([names.get(colour) or _PLAIN.get(colour) or "-".join(map(str, colour)) for colour in chosen])
     tree: dict[str, Any] = {
         "classes": [{"name": name, "color": list(colour)} for name, colour in zip(called, chosen, strict=True)]
@@ -151,7 +151,7 @@ def _from_ids(pixels: Counter[Any], names: list[str], colours: dict[int, Colour]
     ids = sorted(pixels)
     is_binary = IGNORE_LABEL in ids and len(ids) <= MIN_CLASSES
     ids = ids if is_binary else [label_id for label_id in ids if label_id != IGNORE_LABEL]
-    _check_number(len(ids), "ids")
+    _check_number(len(ids), "id")
     in_order = ids == list(range(len(ids)))
     has_names = len(names) > max(ids)
     if has_names and not is_binary:
@@ -176,7 +176,7 @@ def _from_ids(pixels: Counter[Any], names: list[str], colours: dict[int, Colour]
 
 def _check_number(count: int, what: str) -> None:
     if not MIN_CLASSES <= count <= IGNORE_LABEL:
-        raise DataError(f"the labels have {count} {what}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
+        raise DataError(f"the labels have {counted(count, what)}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
 
 
 def _distinct(names: list[str]) -> list[str]:

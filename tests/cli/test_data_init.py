@@ -262,7 +262,7 @@ def _nothing(root: Path) -> None:
 
 REFUSED = {
     "labels/000.png: more than 255 colours: not a label": _smooth,
-    "the labels have 1 ids: expected 2 to 255 classes": _single,
+    "the labels have 1 id: expected 2 to 255 classes": _single,
     "no image of the target, images/*, has a PNG as its label, labels/*: JPEG changes ids and colours": _only_jpeg,
     "no labels found beside its 5 pictures: expected PNGs in a folder called labels": _no_labels,
     "2 labelled images: expected at least 3, to be shared out": _two,
