@@ -2,9 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import ripu_ray as ripu
 from ripu_cli import annotate, jobs
@@ -54,7 +55,17 @@ def program(
         raise typer.Exit
 
 
-@app.command()
+class SweepCommand(TyperCommand):
+    """Its help lists the acquisition functions. They are read when it is printed, which imports the configuration."""
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Called by Typer."""
+        (option,) = (option for option in self.params if option.name == "acquisitions")
+        option.help = f"{', '.join(ripu.acquisition_names())}; source_only, full."  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=SweepCommand)
 @one_line_errors
 @with_shared_options
 def sweep(
@@ -69,9 +80,7 @@ def sweep(
     windows: Annotated[str | None, typer.Option(help="Side of the window in pixels, odd: 3,9.")] = None,
     acquisitions: Annotated[
         str | None,
-        typer.Option(
-            help=f"{', '.join(ripu.acquisition_names())}; source_only, full.", autocompletion=complete_acquisitions
-        ),
+        typer.Option(help="Acquisition functions.", autocompletion=complete_acquisitions),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="0,1,2, or 0-4.")] = None,
     vary: Annotated[

@@ -80,8 +80,8 @@ def test_config_is_frozen() -> None:
         ("=1", "--set =1: expected key=value"),
         ("seed=[", "--set seed=[: '[' is not a YAML value"),
         ("a..b=1", "a"),
-        ("data.size=[]", "data.size.0"),
-        ("data.size=[64]", "data.size.1"),
+        ("data.size=[]", "data.size: expected [height, width]"),
+        ("data.size=[64]", "data.size: expected [height, width]"),
     ],
 )
 def test_what_is_wrong_gets_one_line(setting: str, says: str) -> None:
