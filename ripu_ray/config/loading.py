@@ -116,7 +116,7 @@ class Config(Section):
 
     @property
     def answer(self) -> Answer:
-        """What training knows of a bought region. About a single pixel all answers are equal; `full` has masks."""
+        """The kind of answer that training gets. For a single pixel all kinds are equal; `full` has masks."""
         is_mask = self.strategy.mode == "pixel" or self.strategy.is_reference
         return "mask" if is_mask else self.oracle.answer
 

@@ -280,7 +280,7 @@ def _digest(source: str) -> str:
 
 
 def _hint(error: BaseException, plugin: Plugin) -> str:
-    """What to do if a plug-in imports what lies beside it."""
+    """Advice for a plug-in that imports a module of its own folder."""
     beside = Path(plugin.file).parent
     name = (getattr(error, "name", None) or "").partition(".")[0]
     is_beside = bool(name) and ((beside / f"{name}.py").is_file() or (beside / name).is_dir())

@@ -18,7 +18,7 @@ MAX_VALUES = 100_000
 MAX_DIGITS = 100
 """Of a whole number."""
 _OLD_NUMBERS = re.compile(r"[-+]?(0_*[0-9][0-9_]*|[0-9][0-9_]*(:[0-9_]+)+(\.[0-9_]*)?)")
-"""YAML takes 010 for 8 and 1:30 for 90, which nobody means who types them."""
+"""YAML takes 010 for 8 and 1:30 for 90, which is not what people mean."""
 _CREDENTIALS = re.compile(
     r"[a-z][a-z0-9+.-]*://[^/?#\s]*@|[?&;][^=&;\s]*(token|secret|signature|password|passwd|credential|key|auth|sig)=",
     re.IGNORECASE,

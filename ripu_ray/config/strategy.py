@@ -93,13 +93,13 @@ class StrategyConfig(Section):
         """Raise ValueError if two settings exclude each other. A copy with other values is not validated by itself."""
         spread = self.spread
         if self.parity and self.allocation != "per_image":
-            raise ValueError("strategy.parity: the reference implementation knows no allocation but per_image")
+            raise ValueError("strategy.parity: the reference implementation has no allocation but per_image")
         if self.parity and self.shape != "sliding":
-            raise ValueError("strategy.parity: the reference implementation knows no shape but sliding")
+            raise ValueError("strategy.parity: the reference implementation has no shape but sliding")
         if self.parity and self.avoid_void != "none":
-            raise ValueError("strategy.parity: the reference implementation knows no strategy.avoid_void")
+            raise ValueError("strategy.parity: the reference implementation has no strategy.avoid_void")
         if self.parity and spread.class_share:
-            raise ValueError(f"strategy.parity: the reference implementation knows no {self._of('class_share')}")
+            raise ValueError(f"strategy.parity: the reference implementation has no {self._of('class_share')}")
         others = [name for name in ("balanced", "class_share") if getattr(spread, name)]
         if self.diversity and (others or self.parity or self.allocation == "pool"):
             what = [self._of(name) for name in others] or ["parity" if self.parity else "allocation pool"]

@@ -99,8 +99,8 @@ def _foreign(classes: ClassTable) -> str:
 def _channel_0(path: Path, read: NDArray[np.generic], max_megapixels: int) -> NDArray[np.integer]:
     """(H, W) 16-bit values of the first channel. `read`: what Pillow makes of the file.
 
-    Of one 16-bit channel Pillow keeps everything. For three it has no mode and keeps the high byte, in which every id
-    is 0. Its decoder is told to take the other byte as well; a decoder in Python takes up to a hundred times as long.
+    Pillow reads one 16-bit channel as it is. Of three channels it keeps the high byte, in which every id
+    is 0. We set its decoder to read the other byte, too; a decoder in Python takes up to a hundred times as long.
     """
     if read.ndim == 2:
         return read.astype(np.int32)

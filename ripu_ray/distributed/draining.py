@@ -37,7 +37,7 @@ def is_leaving(node: str) -> bool:
 class NodeStop(StopRequest):
     """A stop request that also counts as made while the node of a trial's process, or of this process, is draining.
 
-    Training then writes a mid-phase checkpoint and ends, and goes on elsewhere.
+    Training then writes a mid-phase checkpoint and ends. It is resumed on another node.
     """
 
     def is_made(self) -> bool:

@@ -1,6 +1,6 @@
 """The private interfaces of Ray's job client that this package uses.
 
-They stand apart from `ray_internals` because this client takes half a second to import, which every process of a trial
+They are not in `ray_internals` because this client takes half a second to import, which every process of a trial
 would pay. tests/distributed/test_ray_internals.py fails when they change.
 """
 

@@ -148,7 +148,7 @@ class JobServer:
         except AuthenticationError as error:
             variables = "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (docs/security.md)"
             refused = "failed" in str(error).partition(":")[0]
-            what = f"refuses this token; check {variables}" if refused else f"wants a token; set {variables}"
+            what = f"refuses this token; check {variables}" if refused else f"requires a token; set {variables}"
             raise ConfigError(f"{self.address}: the cluster {what}") from None
         except (OSError, KeyError) as error:
             # All exceptions of `requests` are OSErrors.

@@ -83,8 +83,8 @@ def _tune(run: RunFolder, queue: TrialQueue, concurrent: int, on_progress: OnPro
     # A trial only coordinates: its scorers and Train workers request cores in each phase. Tune refuses an empty
     # request, and a fraction of a core would prevent the last scorer from fitting.
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
-    heard = _Heard(on_progress)
-    control, monitor = _Control(heard, run.stop), FailureMonitor(run.path, cluster, heard)
+    forwarder = _Forwarder(on_progress)
+    control, monitor = _Control(forwarder, run.stop), FailureMonitor(run.path, cluster, forwarder)
     tuner = tune.Tuner(
         tune.with_resources(
             # In the memory of this process, not in an environment, which Ray would write down.
@@ -106,8 +106,8 @@ def _tune(run: RunFolder, queue: TrialQueue, concurrent: int, on_progress: OnPro
     try:
         results = tuner.fit()
     except TuneError:
-        if heard.error:
-            raise heard.error from None
+        if forwarder.error:
+            raise forwarder.error from None
         raise
     failures = _failures(results, queue.names, monitor)
     if not all(name in failures or run.is_done(name) for name in (*run.warmups, *run.startable())):
@@ -171,7 +171,7 @@ def _trainable(run: RunFolder) -> Callable[[dict[str, Any], str | None], None]:
     return trainable
 
 
-class _Heard:
+class _Forwarder:
     """Forwards reports, and keeps what the observer raises: Tune raises the text alone of an error in a callback."""
 
     def __init__(self, on_progress: OnProgress) -> None:

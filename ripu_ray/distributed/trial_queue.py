@@ -1,6 +1,6 @@
 """The order of a sweep: the warm-ups, and each trial after its own warm-up.
 
-Both are trials of one Tune run, so that a process which has trained a warm-up goes on with a trial.
+Both are trials of one Tune run, so that the process of a warm-up can run a trial afterwards.
 """
 
 from pathlib import Path

@@ -9,7 +9,7 @@ from ripu_ray.errors import first_line
 
 _ANSWER_TIMEOUT_S = 3.0
 _BUSY, _BROKEN = (407, 429), 500
-"""HTTP: a proxy wants a password, and too many requests; from here on, errors of the server."""
+"""HTTP: a proxy that requires a password, and too many requests; from here on, errors of the server."""
 
 
 @contextmanager

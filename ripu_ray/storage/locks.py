@@ -40,7 +40,7 @@ class FileHeldError(Exception):
 
 
 class Watch(Protocol):
-    """What a process that wants a lock does while it waits."""
+    """Called by a process that waits for a lock."""
 
     def __call__(self, text: str, seconds: float) -> object:
         """Called with the text of the present holder, and the seconds for which its heartbeat will be watched."""

@@ -128,7 +128,7 @@ class WandbTracker:
         # A run that started offline stays offline, so that its parts are uploaded in order.
         self._is_online = self._is_online and not local.is_pending
         self._run = open_run(self._identity.arguments, self._folder, self._is_online)
-        # Nothing is logged twice: an online run knows its last step from the server.
+        # Nothing is logged twice: an online run gets its last step from the server.
         self._last_step = self._run.step - 1 if self._is_online else max(local.steps, default=-1)
         self._num_done, self._artifacts = 0, local.artifacts
         self._defined = set()

@@ -81,7 +81,7 @@ def log_input(run: Any, artifact: Any) -> None:
 
 
 def private_settings(known: Collection[str]) -> dict[str, bool]:
-    """Those of `SETTINGS` that W&B knows. Raises TrackingError: it does not know one of them."""
+    """`SETTINGS`. Raises TrackingError if W&B does not have one of them, see `known`."""
     if unknown := sorted(SETTINGS.keys() - set(known)):
         raise TrackingError(private_use("wandb", READ_FROM["wandb"], KeyError(*unknown)))
     return SETTINGS

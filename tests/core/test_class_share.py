@@ -87,7 +87,7 @@ def test_a_preset_holds_unless_the_strategy_has_its_own() -> None:
     ("settings", "says"),
     [
         (("class_share=1.1",), "strategy.class_share: expected less than or equal to 1"),
-        (("class_share=0.5", "parity=true"), "the reference implementation knows no strategy.class_share"),
+        (("class_share=0.5", "parity=true"), "the reference implementation has no strategy.class_share"),
         (("class_share=0.5", "balanced=true"), "strategy.balanced and strategy.class_share exclude each other"),
         (("acquisition=clasp_pe", "balanced=true"), "strategy.balanced and class_share of clasp_pe exclude each other"),
     ],

@@ -71,5 +71,5 @@ def test_a_trial_that_avoids_void_is_resumed_to_the_same(tmp_path: Path, more: t
 
 
 def test_parity_knows_no_void() -> None:
-    with pytest.raises(ConfigError, match=r"knows no strategy\.avoid_void"):
+    with pytest.raises(ConfigError, match=r"has no strategy\.avoid_void"):
         load_config(None, ["strategy.avoid_void=learned", "strategy.parity=true"])

@@ -220,7 +220,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     ("environment", "says"),
     [
         ({"RAY_AUTH_TOKEN": OTHER_TOKEN}, "the cluster refuses this token; check RAY_AUTH_MODE=token"),
-        ({"RAY_AUTH_MODE": "disabled"}, "the cluster wants a token; set RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_MODE": "disabled"}, "the cluster requires a token; set RAY_AUTH_MODE=token"),
     ],
 )
 def test_without_the_right_token_nothing_is_submitted(head: Head, environment: dict[str, str], says: str) -> None:

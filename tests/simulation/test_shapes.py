@@ -110,7 +110,7 @@ def test_an_erring_annotator_and_an_interruption_change_nothing(tmp_path: Path, 
     ("settings", "says"),
     [
         (("strategy.mode=pixel",), "strategy.shape grid: mode pixel buys single pixels"),
-        (("strategy.parity=true",), "strategy.parity: the reference implementation knows no shape but sliding"),
+        (("strategy.parity=true",), "strategy.parity: the reference implementation has no shape but sliding"),
         (("sweep.modes=[region, pixel]",), "strategy.shape grid: mode pixel"),
         (("strategy.shape=hexagons",), "strategy.shape: expected 'sliding', 'grid' or 'superpixels'"),
         (

@@ -15,8 +15,8 @@ def shifted(domain: Domain, shift: float) -> tuple[StreetStatistics, Look]:
 
     Args:
         domain: the source is always itself.
-        shift: how far the target is from the source: 0 is the source's own layout and look, 1 the target below, and
-            beyond 1 the way goes on, until chances, counts and colours reach their limits.
+        shift: distance of the target from the source: 0 is the source's layout and appearance, 1 the target below.
+            Larger values extrapolate, until chances, counts and colours reach their limits.
 
     Returns:
         Both on the straight line from the source to the target. At exactly 0 and 1 they are those below.
