@@ -301,7 +301,9 @@ def test_a_plugin_reaches_every_process_and_libraries_are_not_replaced(tmp_path:
     for library in ("wandb", "numpy", "pandas", "torch", "matplotlib", "ray"):
         (tmp_path / f"{library}.py").write_text("raise SystemExit('replaced')")
     flags = [
-        flag for setting in (*TINY, "tracking.wandb=offline", "cluster.train_workers=1") for flag in ("--set", setting)
+        flag
+        for setting in (*TINY, "tracking.wandb=offline", "strategy.rounds=1", "cluster.train_workers=1")
+        for flag in ("--set", setting)
     ]
     ripu_command = str(Path(sys.executable).with_name("ripu"))
     arguments = ["sweep", *flags, "--plugin", "mine", "--acquisitions", "mine,entropy", "--name", "a"]
