@@ -32,7 +32,6 @@ class TrialQueue(Searcher):
         self._waiting = {
             name: run.warmup_key(trial.config) for name, trial in run.trials.items() if not run.is_finished(name)
         }
-        self._done = {key for key in run.warmups if key not in self._warmups}
         self._pending = set(self._warmups)
         self._of_tune: dict[str, str] = {}
         self.names: list[str] = []
@@ -66,18 +65,12 @@ class TrialQueue(Searcher):
         if name not in self._pending:
             return
         self._pending.remove(name)
-        if self._run.is_done(name):
-            self._done.add(name)
-        else:
+        if not self._run.is_done(name):
             self._waiting = {trial: key for trial, key in self._waiting.items() if key != name}
 
     def _next_ready(self) -> str | None:
-        return next((name for name, key in self._waiting.items() if key in self._done), None)
+        return next((name for name, key in self._waiting.items() if key not in self._pending), None)
 
     def save(self, checkpoint_path: str) -> None:
         """Called by Tune, for a restart that we do not use: a run is resumed from its folder."""
         Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Never called, see `save`."""
-        raise NotImplementedError

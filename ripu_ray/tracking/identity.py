@@ -16,7 +16,6 @@ from ripu_ray.tracking.target import LONGEST_TAG, find_target
 
 _READABLE = 80
 """Characters of the trial's name in a run's id."""
-"""Characters of a tag that W&B's server accepts."""
 
 
 @dataclass(frozen=True)
