@@ -12,11 +12,10 @@ from typer.testing import CliRunner, Result
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.parts import ray_parts
-from ripu_ray.runs.event_log import Event, OnProgress, Progress, Warn
+from ripu_ray.runs.event_log import Event, Failures, OnProgress, Progress, Warn
 from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation import execution
-from ripu_ray.simulation.execution import Failures
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.checkpoint import TrainingState, load_training_state
 from ripu_ray.training.job import TrainingJob

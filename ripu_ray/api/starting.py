@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,17 +196,17 @@ def execute(run: "RunFolder", observer: Observer = SILENT, on_death: Notify | No
         observer: sees it.
         on_death: what `open_run` yielded.
     """
-    from ripu_ray.reporting.figures import write_curves
-    from ripu_ray.reporting.report import write_report
-    from ripu_ray.reporting.results import REPORT, write_tables
-    from ripu_ray.reporting.summary_run import log_summary
-
     decision = decide(run.config.tracking, run.path)
     if decision.why:
         observer.notify(_offline(decision.why))
     needs_ray = not run.is_complete() and run.config.cluster.needs_ray(len(run.trials))
     with observer.show(run, needs_ray) as on_progress:
         failures = _run_trials(run, on_progress, on_death)
+    from ripu_ray.reporting.figures import write_curves
+    from ripu_ray.reporting.report import write_report
+    from ripu_ray.reporting.results import REPORT, write_tables
+    from ripu_ray.reporting.summary_run import log_summary
+
     results = Results(run.path, failures)
     if len(results.frame):
         write_tables(run, results.frame)
@@ -227,7 +228,8 @@ def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | No
     if run.config.cluster.needs_ray(len(run.trials)):
         from ripu_ray.distributed.sweeping import run_sweep
 
-        return run_sweep(run, on_progress, on_death)
+        # The report needs torch and the plot libraries: 5 s.
+        return run_sweep(run, on_progress, on_death, partial(import_module, "ripu_ray.reporting.report"))
     from ripu_ray.simulation.execution import local_parts, run_alone
     from ripu_ray.tracking.group import open_trackers
 

@@ -44,6 +44,10 @@ class ScorerPool:
         self._wait_limit = self._wait_for(0)
         self._failed_starts, self._has_lost = 0, False
 
+    def begin(self, number: int) -> None:
+        """Begin to start `number` actors. `acquire` waits for them."""
+        self._add(number)
+
     def acquire(self, number: int) -> None:
         """Start `number` actors unless some run. Raises ClusterError if they do not start in time."""
         if self._nodes:

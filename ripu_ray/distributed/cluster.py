@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
+# Tune's processes have an environment of their own, so those that Ray starts in advance would never be used.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Three attempts for ray://, of 2, 3 and 3 seconds.
 os.environ.setdefault("RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S", "2")
@@ -35,6 +37,7 @@ from ripu_ray.distributed.ray_internals import (
     bound_to_loopback,
     own_processes,
     running_address,
+    without_monitors,
 )
 from ripu_ray.distributed.session_files import private_folder
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
@@ -77,10 +80,9 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         # Other machines cannot connect to a Ray of our own.
-        local = nullcontext() if cluster.address else bound_to_loopback()
-        keyless = nullcontext() if cluster.address else _without_key()
+        ours = nullcontext() if cluster.address else _our_own()
         is_client = (cluster.address or "").startswith("ray://")
-        with warnings.catch_warnings(action="ignore"), local, keyless:
+        with warnings.catch_warnings(action="ignore"), ours:
             ray.init(
                 # Without an address Ray would join an instance that runs on this machine already.
                 cluster.address or "local",
@@ -108,6 +110,13 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
             ) from None
         raise ClusterError(f"no Ray at {cluster.address or 'this machine'}: {first_line(error)}") from None
     _handle_sigterm(on_sigterm)
+
+
+@contextmanager
+def _our_own() -> Iterator[None]:
+    """How a Ray of our own is started."""
+    with bound_to_loopback(), without_monitors(), _without_key():
+        yield
 
 
 @contextmanager

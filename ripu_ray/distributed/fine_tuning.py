@@ -30,6 +30,7 @@ from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedErro
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
 from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
+from ripu_ray.training.batches import NotedStep
 from ripu_ray.training.checkpoint import identify, load_partial
 from ripu_ray.training.heartbeat import Heartbeat, Place, join_places, name_suspects, read_place
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
@@ -200,8 +201,8 @@ def _work(config: dict[str, Any]) -> None:
                 device,
                 heartbeat.count,
                 measured.add,
-                wrap=lambda step: heartbeat.note_steps(
-                    DistributedDataParallel(step, find_unused_parameters=step.network.may_idle)
+                wrap=lambda step: NotedStep(
+                    DistributedDataParallel(step, find_unused_parameters=step.network.may_idle), heartbeat.compute
                 ),
             )
         result = {"losses": losses}

@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 from ripu_ray.distributed.cluster import start_ray, this_node  # isort: skip (sets Ray's variables)
 from ray import tune
@@ -24,23 +25,29 @@ from ripu_ray.distributed.capacity import (
 )
 from ripu_ray.distributed.draining import NodeLeavesError
 from ripu_ray.distributed.own_ray import watch_own_ray
-from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
 from ripu_ray.distributed.trial_queue import TrialQueue
 from ripu_ray.distributed.watching import FailureMonitor
 from ripu_ray.errors import RipuError, StoppedError
-from ripu_ray.runs.event_log import OnProgress, Progress, ignore_progress
+from ripu_ray.runs.event_log import Failures, OnProgress, Progress, failed, ignore_progress
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.run_folder import RunFolder
-from ripu_ray.simulation.execution import Failures, execute_trial, execute_warmup, failed
 from ripu_ray.tracking.mode import KEY
+
+if TYPE_CHECKING:
+    from ripu_ray.simulation.execution import Parts
 
 REPORT_INTERVAL_S = 1.0
 """Minimum interval between two reports of steps by a trial."""
 
 
-def run_sweep(run: RunFolder, on_progress: OnProgress, on_death: Callable[[str], object] | None = None) -> Failures:
+def run_sweep(
+    run: RunFolder,
+    on_progress: OnProgress,
+    on_death: Callable[[str], object] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Failures:
     """Run every unfinished trial of `run` on Ray.
 
     Args:
@@ -48,6 +55,7 @@ def run_sweep(run: RunFolder, on_progress: OnProgress, on_death: Callable[[str],
         on_progress: called in this thread with every report of a warm-up or trial.
         on_death: called in another thread if a Ray of our own dies, with one line; it is to end this process. None:
             Ray is not watched.
+        meanwhile: called once in another thread when the first process of a trial starts.
 
     Raises:
         StoppedError: a stop was requested before all trials were finished.
@@ -59,22 +67,24 @@ def run_sweep(run: RunFolder, on_progress: OnProgress, on_death: Callable[[str],
     nodes = start_ray(cluster)
     check_capacity(cluster, nodes)
     with watch_own_ray(run.stop, on_death) if on_death else nullcontext():
-        return _run(run, nodes, on_progress)
+        return _run(run, nodes, on_progress, meanwhile)
 
 
-def _run(run: RunFolder, nodes: Nodes, on_progress: OnProgress) -> Failures:
+def _run(run: RunFolder, nodes: Nodes, on_progress: OnProgress, meanwhile: Callable[[], object]) -> Failures:
     cluster = run.config.cluster
     check_storage(run)
     concurrent = num_concurrent(cluster, nodes)
     share = describe_share(cluster, nodes, min(concurrent, len(run.trials)))
     on_progress(Progress("", "start", 0, 0, note=share))
     counted = FailureMetrics(run.name, on_progress)
-    failures = _tune(run, TrialQueue(run, nodes), concurrent, counted)
+    failures = _tune(run, TrialQueue(run, nodes), concurrent, counted, meanwhile)
     counted.give_up(failures)
     return failures
 
 
-def _tune(run: RunFolder, queue: TrialQueue, concurrent: int, on_progress: OnProgress) -> Failures:
+def _tune(
+    run: RunFolder, queue: TrialQueue, concurrent: int, on_progress: OnProgress, meanwhile: Callable[[], object]
+) -> Failures:
     """Execute the warm-ups and trials of the queue."""
     if not len(queue):
         return {}
@@ -84,7 +94,7 @@ def _tune(run: RunFolder, queue: TrialQueue, concurrent: int, on_progress: OnPro
     # request, and a fraction of a core would prevent the last scorer from fitting.
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
     forwarder = _Forwarder(on_progress)
-    control, monitor = _Control(forwarder, run.stop), FailureMonitor(run.path, cluster, forwarder)
+    control, monitor = _Control(forwarder, run.stop, meanwhile), FailureMonitor(run.path, cluster, forwarder)
     tuner = tune.Tuner(
         tune.with_resources(
             # In the memory of this process, not in an environment, which Ray would write down.
@@ -153,6 +163,9 @@ def _trainable(run: RunFolder) -> Callable[[dict[str, Any], str | None], None]:
                 latest, reported_s = progress, now
                 tune.report({"progress": asdict(progress)})
 
+        from ripu_ray.distributed.parts import ray_parts
+        from ripu_ray.simulation.execution import execute_warmup
+
         try:
             here = RunFolder(path)
             here.config = config
@@ -169,6 +182,13 @@ def _trainable(run: RunFolder) -> Callable[[dict[str, Any], str | None], None]:
             tune.report({"progress": asdict(failed(name)), "failure": str(error)})
 
     return trainable
+
+
+def execute_trial(run: RunFolder, name: str, report: OnProgress, parts: "Parts") -> None:
+    """See `simulation.execution`. It imports torch, and the driver does without."""
+    from ripu_ray.simulation import execution
+
+    execution.execute_trial(run, name, report, parts)
 
 
 class _Forwarder:
@@ -189,14 +209,22 @@ class _Forwarder:
 class _Control(tune.Callback, tune.Stopper):
     """Forwards reports. After a stop request it waits for the running trials and starts no others."""
 
-    def __init__(self, on_progress: OnProgress, stop: StopRequest) -> None:
+    def __init__(
+        self, on_progress: OnProgress, stop: StopRequest, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
         self._on_progress, self._stop = on_progress, stop
+        self._beside = Thread(target=meanwhile)
         self._last: set[str] | None = None
         self._running: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its callbacks; the console stays in the driver.
         return _Control, (ignore_progress, self._stop)
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Called by Tune in the driver, once the process of a trial is there."""
+        if not self._beside.ident:
+            self._beside.start()
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Called by Tune in the driver."""

@@ -53,12 +53,20 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
+Failures = dict[str, str]
+"""Trial id, or warm-up key, -> one line with the cause of the failure."""
+
 
 class Warn(Protocol):
     """Takes one line that describes a problem and its handling."""
 
     def __call__(self, text: str, event: Event = Event.NOTICE) -> None:
         """Take a line."""
+
+
+def failed(name: str) -> Progress:
+    """The last report of a failed trial or warm-up."""
+    return Progress(name, "failed", 0, 0)
 
 
 def ignore_progress(progress: Progress) -> None:

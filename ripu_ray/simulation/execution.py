@@ -9,7 +9,7 @@ from pathlib import Path
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import RipuError, StoppedError
-from ripu_ray.runs.event_log import EventLog, OnProgress, Progress, Warn
+from ripu_ray.runs.event_log import EventLog, Failures, OnProgress, Warn, failed
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
@@ -17,9 +17,6 @@ from ripu_ray.simulation.local import LocalFineTuner, LocalScorer, local_device
 from ripu_ray.simulation.loop import Workbench, run_trial, run_warmup
 from ripu_ray.simulation.protocols import FineTuner, NoTracker, Scorer, Tracker
 from ripu_ray.training.heartbeat import Heartbeat
-
-Failures = dict[str, str]
-"""Trial id, or warm-up key, -> one line with the cause of the failure."""
 
 OpenTracker = Callable[[RunFolder, str], Tracker]
 """Creates the tracker of a trial or of a warm-up, given its name."""
@@ -92,11 +89,6 @@ def run_alone(run: RunFolder, report: OnProgress, parts: Parts) -> Failures:
                 failures[name] = str(error)
                 report(failed(name))
     return failures
-
-
-def failed(name: str) -> Progress:
-    """The last report of a failed trial or warm-up."""
-    return Progress(name, "failed", 0, 0)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ripu_ray.config import Config, override
 from ripu_ray.data.loading import open_domains
@@ -17,6 +18,7 @@ from ripu_ray.runs.record import Losses
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
+from ripu_ray.training.batches import NotedStep
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.phase import train
@@ -108,7 +110,12 @@ class LocalFineTuner:
 
     def fit(self, job: TrainingJob, on_step: OnStep, on_measured: OnMeasured = ignore_measurement) -> Losses:
         """See `FineTuner`."""
-        if not self._heartbeat:
+        heartbeat = self._heartbeat
+        if not heartbeat:
             return train(job, self._domains, self._device, on_step, on_measured)
-        watched = self._heartbeat.watch(self._domains)
-        return train(job, watched, self._device, on_step, on_measured, wrap=self._heartbeat.note_steps)
+        watched = heartbeat.watch(self._domains)
+
+        def note(step: nn.Module) -> nn.Module:
+            return NotedStep(step, heartbeat.compute)
+
+        return train(job, watched, self._device, on_step, on_measured, wrap=note)

@@ -15,7 +15,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
@@ -23,7 +22,6 @@ from ripu_ray.errors import RemoteError
 from ripu_ray.storage.bounded import read_json_value
 from ripu_ray.storage.files import replace_file
 from ripu_ray.storage.remote import RemotePath
-from ripu_ray.training.batches import Batch
 
 STORE_INTERVAL_S = 1.0
 """Shortest interval of heartbeats in a remote folder."""
@@ -129,10 +127,6 @@ class Heartbeat:
         )
         return Domains(domains.classes, source, pool, validation)
 
-    def note_steps(self, step: nn.Module) -> nn.Module:
-        """Wrap a training step so that its images are written before it is computed."""
-        return _Noted(step, self)
-
     def _write(self) -> None:
         place = replace(self._place, reading=tuple(sorted(+self._reading)))
         line = json.dumps(asdict(place)).encode()
@@ -171,17 +165,3 @@ class _Watched:
         """See `ImageSet`."""
         with self._heartbeat.at(image_id):
             return self._images.label(image_id)
-
-
-class _Noted(nn.Module):
-    """A `TrainingStep` that writes a heartbeat with the images of each step."""
-
-    def __init__(self, step: nn.Module, heartbeat: Heartbeat) -> None:
-        super().__init__()
-        self.step, self._heartbeat = step, heartbeat
-
-    def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `TrainingStep`."""
-        self._heartbeat.compute([image_id for batch in (source, target) if batch for image_id in batch.image_ids])
-        loss: tuple[Tensor, dict[str, Tensor]] = self.step(source, target)
-        return loss

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.runs.answers import AnswersPin
 from ripu_ray.runs.interrupt import StopRequest
+
+if TYPE_CHECKING:
+    from ripu_ray.runs.answers import AnswersPin
 
 OnStep = Callable[[int], None]
 """Called with the number of completed steps."""
@@ -63,7 +66,7 @@ class TrainingJob:
     phase: str
     annotated: Mapping[str, NDArray[np.int32]] | None = field(default=None, repr=False)
     purchase_sha256: str = ""
-    answers: AnswersPin | None = None
+    answers: "AnswersPin | None" = None
     stop: StopRequest | None = None
     named: Mapping[str, NDArray[np.bool_]] | None = field(default=None, repr=False)
 
