@@ -305,10 +305,11 @@ def test_an_output_folder_of_another_sweep_is_refused(finished: Path, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_cpus")
 def test_where_one_warmup_meets_a_nan_the_other_trials_go_on(tmp_path: Path) -> None:
     absurd = ["--vary", "training.learning_rate=0.003,1.0e+30", "--name", "x"]
-    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, *absurd)
-    assert (done.returncode, done.stderr) == (1, "")
+    done = ripu_here(tmp_path, "sweep", *TINY_FLAGS, *absurd)
+    assert (done.exit_code, done.stderr) == (1, "")
     trials = [f"region-w3-ripu-b5-learning_rate={rate}-s0" for rate in ("0.003", "1e+30")]
     failed = next(line for line in done.stdout.splitlines() if f"warm-up of {trials[1]}" in line)
     assert re.search(r"warm-up, step 1: .* is (nan|inf); images source/", failed)

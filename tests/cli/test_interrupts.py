@@ -74,7 +74,6 @@ def _job(run: RunFolder, config: Config, num_steps: int, output: Path) -> Traini
     ("number", "code"),
     [
         (signal.SIGINT, 130),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
     ],
 )

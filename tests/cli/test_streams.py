@@ -41,10 +41,8 @@ def _bash(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
         (">/dev/full", {}, "standard output cannot be written (No space left on device)"),
         (">&-", {}, "standard output cannot be written (Bad file descriptor)"),
         ("| head -1", {}, "standard output cannot be written (Broken pipe)"),
-        ("<&- 2>&-", {}, None),
         ("<&- >&- 2>&-", {}, None),
         (">/dev/full 2>/dev/full", {}, None),
-        ("", {"PYTHONIOENCODING": "ascii"}, None),
         ("", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict"}, None),
     ],
 )

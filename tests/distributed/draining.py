@@ -105,7 +105,8 @@ def _train(folder: Path) -> dict[str, Any]:
 
 
 def _run_trial(folder: Path) -> dict[str, Any]:
-    config = load_config(None, (*TINY, "cluster.scorers=0", "cluster.max_failures=0", "training.round_steps=5"))
+    settings = ("strategy.rounds=1", "cluster.scorers=0", "cluster.max_failures=0", "training.round_steps=5")
+    config = load_config(None, (*TINY, *settings))
     grave, said = folder / "grave", list[str]()
 
     def execute(run: RunFolder, name: str, report: OnProgress, parts: Parts) -> None:

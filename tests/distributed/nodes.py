@@ -238,7 +238,8 @@ def _growing_cluster(folder: Path, num_workers: int) -> Iterator[str]:
 def grow_from_nothing(folder: Path) -> dict[str, Any]:
     """The head has no core; Ray's autoscaler starts real raylets for who asks."""
     with _growing_cluster(folder, num_workers=2) as address:
-        settings = (*TINY, "cluster.scorers=2", "cluster.train_workers=2", f"cluster.address={address}")
+        asks = ("cluster.scorers=2", "cluster.train_workers=2", f"cluster.address={address}")
+        settings = (*TINY, "strategy.rounds=1", *asks)
         said = list[str]()
         try:
             run_sweep(RunFolder.create(folder / "fixed", load_config(None, settings)), ignore)

@@ -90,7 +90,8 @@ def test_trials_whose_processes_die(plain: dict[str, bytes], tmp_path: Path, mon
 @pytest.mark.usefixtures("ray_cpus")
 def test_what_the_training_of_a_dead_trial_held_is_free_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 3 of 4 cores: the next group fits once those of the first one are free.
-    config = load_config(None, (*TINY, "strategy.rounds=1", "training.round_steps=30", "cluster.train_workers=3"))
+    asks = ("cluster.train_workers=1", "cluster.threads=3", "cluster.scorers=0")
+    config = load_config(None, (*TINY, "strategy.rounds=1", "training.round_steps=30", *asks))
     run = RunFolder.create(tmp_path / "run", config)
     grave = tmp_path / "grave"
 

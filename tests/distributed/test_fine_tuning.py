@@ -68,9 +68,18 @@ def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState,
     ("workers", "more"),
     [
         (2, ()),
-        pytest.param(1, (), marks=pytest.mark.slow),
-        pytest.param(2, ("training.channels_last=true", "oracle.answer=multi_hot"), marks=pytest.mark.slow),
-        pytest.param(2, ("training.ema=0.5", "training.clip_norm=0.1", "training.freeze=norm"), marks=pytest.mark.slow),
+        pytest.param(
+            2,
+            (
+                "training.channels_last=true",
+                "oracle.answer=multi_hot",
+                "training.ema=0.5",
+                "training.clip_norm=0.1",
+                "training.freeze=norm",
+                "cluster.interface=lo",
+            ),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(2, ("training.teacher=ema", "training.teacher_threshold=0.1"), marks=pytest.mark.slow),
     ],
 )
@@ -190,7 +199,6 @@ def test_training_workers_that_cannot_start_say_what_they_ask(tmp_path: Path, mo
 
 
 @pytest.mark.slow
-def test_workers_speak_over_the_interface_that_is_named(tmp_path: Path) -> None:
-    _fit(2, tmp_path, "cluster.interface=lo")
+def test_workers_need_the_interface_that_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"round 0: a training worker failed"):
         _fit(2, tmp_path, "cluster.interface=nonesuch", "cluster.max_failures=0")
