@@ -4,6 +4,9 @@ BIN := .venv/bin
 # Two processes. The tests of a file stay in one of them, which makes the fixtures of a module once.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
+# Bytecode is written, also where the environment forbids it: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-slow test-all test-cluster fuzz lint docs docs-links clean
 
 demo: .venv/installed

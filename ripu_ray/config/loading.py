@@ -38,9 +38,9 @@ from ripu_ray.config.sections import (
 from ripu_ray.config.sources import merge_sources
 from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
 from ripu_ray.config.training import TrainingConfig
-from ripu_ray.config.writing import to_tree
+from ripu_ray.config.writing import check_config, to_tree
 from ripu_ray.errors import ConfigError, named
-from ripu_ray.storage.remote import locate
+from ripu_ray.storage.remote import as_path
 
 
 def _default_data() -> Any:
@@ -184,7 +184,7 @@ def load_config(
     Raises:
         ConfigError: one line that names the file or key and what was expected.
     """
-    file = file if file is None or isinstance(file, Path) else locate(file)
+    file = None if file is None else as_path(file)
     texts = as_texts("settings", settings)
     tree, typed = merge_sources(Config, file, texts, as_keyed("flags", flags or {}), demo and not file)
     _refuse_credentials(tree, file)
@@ -260,6 +260,7 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
 
 def override(config: Config, values: Overrides) -> Config:
     """The configuration with other values at some dotted keys, checked again. Raises ConfigError: one line."""
+    check_config(config)
     tree = to_tree(config)
     for key, value in as_keyed("values", values).items():
         put(tree, key, value, origin=key)

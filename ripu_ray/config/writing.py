@@ -13,13 +13,25 @@ if TYPE_CHECKING:
     from ripu_ray.config.loading import Config
 
 
+def check_config(config: object) -> None:
+    """Raise ConfigError unless it is a `Config`, for functions that take no file."""
+    from ripu_ray.config.loading import Config
+
+    if not isinstance(config, Config):
+        raise ConfigError(f"config: expected a Config, as of load_config, found {config!r}")
+
+
 def dump_config(config: "Config", with_sources: bool = False) -> str:
     """The configuration as YAML that `load_config` reads back to an equal one.
 
     Args:
         config: to write.
         with_sources: adds the sources of plug-ins, for a reader at the other end of a pipe.
+
+    Raises:
+        ConfigError: not a configuration.
     """
+    check_config(config)
     tree = to_tree(config)
     if with_sources and config.plugins:
         sources = read_sources(config.plugins)

@@ -43,7 +43,7 @@ class JobServer:
     """
 
     def __init__(self, address: str) -> None:
-        if not re.match("https?://", address):
+        if not re.match("https?://", str(address)):
             raise ConfigError(f"--address {address}: expected the cluster's job server, such as http://HEAD:8265")
         self.address = address
         # For Ray this variable, or else RAY_ADDRESS, takes precedence over the argument.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ripu_ray.errors import StoppedError
-from ripu_ray.storage.remote import RemotePath, locate
+from ripu_ray.storage.remote import RemotePath, as_path
 
 STOP = "stop"
 """Name of the file in the run folder."""
@@ -24,7 +24,7 @@ class StopRequest:
     @classmethod
     def of(cls, folder: str | Path) -> "StopRequest":
         """The stop request of a run folder."""
-        return cls((folder if isinstance(folder, Path) else locate(folder)) / STOP)
+        return cls(as_path(folder) / STOP)
 
     def is_made(self) -> bool:
         """Whether a stop is requested. A remote file is checked every 2 s at most, since a check takes time."""

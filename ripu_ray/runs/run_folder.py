@@ -28,7 +28,7 @@ from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.stages import StageFolder, TrialFolder
 from ripu_ray.storage.checksums import check_yaml, read_json, write_yaml
 from ripu_ray.storage.files import find_unsafe_path, remove_leftovers, replace_text
-from ripu_ray.storage.remote import locate
+from ripu_ray.storage.remote import as_path
 
 # W&B's own folder contains links to logs elsewhere; this package does not follow them.
 _OWN = (
@@ -48,7 +48,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        path = path if isinstance(path, Path) else locate(path)
+        path = as_path(path)
         # The last part is a name, so it is not `..`.
         self.path = path.resolve() if ".." in path.parts else path.absolute()
         self._config_path, environment_path = self.path / "config.yaml", self.path / ENVIRONMENT

@@ -161,6 +161,11 @@ class RemotePath(PosixPath):
             raise RemoteError(errno.EIO, _reason(error), str(self)) from error
 
 
+def as_path(path: str | Path) -> Path:
+    """A `Path` as it is; else see `locate`."""
+    return path if isinstance(path, Path) else locate(path)
+
+
 def locate(text: str | Path) -> Path:
     """The path of a text such as `runs`, `~/data`, `$DATA/city` or `s3://bucket/runs`, without any access to it.
 
