@@ -19,7 +19,7 @@ from ripu_ray.runs.lock import LOCK, lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
 from ripu_ray.storage.remote import check_readable, check_writable, locate
 from ripu_ray.tracking.mode import check_key, current, decide
-from ripu_ray.tracking.target import find_target
+from ripu_ray.tracking.target import check_variables, find_target
 
 if TYPE_CHECKING:
     from ripu_ray.runs.data_seal import DataSeal
@@ -122,6 +122,7 @@ def check(
     check_writable(folder)
     found = RunFolder.find(folder, config)
     check_key(config.tracking)
+    check_variables(config.tracking)
     find_target(config.tracking, folder)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])

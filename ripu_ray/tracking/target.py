@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ripu_ray.config import TrackingConfig
 from ripu_ray.config.fields import WandbName
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, first_line
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.bounded import read_json_value
 
@@ -17,6 +17,8 @@ FILE = "tracking.json"
 """Name of the file in the run folder with the target and the mode, which every trial on every node reads."""
 LONGEST_TAG = 64
 """W&B refuses longer ones."""
+_NAMES = ("API_KEY", "IDENTITY_TOKEN_FILE", "MODE", "DISABLED", "PROJECT", "ENTITY", "TAGS", "DIR")
+_READ_HERE = {f"WANDB_{name}" for name in _NAMES}
 _PROJECT = "ripu-ray"
 _MODES: dict[str, Literal["online", "offline", "disabled"]] = {
     "online": "online",
@@ -77,6 +79,27 @@ def wanted_mode(tracking: TrackingConfig) -> Literal["auto", "online", "offline"
     if mode and mode not in _MODES:
         raise ConfigError(f"WANDB_MODE is {mode!r}: expected online, offline or disabled")
     return _MODES[mode] if mode else "auto"
+
+
+def check_variables(tracking: TrackingConfig) -> None:
+    """Let W&B check its variables of which this package reads none. Raises ConfigError: names one and its value."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("WANDB_") and name not in _READ_HERE}
+    if not given or wanted_mode(tracking) == "disabled":
+        return
+    import wandb
+
+    try:
+        wandb.Settings().update_from_env_vars(given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ConfigError(f"{_holding(given, fault['input'])}: {fault['msg']}") from None
+    except wandb.Error as error:
+        raise ConfigError(f"a variable WANDB_... is wrong: {first_line(error)}") from None
+
+
+def _holding(variables: dict[str, str], value: Any) -> str:
+    names = [f"{name} is {value!r}" for name, held in variables.items() if held == value]
+    return names[0] if names else f"a variable WANDB_... is {value!r}"
 
 
 def files_of(run: RunFolder, name: str, folder: Path) -> Path:

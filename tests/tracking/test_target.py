@@ -12,7 +12,7 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.tracking.identity import identify
 from ripu_ray.tracking.mode import Decision, check_key, decide, describe_plan, go_offline
-from ripu_ray.tracking.target import Target, files_of, find_target
+from ripu_ray.tracking.target import Target, check_variables, files_of, find_target
 from tests.conftest import TINY
 from tests.running import ignore, run_alone
 
@@ -20,7 +20,7 @@ from tests.running import ignore, run_alone
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which nothing of W&B is set."""
-    for name in ("API_KEY", "MODE", "DISABLED", "PROJECT", "ENTITY", "DIR", "TAGS", "BASE_URL"):
+    for name in ("API_KEY", "MODE", "DISABLED", "PROJECT", "ENTITY", "DIR", "TAGS", "BASE_URL", "INIT_TIMEOUT"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.chdir(tmp_path)
@@ -59,6 +59,10 @@ def _create(folder: Path, *settings: str) -> RunFolder:
         ({"MODE": "online"}, {}, "WANDB_MODE is online: expected a key in WANDB_API_KEY"),
         ({"MODE": "sometimes"}, {}, "WANDB_MODE is 'sometimes': expected online, offline or disabled"),
         ({"PROJECT": "a/b"}, {}, "WANDB_PROJECT is 'a/b': expected the name of a project"),
+        ({"BASE_URL": "nonsense"}, {}, "WANDB_BASE_URL is 'nonsense': Input should be a valid URL"),
+        ({"INIT_TIMEOUT": "soon"}, {}, "WANDB_INIT_TIMEOUT is 'soon': Input should be a valid number"),
+        ({"RUN_ID": "a/b"}, {}, "a variable WANDB_... is wrong: Run ID cannot contain"),
+        ({"BASE_URL": "nonsense", "MODE": "disabled"}, {}, "W&B: disabled, nothing is written"),
         ({"DIR": "/dev/null/w"}, {}, "WANDB_DIR is '/dev/null/w': /dev/null is not a folder"),
     ],
 )
@@ -71,6 +75,7 @@ def test_variables_count_where_settings_say_nothing(
     if not says.startswith(("W&B", "for ", "in ")):
         with pytest.raises(ConfigError, match=says.partition(":")[0]) as caught:
             check_key(tracking)
+            check_variables(tracking)
             find_target(tracking, Path("r"))
         assert says in str(caught.value)
     else:
