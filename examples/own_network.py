@@ -1,4 +1,4 @@
-"""A network of one's own: a class with `forward` and `head`, registered with a builder."""
+"""A network of one's own: a class with `forward`, `stride` and `head`, registered with a builder."""
 
 from torch import nn
 
@@ -9,6 +9,8 @@ SMALL = {"data.size": [48, 64], "data.num_pool": 8, "training.warmup_steps": 20,
 
 class Plain(ripu.Network):
     """Two convolutions; logits at a quarter of the image's size."""
+
+    stride = 4
 
     def __init__(self, num_classes, width):
         super().__init__()

@@ -22,16 +22,17 @@ class DeepLab(Network):
 
     Args:
         head: takes low and high features, gives logits; `HeadV2` or `HeadV3Plus`.
+        stride: of the head's logits: 8 for V2, 4 for V3+.
     """
 
-    def __init__(self, head: "HeadV2 | HeadV3Plus") -> None:
+    def __init__(self, head: "HeadV2 | HeadV3Plus", stride: int) -> None:
         super().__init__()
         self.feature_extractor = nn.Module()
         self.feature_extractor.backbone = ResNet101()
-        self.head = head
+        self.head, self.stride = head, stride
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        """Logits at stride 8 (V2) or 4 (V3+).
+        """Logits at the head's stride.
 
         Args:
             images_B3HW: (B, 3, H, W) float, from `to_input`.

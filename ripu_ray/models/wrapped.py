@@ -83,9 +83,10 @@ def check_network(
 def colours(values: Any, key: str, place: str) -> tuple[float, float, float]:
     """`mean` or `std` of red, green and blue as numbers. Raises ConfigError, which begins with `place`."""
     with blamed(f"{place}: {key}"):
-        red, green, blue = (float(value) for value in values)
-    if not all(map(isfinite, (red, green, blue))) or (key == "std" and min(red, green, blue) <= 0):
+        numbers = [float(value) for value in values]
+    if len(numbers) != 3 or not all(map(isfinite, numbers)) or (key == "std" and min(numbers) <= 0):
         raise ConfigError(f"{place}: {key} is {values}, expected three finite numbers, and a std above 0")
+    red, green, blue = numbers
     if key == "mean" and not 0 <= min(red, green, blue) <= max(red, green, blue) <= 1:
         raise ConfigError(f"{place}: mean is {values}, expected three numbers in [0, 1], as of images in [0, 1]")
     return red, green, blue

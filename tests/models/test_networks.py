@@ -91,8 +91,7 @@ def test_every_registered_network_keeps_the_protocol(name: str) -> None:
     network = build_network(ModelConfig(name=name), num_classes=5, seed=0).eval()
     with torch.inference_mode():
         logits = network(torch.zeros(1, 3, 65, 90))
-    stride = {"compact": 2, "deeplabv2": 8}.get(name, 4)
-    assert logits.shape == (1, 5, -(-65 // stride), -(-90 // stride))
+    assert logits.shape == (1, 5, -(-65 // network.stride), -(-90 // network.stride))
     groups = network.parameter_groups()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     assert {id(parameter) for group in groups for parameter in group} == set(map(id, trained))
@@ -105,7 +104,7 @@ def test_a_network_is_added_by_a_decorator_and_an_unknown_name_lists_all(monkeyp
     monkeypatch.setattr(NETWORKS, "_parts", {name: NETWORKS[name] for name in NETWORKS.names()})
 
     class Grey(Network):
-        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        stride, mean, std = 1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
         def __init__(self, num_classes: int) -> None:
             super().__init__()
@@ -127,6 +126,8 @@ def test_a_network_is_added_by_a_decorator_and_an_unknown_name_lists_all(monkeyp
 
 class Own(Network):
     """A network as a plug-in has it; `change` makes it faulty."""
+
+    stride = 4
 
     def __init__(self, change: Callable[["Own"], object]) -> None:
         super().__init__()
@@ -161,7 +162,7 @@ FAULTS: dict[str, tuple[Callable[[ModelConfig, int], object], str]] = {
     "no head": (_with(head=None), "head is NoneType, expected a module that is a part of the network$"),
     "head elsewhere": (_headless, "head is Conv2d, expected a module that is a part of the network$"),
     "mean of bytes": (_with(mean=(123.0, 116.0, 103.0)), r"mean is \(123\.0, .* expected three numbers in \[0, 1\]"),
-    "std": (_with(std=(1.0, 1.0)), "std: ValueError: not enough values to unpack"),
+    "std": (_with(std=(1.0, 1.0)), "std is (1.0, 1.0), expected three finite numbers"),
     "groups": (_with(parameter_groups=lambda: ([], [])), "parameter_groups: expected two lists that have each"),
     "last layer": (_with(), "ValueError: last_layer: takes no part in `forward`$"),
     "no dropout": (_with(), "gives dropout, but has no layer of dropout$"),
