@@ -38,17 +38,18 @@ def _ripu(cwd: Path, *arguments: str, timeout_s: float = 200) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a process has run one trial without Ray: runs/one; not to be changed."""
+    """A folder in which one trial was run without Ray: runs/one; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
-    done = _ripu(folder, "run", *TINY_FLAGS, *ONE)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = ripu_here(folder, "run", *TINY_FLAGS, *ONE)
+    assert (done.exit_code, done.stderr) == (0, "")
     return folder
 
 
 def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     # Later settings win: W&B as users have it.
     flags = ["--budgets", "5,9px", "--mode", "region", "--name", "first", "--wandb", "offline"]
-    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, *flags)
+    one_process = ["--set", "cluster.scorers=1", "--set", "cluster.concurrent_trials=1"]
+    done = _ripu(tmp_path, "sweep", *TINY_FLAGS, *one_process, *flags)
     assert (done.returncode, done.stderr) == (0, "")
     run = tmp_path / "runs" / "first"
     assert load_config(run / "config.yaml").sweep.budgets[1].unit == "pixels"
@@ -77,7 +78,7 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "Traceback" not in done.stdout
 
-    again = ripu_here(tmp_path, "sweep", *TINY_FLAGS, *flags)
+    again = ripu_here(tmp_path, "sweep", *TINY_FLAGS, *one_process, *flags)
     assert (again.exit_code, "starting Ray" in done.stdout, "starting Ray" in again.stdout) == (0, True, False)
     pd.testing.assert_frame_equal(pd.read_csv(run / "results.csv"), results)
 
