@@ -229,12 +229,17 @@ def _run_trials(run: "RunFolder", on_progress: OnProgress, on_death: Notify | No
     if run.config.cluster.needs_ray(len(run.trials)):
         from ripu_ray.distributed.sweeping import run_sweep
 
-        # The report needs torch and the plot libraries: 5 s.
-        return run_sweep(run, on_progress, on_death, partial(import_module, "ripu_ray.reporting.report"))
+        return run_sweep(run, on_progress, on_death, _import_reporting)
     from ripu_ray.simulation.execution import local_parts, run_alone
     from ripu_ray.tracking.group import open_trackers
 
     return run_alone(run, on_progress, local_parts(open_trackers))
+
+
+def _import_reporting() -> None:
+    """Import torch and the plot libraries, which takes 5 s. What it raises is raised again where they are used."""
+    with suppress(Exception):
+        import_module("ripu_ray.reporting.report")
 
 
 def _offline(why: str) -> str:
