@@ -162,7 +162,7 @@ FAULTS: dict[str, tuple[Callable[[ModelConfig, int], object], str]] = {
     "no head": (_with(head=None), "head is NoneType, expected a module that is a part of the network$"),
     "head elsewhere": (_headless, "head is Conv2d, expected a module that is a part of the network$"),
     "mean of bytes": (_with(mean=(123.0, 116.0, 103.0)), r"mean is \(123\.0, .* expected three numbers in \[0, 1\]"),
-    "std": (_with(std=(1.0, 1.0)), "std is (1.0, 1.0), expected three finite numbers"),
+    "std": (_with(std=(1.0, 1.0)), r"std is \(1\.0, 1\.0\), expected three finite numbers"),
     "groups": (_with(parameter_groups=lambda: ([], [])), "parameter_groups: expected two lists that have each"),
     "last layer": (_with(), "ValueError: last_layer: takes no part in `forward`$"),
     "no dropout": (_with(), "gives dropout, but has no layer of dropout$"),
