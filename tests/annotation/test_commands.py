@@ -58,7 +58,11 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert checked.exit_code == 0 and "questions 9 questions asked, 9 answered, 0 open" in checked.stdout
     assert ripu_here(tmp_path, "report", "run").exit_code == 0
     page = (tmp_path / "run/report.html").read_text()
-    assert "9 questions asked, 9 answered, 0 open. Next: ask round 1" in page and page.count('id="questions"') == 1
+    assert (
+        "9 questions asked, 9 answered, 0 open. Next: ask round 1: <code>ripu query " in page
+        and "`ripu" not in page
+        and page.count('id="questions"') == 1
+    )
     state = ripu_here(tmp_path, "status", "run")
     assert "next       ask round 1" in state.stdout and "nan" not in state.stdout
     record = RunFolder(tmp_path / "run").trial("region-w3-ripu-b20-s0").stage(0).read()
