@@ -112,18 +112,19 @@ def bound_to_loopback() -> Iterator[None]:
 @contextmanager
 def without_monitors() -> Iterator[None]:
     """Start a Ray in the block without its autoscaler and its log monitor: they take 1.3 s, and it uses neither."""
-    before = parameter.RayParams
+    with as_read():
+        before = parameter.RayParams
 
     class Parameters(before):  # type: ignore[valid-type, misc]
-        def __init__(self, **given: Any) -> None:
-            super().__init__(**given, no_monitor=True, include_log_monitor=False)
+        def __init__(self, *values: Any, **named: Any) -> None:
+            super().__init__(*values, **named)
+            self.no_monitor, self.include_log_monitor = True, False
 
-    with as_read():
-        parameter.RayParams = Parameters  # type: ignore[misc, assignment]
-        try:
-            yield
-        finally:
-            parameter.RayParams = before  # type: ignore[misc]
+    parameter.RayParams = Parameters  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        parameter.RayParams = before  # type: ignore[misc]
 
 
 class DriverJob(JobConfig):

@@ -48,7 +48,9 @@ def test_a_live_ray_answers_to_them() -> None:
     ask_gcs(ray.get_runtime_context().gcs_address)
     assert list(orphaned_groups()) == []
     assert draining_nodes() == {}
-    assert {kind for kind, process in own_processes() if process.poll() is None} >= {"gcs_server", "raylet"}
+    kinds = {kind for kind, process in own_processes() if process.poll() is None}
+    assert kinds >= {"gcs_server", "raylet"}
+    assert not kinds & {"monitor", "log_monitor"}
 
 
 @pytest.mark.usefixtures("ray_cpus")
