@@ -113,18 +113,18 @@ def bound_to_loopback() -> Iterator[None]:
 def without_monitors() -> Iterator[None]:
     """Start a Ray in the block without its autoscaler and its log monitor: they take 1.3 s, and it uses neither."""
     with as_read():
-        before = parameter.RayParams
+        params: Any = parameter.RayParams
+    before = params.__init__
 
-    class Parameters(before):  # type: ignore[valid-type, misc]
-        def __init__(self, *values: Any, **named: Any) -> None:
-            super().__init__(*values, **named)
-            self.no_monitor, self.include_log_monitor = True, False
+    def initialise(self: Any, *values: Any, **named: Any) -> None:
+        before(self, *values, **named)
+        self.no_monitor, self.include_log_monitor = True, False
 
-    parameter.RayParams = Parameters  # type: ignore[misc, assignment]
+    params.__init__ = initialise
     try:
         yield
     finally:
-        parameter.RayParams = before  # type: ignore[misc]
+        params.__init__ = before
 
 
 class DriverJob(JobConfig):
