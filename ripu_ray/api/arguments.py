@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ripu_ray.config.reading import as_keyed, as_texts
+from ripu_ray.errors import ConfigError
 
 Values = str | float | Iterable[str | float]
 """One value, several values, or a text of values with commas between them."""
@@ -25,3 +26,11 @@ def as_settings(settings: Settings | None) -> tuple[list[str], dict[str, Any]]:
     if not isinstance(settings, Mapping):
         return as_texts("settings", () if settings is None else settings), {}
     return [], dict(as_keyed("settings", settings))
+
+
+def check_config(config: object) -> None:
+    """Raise ConfigError unless it is a `Config`, for functions that take no file."""
+    from ripu_ray.config import Config
+
+    if not isinstance(config, Config):
+        raise ConfigError(f"config: expected a Config, as of load_config, found {config!r}")

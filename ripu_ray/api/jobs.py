@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripu_ray.api.arguments import check_config
 from ripu_ray.api.starting import SILENT, Observer
 from ripu_ray.config import Config, vary
-from ripu_ray.config.writing import check_config
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand
 from ripu_ray.storage.remote import locate

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ripu_ray.api.arguments import check_config
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, check
 from ripu_ray.config import Config
-from ripu_ray.config.writing import check_config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import counted, duration
 from ripu_ray.runs.grid import Trial, expand, shared_warmups

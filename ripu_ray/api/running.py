@@ -10,12 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ripu_ray.api.arguments import Settings, Values, as_list, as_settings
+from ripu_ray.api.arguments import Settings, Values, as_list, as_settings, check_config
 from ripu_ray.api.results import Results
 from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, execute, open_run, read_run
 from ripu_ray.config import Config, load_config, override
 from ripu_ray.config.reading import as_texts
-from ripu_ray.config.writing import check_config
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.claims import check_name
 from ripu_ray.runs.event_log import OnProgress

@@ -122,13 +122,13 @@ def check(
     check_writable(folder)
     found = RunFolder.find(folder, config)
     check_key(config.tracking)
-    check_variables(config.tracking)
     find_target(config.tracking, folder)
     if config.cluster.address is None:
         check_capacity(config.cluster, [{"CPU": local_cpus(config.cluster), "GPU": 1e6}])
     trials = expand(config)
     needs_ray = config.cluster.needs_ray(len(trials))
     seal = check_trials(trials, found.seal if found and not data.rehash else DataSeal(), notify)
+    check_variables(config.tracking)  # last, since it may import W&B
     if not found or not seal:
         return Checked(folder, seal, needs_ray)
     if not found.seal:

@@ -38,7 +38,7 @@ from ripu_ray.config.sections import (
 from ripu_ray.config.sources import merge_sources
 from ripu_ray.config.strategy import REFERENCES, StoppingConfig, StrategyConfig
 from ripu_ray.config.training import TrainingConfig
-from ripu_ray.config.writing import check_config, to_tree
+from ripu_ray.config.writing import to_tree
 from ripu_ray.errors import ConfigError, named
 from ripu_ray.storage.remote import as_path
 
@@ -260,7 +260,6 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
 
 def override(config: Config, values: Overrides) -> Config:
     """The configuration with other values at some dotted keys, checked again. Raises ConfigError: one line."""
-    check_config(config)
     tree = to_tree(config)
     for key, value in as_keyed("values", values).items():
         put(tree, key, value, origin=key)

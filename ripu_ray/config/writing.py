@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from ripu_ray.config.plugins import read_sources
@@ -11,14 +12,6 @@ from ripu_ray.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from ripu_ray.config.loading import Config
-
-
-def check_config(config: object) -> None:
-    """Raise ConfigError unless it is a `Config`, for functions that take no file."""
-    from ripu_ray.config.loading import Config
-
-    if not isinstance(config, Config):
-        raise ConfigError(f"config: expected a Config, as of load_config, found {config!r}")
 
 
 def dump_config(config: "Config", with_sources: bool = False) -> str:
@@ -31,7 +24,6 @@ def dump_config(config: "Config", with_sources: bool = False) -> str:
     Raises:
         ConfigError: not a configuration.
     """
-    check_config(config)
     tree = to_tree(config)
     if with_sources and config.plugins:
         sources = read_sources(config.plugins)
@@ -50,7 +42,9 @@ def setting(config: "Config", key: str, tree: Mapping[str, Any]) -> Any:
 
 
 def to_tree(config: "Config") -> dict[str, Any]:
-    """The configuration as plain dicts, lists, numbers and texts."""
+    """The configuration as plain dicts, lists, numbers and texts. Raises ConfigError: it is none."""
+    if not isinstance(config, BaseModel):
+        raise ConfigError(f"config: expected a Config, as of load_config, found {config!r}")
     try:
         tree = config.model_dump(mode="json")
     except PydanticSerializationError as error:  # a data set of a user
