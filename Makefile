@@ -38,7 +38,7 @@ docs-links: .venv/installed-docs
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers 2
+	$(BIN)/mypy --num-workers 2 || $(BIN)/mypy  # again in one process: on a busy machine, the workers of mypy may not connect in time
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ripu-ray needs Python 3.11 or newer; try: make PYTHON=python3.12")'
