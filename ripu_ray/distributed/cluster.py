@@ -79,7 +79,6 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
     num_cpus = None if cluster.address else local_cpus(cluster)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        # Other machines cannot connect to a Ray of our own.
         ours = nullcontext() if cluster.address else _our_own()
         is_client = (cluster.address or "").startswith("ray://")
         with warnings.catch_warnings(action="ignore"), ours:
@@ -114,7 +113,7 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
 
 @contextmanager
 def _our_own() -> Iterator[None]:
-    """How a Ray of our own is started."""
+    """Start a Ray in the block that other machines cannot connect to, with the processes that one machine needs."""
     with bound_to_loopback(), without_monitors(), _without_key():
         yield
 

@@ -129,8 +129,9 @@ class RayScorer:
         self._warn, self._reported = warn, 0
         self._pool = ScorerPool(self._start, self._config.cluster, warn)
         self._weights: Weights | None = None
-        if keep and num_fitting(self._config.cluster, [available_resources()], self._wanted()) == self._wanted():
-            self._pool.begin(self._wanted())  # they start while this process imports and trains
+        wanted = self._wanted()
+        if keep and num_fitting(self._config.cluster, [available_resources()], wanted) == wanted:
+            self._pool.begin(wanted)  # they start while this process imports and trains
 
     def acquire(self) -> None:
         """See `Scorer`. Raises ClusterError if the scorers do not start in time."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ripu_ray.config import Config, override
 from ripu_ray.data.loading import open_domains
@@ -114,8 +113,6 @@ class LocalFineTuner:
         if not heartbeat:
             return train(job, self._domains, self._device, on_step, on_measured)
         watched = heartbeat.watch(self._domains)
-
-        def note(step: nn.Module) -> nn.Module:
-            return NotedStep(step, heartbeat.compute)
-
-        return train(job, watched, self._device, on_step, on_measured, wrap=note)
+        return train(
+            job, watched, self._device, on_step, on_measured, wrap=lambda step: NotedStep(step, heartbeat.compute)
+        )

@@ -54,19 +54,14 @@ def test_an_exception_of_the_observer_ends_the_sweep_as_it_is(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_train_workers_in_a_sweep(tmp_path: Path) -> None:
-    config, alone = (
-        load_config(
-            None, (*TINY, "strategy.rounds=1", f"cluster.train_workers={workers}", f"cluster.scorers={scorers}")
-        )
-        for workers, scorers in ((2, 1), (0, 0))
-    )
-    run = RunFolder.create(tmp_path / "run", config)
+    settings = (*TINY, "strategy.rounds=1", "cluster.train_workers=2", "cluster.scorers=1")
+    run = RunFolder.create(tmp_path / "run", load_config(None, settings))
     assert run_sweep(run, ignore) == {}
+    alone = run_all(tmp_path / "alone", load_config(None, (*settings, "cluster.train_workers=0", "cluster.scorers=0")))
     # Weights, and with them scores, differ in the last bits from those of one process; the first purchase does not.
     first = "trials/region-w3-ripu-b5-s0/round_00/purchase.parquet"
     ours, expected = (
-        pq.read_table(pa.BufferReader(files[first]))
-        for files in map(committed, (run, run_all(tmp_path / "alone", alone)))
+        pq.read_table(pa.BufferReader(committed(one, ("purchase.parquet",))[first])) for one in (run, alone)
     )
     assert len(ours) > 0
     for column in ("image_id", "row", "col"):
