@@ -1,5 +1,6 @@
 """Monitoring of the trials' processes by the driver: deaths, restarts, and trials that cannot start."""
 
+import logging
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
 
 ORPHAN_INTERVAL_S = 1.0
+_logger = logging.getLogger(__name__)
 
 
 class FailureMonitor(tune.Callback):
@@ -88,6 +90,7 @@ class FailureMonitor(tune.Callback):
         name, error = trial.config["name"], trial.get_pickled_error()
         # Tune drops the error of a trial that it restarts. A RipuError is a result and never arrives here.
         if error is not None and not isinstance(error, RayActorError):
+            _logger.error("%s failed", name, exc_info=error)
             self._places.pop(name, None)
             return f"the trial failed ({first_line(error)})"
         place = read_place(self._run.heartbeat(name)) or Place()
