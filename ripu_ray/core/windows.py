@@ -103,14 +103,23 @@ def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: sli
     share_CM = torch.empty(num_classes, len(mixed_M), device=predicted_HW.device)
     if not len(mixed_M):
         return mixed_M, share_CM
-    for label in range(num_classes):
-        # The pixels that are NOT of this class are counted: 8-bit xor and minimum are much faster than ==.
-        other_nW = torch.bitwise_xor(padded_nW, label).clamp_(max=1)
-        column_nW = sliding(other_nW.to(_counter(window)), 0, window, torch.add)
-        count_nW = sliding(column_nW.to(_counter(window**2)), 1, window, torch.add)
-        torch.sub(window**2, count_nW.view(-1).index_select(0, mixed_M), out=share_CM[label])
+    if predicted_HW.is_cpu:  # class by class, for the cache
+        for label in range(num_classes):
+            others_nW = _count_others(padded_nW, label, window)
+            torch.sub(window**2, others_nW.view(-1).index_select(0, mixed_M), out=share_CM[label])
+    else:  # all at once: each operation costs a launch
+        labels_C11 = torch.arange(num_classes, dtype=torch.uint8, device=predicted_HW.device)[:, None, None]
+        others_CN = _count_others(padded_nW, labels_C11, window).flatten(1)
+        torch.sub(window**2, others_CN.index_select(1, mixed_M), out=share_CM)
     row_extent_H, col_extent_W = _extents(predicted_HW, radius)
     return mixed_M, share_CM.div_(torch.outer(row_extent_H[rows], col_extent_W).view(-1)[mixed_M])
+
+
+def _count_others(padded_nW: Tensor, label: int | Tensor, window: int) -> Tensor:
+    """The pixels of each window that are NOT of a class: 8-bit xor and minimum are much faster than ==."""
+    other_nW = torch.bitwise_xor(padded_nW, label).clamp_(max=1)
+    column_nW = sliding(other_nW.to(_counter(window)), -2, window, torch.add)
+    return sliding(column_nW.to(_counter(window**2)), -1, window, torch.add)
 
 
 def sliding(values: Tensor, dim: int, window: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import reference
-from ripu_ray.core.windows import region_impurity, region_mean
+from ripu_ray.core.windows import _count_others, region_impurity, region_mean
 
 
 def blobs(num_classes: int, size: tuple[int, int], seed: int) -> Tensor:
@@ -71,3 +71,10 @@ def test_wrong_shapes_are_refused() -> None:
         region_mean(torch.zeros(1, 4, 4), 1)
     with pytest.raises(ValueError, match="uint8"):
         region_impurity(torch.zeros(4, 4), 3, 1)
+
+
+@pytest.mark.parametrize("window", [3, 19])
+def test_all_classes_at_once_count_as_one_by_one(window: int) -> None:
+    classes_HW = torch.randint(5, (40, 30), dtype=torch.uint8)
+    together = _count_others(classes_HW, torch.arange(5, dtype=torch.uint8)[:, None, None], window)
+    assert torch.equal(together, torch.stack([_count_others(classes_HW, label, window) for label in range(5)]))
