@@ -33,6 +33,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.capacity import local_cpus, process_gpus
 from ripu_ray.distributed.draining import leaving_nodes
+from ripu_ray.distributed.mps import mps
 from ripu_ray.distributed.ray_internals import (
     DriverJob,
     ask_gcs,
@@ -68,7 +69,10 @@ def start_ray(cluster: ClusterConfig) -> list[dict[str, float]]:
         _check_joined(cluster.address)
     else:
         _check_answers(cluster.address)
-        with nullcontext() if cluster.address else private_folder() as folder:
+        with (
+            nullcontext() if cluster.address else private_folder() as folder,
+            mps(cluster, folder / "mps") if folder else nullcontext(),
+        ):
             _join(cluster, folder)
         if not cluster.address:
             with suppress(OSError):  # Ray generates a token if there is none, in a file that all users can read
