@@ -40,16 +40,15 @@ PHOTOGRAPHS = [
     "--set=training.round_steps=60",
     "--budgets=2.2",
 ]
+PRETRAINED_FOLDER = "--config=configs/pretrained.yaml"
 PRETRAINED = [
-    FOLDER,
-    "--set=model.name=efficientnet_lite0",
-    "--set=model.pretrained=imagenet",
+    PRETRAINED_FOLDER,
     "--set=data.input_size=[360,480]",
     "--set=data.label_size=[360,480]",
-    "--set=training.warmup_steps=1000",
-    "--set=training.round_steps=150",
     "--budgets=0.05,0.22,2.2",
     "--mode=region,pixel",
+    "--set=cluster.gpu=true",
+    "--set=cluster.processes_per_gpu=10",
 ]
 # An hour on one core of a CPU: small images, small batches, few steps.
 REDUCED = [
@@ -128,6 +127,22 @@ STUDIES = {
     ],
     "pretrained": [*PRETRAINED, "--acquisitions=random,ripu,clasp_pe,halo_euclidean,source_only,full"],
     "pretrained-spread": [*PRETRAINED, "--acquisitions=ripu,entropy,margin", "--vary=strategy.power=1"],
+    # An hour on two cores of a CPU.
+    "pretrained-low": [
+        PRETRAINED_FOLDER,
+        "--set=data.input_size=[120,160]",
+        "--set=data.label_size=[120,160]",
+        "--set=training.source_batch=2",
+        "--set=training.target_batch=2",
+        "--set=training.channels_last=true",
+        "--set=training.warmup_steps=300",
+        "--set=training.round_steps=20",
+        "--set=training.augmentation.flip=0.5",
+        "--budgets=0.22",
+        "--mode=region,pixel",
+        "--acquisitions=random,ripu,entropy,source_only,full",
+        "--vary=strategy.power=null,1",
+    ],
     "pretrained-embedded": [
         *REDUCED_EMBEDDED,
         "--mode=region",
@@ -157,7 +172,7 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     """Run and write."""
     for name in [name for name in STUDIES if {name, *map(name.removesuffix, PARTS)} & {*names}]:
         arguments = ["sweep", *COMMON, *STUDIES[name], *also, f"--output={output}", f"--name=results-{name}"]
-        if FOLDER in arguments:
+        if {FOLDER, PRETRAINED_FOLDER} & {*arguments}:
             if photographs is None:
                 print(f"{name}: left out, no --photographs")
                 continue
@@ -169,8 +184,9 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
             subprocess.run([sys.executable, "-m", "ripu_cli", *arguments], check=True, cwd=ROOT)
     found = {name: output / f"results-{name}" / "results.parquet" for name in STUDIES}
     results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
-    if "embedded-spread" in results:
-        results["embedded-spread"] = _as_acquisitions(results["embedded-spread"])
+    for name in ("embedded-spread", "pretrained-low"):
+        if name in results:
+            results[name] = _as_acquisitions(results[name])
     for name in MERGED:
         parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
         if parts:

@@ -84,6 +84,13 @@ class TrainingConfig(Section):
     """Steps between mid-phase checkpoints. A crash repeats at most this many steps. Results do not depend on it."""
     compile: bool = False
     """Run the network through torch.compile. On the CPU, it needs a C++ compiler."""
+    cuda_graph: bool = False
+    """Launch the forward and backward pass of a step at once, as a CUDA graph. For small networks, whose kernels take
+    less time than their launches. The network's code runs for the first steps only. Ignored without a GPU, with several
+    Train workers, with a teacher, and with `oracle.answer: multi_hot`."""
+    speed: Literal["set", "auto"] = "set"
+    """set: `precision`, `channels_last`, `compile` and `cuda_graph` as they are set. auto: on a GPU, those of the four
+    that were measured to be fastest for the network (docs/benchmarks.md)."""
     schedule: Literal["polynomial", "cosine", "constant"] = "polynomial"
     """Decay of the learning rate until `schedule_steps`. polynomial: (1 - share) ** power. cosine: (1 + cos(pi *
     share)) / 2. constant: no decay."""
@@ -118,6 +125,8 @@ class TrainingConfig(Section):
         """Leave out later settings that have their defaults: they would change the keys of older warm-ups."""
         fields = type(self).model_fields
         later = {
+            "cuda_graph",
+            "speed",
             "schedule",
             "ramp_steps",
             "rates",

@@ -89,15 +89,29 @@ def consistency(logits_BCHW: Tensor, labels_BHW: Tensor, kind: Literal["l1", "kl
     Source: the consistency regularisation of RIPU, with boundary and padding of the reference implementation.
     """
     boundary_BHW = boundary(labels_BHW)
+    if logits_BCHW.is_cuda:
+        # Computed everywhere: a gather would make the GPU wait for the number of pixels.
+        p_BCHW = torch.softmax(logits_BCHW, dim=1)
+        distance_BHW = _distance(p_BCHW, dense_neighbour_mean(p_BCHW), kind).sum(dim=1)
+        return LossTerm((distance_BHW * boundary_BHW).sum(), boundary_BHW.sum())
     pixels_D, neighbours_DK = _with_neighbours(boundary_BHW)
     rows_DC: Tensor = _PixelRows.apply(logits_BCHW, pixels_D)  # type: ignore[no-untyped-call]
     p_DC = torch.softmax(rows_DC, dim=1)
     mean_DC: Tensor = _NeighbourMean.apply(p_DC, neighbours_DK)  # type: ignore[no-untyped-call]
-    distance_DC = (p_DC - mean_DC).abs()
-    if kind == "kl":
-        distance_DC = p_DC * torch.log(p_DC / (mean_DC + EPSILON) + EPSILON)
-    total = distance_DC.sum(dim=1) @ boundary_BHW.view(-1)[pixels_D].to(p_DC.dtype)
+    total = _distance(p_DC, mean_DC, kind).sum(dim=1) @ boundary_BHW.view(-1)[pixels_D].to(p_DC.dtype)
     return LossTerm(total, boundary_BHW.sum())
+
+
+def _distance(p: Tensor, mean: Tensor, kind: Literal["l1", "kl"]) -> Tensor:
+    return (p - mean).abs() if kind == "l1" else p * torch.log(p / (mean + EPSILON) + EPSILON)
+
+
+def dense_neighbour_mean(p_BCHW: Tensor) -> Tensor:
+    """The mean of the 3x3 neighbourhood of every pixel, with replicate padding, (B, C, H, W)."""
+    tall_BCHW = torch.cat([p_BCHW[:, :, :1], p_BCHW, p_BCHW[:, :, -1:]], dim=2)
+    rows_BCHW = tall_BCHW[:, :, :-2] + tall_BCHW[:, :, 1:-1] + tall_BCHW[:, :, 2:]
+    wide_BCHW = torch.cat([rows_BCHW[..., :1], rows_BCHW, rows_BCHW[..., -1:]], dim=3)
+    return (wide_BCHW[..., :-2] + wide_BCHW[..., 1:-1] + wide_BCHW[..., 2:]) / 9
 
 
 def plain_consistency(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
@@ -142,6 +156,11 @@ def negative_learning(logits_BCHW: Tensor, threshold: float) -> LossTerm:
 
     Source: the negative learning of RIPU.
     """
+    if torch.compiler.is_compiling():  # the compiler makes one pass of the definition
+        p_BCHW = torch.softmax(logits_BCHW, dim=1)
+        is_chosen_BCHW = p_BCHW.detach() < threshold
+        terms_BCHW = torch.where(is_chosen_BCHW, -torch.log(1 - p_BCHW + EPSILON), 0.0)
+        return LossTerm(terms_BCHW.sum(), is_chosen_BCHW.sum())
     total, count = _NegativeLearning.apply(logits_BCHW, threshold)  # type: ignore[no-untyped-call]
     return LossTerm(total, count)
 

@@ -18,6 +18,7 @@ import ray.train
 import ray.train.torch
 from ray.exceptions import RayActorError
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ripu_ray.config import Config
@@ -30,13 +31,13 @@ from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedErro
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
 from ripu_ray.runs.record import Losses
 from ripu_ray.storage.files import replace_json
-from ripu_ray.training.batches import NotedStep
 from ripu_ray.training.checkpoint import identify, load_partial
 from ripu_ray.training.heartbeat import Heartbeat, Place, join_places, name_suspects, read_place
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.measuring import MeasurementFile
 from ripu_ray.training.phase import train
-from ripu_ray.training.workers import worker_rank
+from ripu_ray.training.step import TrainingStep
+from ripu_ray.training.workers import num_workers, worker_rank
 
 POLL_S = 1.0
 """Interval of reading the heartbeat and the measurements of worker 0."""
@@ -185,6 +186,13 @@ def _interface_variables(interface: str | None) -> dict[str, str]:
     return {name: interface for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME") if interface}
 
 
+def _data_parallel(step: TrainingStep) -> nn.Module:
+    """The step for a group of workers. A worker alone needs no group, and its step may become a CUDA graph."""
+    if num_workers() == 1:
+        return step
+    return DistributedDataParallel(step, find_unused_parameters=step.network.may_idle)
+
+
 def _work(config: dict[str, Any]) -> None:
     (reference,) = config["job"]
     job: TrainingJob = ray.get(reference)
@@ -201,9 +209,8 @@ def _work(config: dict[str, Any]) -> None:
                 device,
                 heartbeat.count,
                 measured.add,
-                wrap=lambda step: NotedStep(
-                    DistributedDataParallel(step, find_unused_parameters=step.network.may_idle), heartbeat.compute
-                ),
+                heartbeat.compute,
+                wrap=_data_parallel,
             )
         result = {"losses": losses}
     except NonFiniteError as error:

@@ -1,5 +1,6 @@
 """What a network must offer to be trained, scored and evaluated."""
 
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -86,5 +87,12 @@ class Network(nn.Module):
         # `torch.tensor` copies: an array may be read-only.
         images_HW3 = images_HW3 if isinstance(images_HW3, Tensor) else torch.tensor(images_HW3)
         scaled_HW3 = images_HW3.to(device, non_blocking=True).float() / 255
-        mean_3, std_3 = scaled_HW3.new_tensor(self.mean), scaled_HW3.new_tensor(self.std)
+        mean_3, std_3 = (_on_device(tuple(values), scaled_HW3.device) for values in (self.mean, self.std))
         return ((scaled_HW3 - mean_3) / std_3).movedim(-1, -3).contiguous()
+
+
+@lru_cache(maxsize=32)
+def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A float32 tensor that is copied to a GPU once: a CUDA graph cannot hold a copy from ordinary memory."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=torch.float32, device=device)

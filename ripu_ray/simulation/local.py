@@ -17,7 +17,6 @@ from ripu_ray.runs.record import Losses
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
-from ripu_ray.training.batches import NotedStep
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.phase import train
@@ -113,6 +112,4 @@ class LocalFineTuner:
         if not heartbeat:
             return train(job, self._domains, self._device, on_step, on_measured)
         watched = heartbeat.watch(self._domains)
-        return train(
-            job, watched, self._device, on_step, on_measured, wrap=lambda step: NotedStep(step, heartbeat.compute)
-        )
+        return train(job, watched, self._device, on_step, on_measured, heartbeat.compute)

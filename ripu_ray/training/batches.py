@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ripu_ray.config import AugmentationConfig, Config, NoiseConfig
 from ripu_ray.core.oracle import Annotator
@@ -198,22 +198,3 @@ def drawn_ahead(draw: Callable[[int], Batches], steps: Sequence[int]) -> Iterato
             following = next(pending, None)
             yield step, batches.result()
             batches = following
-
-
-class NotedStep(nn.Module):
-    """A `TrainingStep` whose images are reported before it is computed.
-
-    Args:
-        step: the step.
-        report: receives the image ids.
-    """
-
-    def __init__(self, step: nn.Module, report: Callable[[list[str]], object]) -> None:
-        super().__init__()
-        self.step, self._report = step, report
-
-    def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `TrainingStep`."""
-        self._report([image_id for batch in (source, target) if batch for image_id in batch.image_ids])
-        loss: tuple[Tensor, dict[str, Tensor]] = self.step(source, target)
-        return loss

@@ -75,11 +75,13 @@ def make_optimiser(network: Network, training: TrainingConfig) -> torch.optim.Op
             for (factor, decays), chosen in split.items()
         ]
     rate, decay = training.learning_rate, training.weight_decay
+    # On a GPU one kernel for many parameters; on the CPU torch's choice.
+    fused = next(network.parameters()).is_cuda or None
     optimiser: torch.optim.Optimizer
     if training.optimiser == "adamw":
-        optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+        optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=fused)
     else:
-        optimiser = torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay)
+        optimiser = torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay, fused=fused)
     # With the first optimiser torch makes a folder for compiled code. Without such code it is empty.
     if (folder := Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", ""))).name.startswith("torchinductor_"):
         with suppress(OSError):

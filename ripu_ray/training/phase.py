@@ -9,15 +9,13 @@ phase can be resumed after any step.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from ripu_ray.config import Config, TrainingConfig
-from ripu_ray.core.losses import LossTerm, consistency, cross_entropy, negative_learning, partial_label
+from ripu_ray.config import Config
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, StoppedError
@@ -34,10 +32,14 @@ from ripu_ray.training.checkpoint import (
     load_training_state,
     save_partial,
 )
+from ripu_ray.training.cuda_graph import Backward, GraphedBackward
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.measuring import Meter
 from ripu_ray.training.optimiser import enter_training, freeze, make_optimiser, set_rate, start_average, update_average
-from ripu_ray.training.teacher import DECAY, predict, teach
+from ripu_ray.training.speed import fastest
+from ripu_ray.training.step import TrainingStep
+from ripu_ray.training.taken import TakenSteps
+from ripu_ray.training.teacher import DECAY, teach
 from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
 
 WrapStep = Callable[["TrainingStep"], nn.Module]
@@ -54,56 +56,13 @@ class Learner:
     teacher: Network | None
 
 
-class TrainingStep(nn.Module):
-    """The loss of one step as a module: one forward pass of DistributedDataParallel is one step."""
-
-    network: Network
-
-    def __init__(self, network: Network, training: TrainingConfig) -> None:
-        super().__init__()
-        self.network = network
-        self._training = training
-
-    def forward(self, source: Batch | None, target: Batch | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, scaled for a gradient that is averaged over workers, and the global mean of each term."""
-        training = self._training
-        terms = {}
-        if source is not None:
-            logits = self._logits(source)
-            terms["source_cross_entropy"] = (1.0, cross_entropy(logits, source.labels_BHW))
-            terms["consistency"] = (training.consistency_weight, consistency(logits, source.labels_BHW))
-        if target is not None:
-            logits = self._logits(target)
-            if target.sets_SC is None:
-                terms["target_cross_entropy"] = (1.0, cross_entropy(logits, target.labels_BHW))
-            else:
-                terms["target_partial_label"] = (1.0, partial_label(logits, target.labels_BHW, target.sets_SC))
-            terms["negative_learning"] = (
-                training.negative_weight,
-                negative_learning(logits, training.negative_threshold),
-            )
-            if target.views is not None:
-                logits = predict(self.network, training, target.views.strong_VHW3, target.labels_BHW.shape[-2:])
-                terms["teacher"] = (training.teacher_weight, target.views.loss(logits))
-        loss = torch.zeros((), device=logits.device)
-        means = {}
-        for name, (weight, term) in terms.items():
-            count, total = _global_sums(term)
-            loss = loss + weight * term.total * (num_workers() / count)
-            means[name] = total / count
-        means["total"] = torch.stack([terms[name][0] * mean for name, mean in means.items()]).sum()
-        return loss, means
-
-    def _logits(self, batch: Batch) -> Tensor:
-        return predict(self.network, self._training, batch.images_BHW3, batch.labels_BHW.shape[-2:])
-
-
 def train(
     job: TrainingJob,
     domains: Domains,
     device: str,
     on_step: OnStep,
     on_measured: OnMeasured = ignore_measurement,
+    on_images: Callable[[Sequence[str]], object] = lambda image_ids: None,
     wrap: WrapStep = lambda step: step,
 ) -> Losses:
     """Take the remaining steps of a job, from its mid-phase checkpoint if there is one. Worker 0 writes checkpoints.
@@ -114,6 +73,7 @@ def train(
         device: "cpu" or "cuda...".
         on_step: called after each step with the number of completed steps of this phase.
         on_measured: called on worker 0 every `tracking.log_every` steps.
+        on_images: called before each step with the ids of its images.
         wrap: makes the step data-parallel; called on every worker.
 
     Returns:
@@ -124,34 +84,47 @@ def train(
         StoppedError: `job.stop` is set; the mid-phase checkpoint is written.
         DataError: `job.partial` is damaged or of another phase (see `find_fault`), or weights of `model` do not fit.
     """
-    config = job.config
+    config = fastest(job.config, device)
     torch.set_num_threads(config.cluster.threads)
-    learner = _build(job, domains, device)
+    learner = _build(config, job, domains, device)
     identity = identify(job)
     first, sums = _restore(job, identity, learner, device)
     step_module = wrap(TrainingStep(learner.network, config.training))
     enter_training(learner.network, config.training)
+    backward = _backward(config, job, step_module, learner)
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
     place = f"{job.phase}, before step {first}"
     meter = Meter(config, device, sums, on_measured)
-    for step, batches in meter.waits(drawn_ahead(draw, range(first, last))):
-        place = f"{job.phase}, step {step}, images {_image_ids(batches)}"
-        means = _take_step(step_module, learner, config, step, batches, device)
+
+    def finish(step: int, batches: Batches, means: dict[str, float]) -> None:
         _add_means(sums, means, job, step, batches)
         on_step(step + 1 - job.first_step)
         meter.count(step + 1, *(batch is not None for batch in batches))
+
+    taken = TakenSteps(finish)
+    for step, batches in meter.waits(drawn_ahead(draw, range(first, last))):
+        image_ids = _image_ids(batches)
+        place = f"{job.phase}, step {step}, images {', '.join(image_ids)}"
+        on_images(image_ids)
+        taken.add(step, batches, _take_step(backward, learner, config, step, batches, device))
         if step + 1 < last:
-            _save_or_stop(job, identity, learner, sums, step, place, device)
+            stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
+            if stopped or (step + 1 - job.first_step) % config.training.checkpoint_every == 0:
+                taken.flush()
+                _save(job, identity, learner, sums, step, place, device)
+            if stopped:
+                raise StoppedError(f"{job.phase} stopped after step {step}")
+    taken.flush()
     state = _finite_state(job, learner, last, place, device)
     if worker_rank() == 0:
         state.save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
-def _build(job: TrainingJob, domains: Domains, device: str) -> Learner:
+def _build(config: Config, job: TrainingJob, domains: Domains, device: str) -> Learner:
     """Build the network on its device, with the configured memory layout and compilation, and what trains it."""
-    config, teacher = job.config, None
+    teacher = None
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -192,8 +165,24 @@ def _restore(job: TrainingJob, identity: str, learner: Learner, device: str) -> 
     return partial.state.step if partial else job.first_step, defaultdict(float, partial.sums if partial else {})
 
 
+def _backward(config: Config, job: TrainingJob, step_module: nn.Module, learner: Learner) -> Backward:
+    """What computes the gradients of a step; as a CUDA graph if that is configured and possible."""
+
+    def backward(source: Batch | None, target: Batch | None) -> dict[str, Tensor]:
+        learner.optimiser.zero_grad(set_to_none=True)
+        means: dict[str, Tensor]
+        loss, means = step_module(source, target)
+        loss.backward()
+        return means
+
+    parameters = list(learner.network.parameters())
+    # Views of a teacher are drawn in each step, and workers of a group wait for each other.
+    can = parameters[0].is_cuda and not job.teaches and job.named is None and num_workers() == 1
+    return GraphedBackward(backward, parameters) if can and config.training.cuda_graph else backward
+
+
 def _take_step(
-    step_module: nn.Module, learner: Learner, config: Config, step: int, batches: Batches, device: str
+    backward: Backward, learner: Learner, config: Config, step: int, batches: Batches, device: str
 ) -> dict[str, Tensor]:
     """Take one optimiser update. Returns the global mean of each loss, on the device."""
     source, target = (batch and batch.to(device) for batch in batches)
@@ -201,11 +190,8 @@ def _take_step(
     if learner.teacher and target and target.views:
         target = replace(target, views=teach(learner.teacher, training, target.views))
     set_rate(optimiser, config, step)
-    optimiser.zero_grad(set_to_none=True)
     seed_dropout(config.seed, step)
-    means: dict[str, Tensor]
-    loss, means = step_module(source, target)
-    loss.backward()
+    means = backward(source, target)
     if training.clip_norm:
         nn.utils.clip_grad_norm_(learner.network.parameters(), training.clip_norm)
     optimiser.step()
@@ -214,29 +200,25 @@ def _take_step(
     return means
 
 
-def _add_means(sums: dict[str, float], means: dict[str, Tensor], job: TrainingJob, step: int, batches: Batches) -> None:
-    """Add the means of a step. Called when the whole step is queued: reading them earlier would make the GPU wait."""
-    for name, mean in zip(means, torch.stack(list(means.values())).tolist(), strict=True):
+def _add_means(sums: dict[str, float], means: dict[str, float], job: TrainingJob, step: int, batches: Batches) -> None:
+    """Add the means of a step. Raises NonFiniteError."""
+    for name, mean in means.items():
         if not math.isfinite(mean):
-            raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {_image_ids(batches)}")
+            raise NonFiniteError(f"{job.phase}, step {step}: {name} is {mean}; images {', '.join(_image_ids(batches))}")
         sums[name] += mean
 
 
-def _image_ids(batches: Batches) -> str:
-    return ", ".join(image_id for batch in batches if batch for image_id in batch.image_ids)
+def _image_ids(batches: Batches) -> list[str]:
+    return [image_id for batch in batches if batch for image_id in batch.image_ids]
 
 
-def _save_or_stop(
+def _save(
     job: TrainingJob, identity: str, learner: Learner, sums: dict[str, float], step: int, place: str, device: str
 ) -> None:
-    """Write the mid-phase checkpoint if it is due or a stop was requested, for which StoppedError is raised."""
-    stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
-    if stopped or (step + 1 - job.first_step) % job.config.training.checkpoint_every == 0:
-        state = _finite_state(job, learner, step + 1, place, device)
-        if worker_rank() == 0:
-            save_partial(job, identity, Partial(state, dict(sums)))
-    if stopped:
-        raise StoppedError(f"{job.phase} stopped after step {step}")
+    """Write the mid-phase checkpoint."""
+    state = _finite_state(job, learner, step + 1, place, device)
+    if worker_rank() == 0:
+        save_partial(job, identity, Partial(state, dict(sums)))
 
 
 def _finite_state(job: TrainingJob, learner: Learner, step: int, place: str, device: str) -> TrainingState:
@@ -260,11 +242,3 @@ def _finite_state(job: TrainingJob, learner: Learner, step: int, place: str, dev
 def seed_dropout(seed: int, step: int) -> None:
     """Seed dropout by seed, step and worker. It sets torch's global generator, since dropout accepts no other."""
     torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
-
-
-def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
-    """Count (at least 1, so that an empty mean is 0) and detached total, over all workers."""
-    sums = torch.stack([term.count.to(torch.float64), term.total.detach().to(torch.float64)])
-    if dist.is_initialized():
-        dist.all_reduce(sums)
-    return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)

@@ -19,6 +19,7 @@ from ripu_ray.core.losses import LossTerm
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.models.protocol import Network
 from ripu_ray.training.augmentation import Uint8, recolour
+from ripu_ray.training.logits import predict
 from ripu_ray.training.named_labels import Labels
 
 DECAY = 0.996
@@ -130,14 +131,3 @@ def teach(teacher: Network, training: TrainingConfig, views: Views) -> Views:
     sure_NHW, classes_NHW = logits_NCHW.softmax(1).max(1)
     open_NHW = (sure_NHW >= training.teacher_threshold) & (views.labels_NHW == IGNORE_LABEL)
     return replace(views, targets_VHW=views.mixed(torch.where(open_NHW, classes_NHW, IGNORE_LABEL).byte()))
-
-
-def predict(network: Network, training: TrainingConfig, images_BHW3: Tensor, size: torch.Size) -> Tensor:
-    """Logits (B, C, H, W) float32 of uint8 images, at the size (H, W) of their labels."""
-    images_B3HW = network.to_input(images_BHW3, images_BHW3.device)
-    if training.channels_last:
-        images_B3HW = images_B3HW.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images_B3HW.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-        logits: Tensor = network(images_B3HW)
-    # The losses need float32 in contiguous (C, H, W) order.
-    return F.interpolate(logits.float().contiguous(), size=size, mode="bilinear", align_corners=True)

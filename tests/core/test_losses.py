@@ -11,6 +11,7 @@ from ripu_ray.core.losses import (
     boundary,
     consistency,
     cross_entropy,
+    dense_neighbour_mean,
     negative_learning,
     plain_boundary,
     plain_consistency,
@@ -118,3 +119,18 @@ def test_a_nan_is_not_hidden() -> None:
     logits = torch.zeros(1, 3, 4, 4)
     logits[0, 0, 0, 0] = torch.nan
     assert negative_learning(logits, 0.05).mean().isnan()
+
+
+def test_what_a_gpu_computes_is_the_same_loss() -> None:
+    logits, labels = problem(dtype=torch.float64)
+    p = torch.softmax(logits, dim=1)
+    dense = ((p - dense_neighbour_mean(p)).abs().sum(dim=1) * boundary(labels)).sum()
+    sparse = consistency(logits, labels).total
+    torch.testing.assert_close(dense, sparse)
+    torch.testing.assert_close(gradient(dense, logits), gradient(sparse, logits))
+    # The backend that compiles nothing; inside, the definition takes the place of the strips.
+    compiled = torch.compile(lambda logits: tuple(negative_learning(logits, 0.2)), backend="eager")(logits)
+    expected = negative_learning(logits, 0.2)
+    assert compiled[1] == expected.count
+    torch.testing.assert_close(compiled[0], expected.total)
+    torch.testing.assert_close(gradient(compiled[0], logits), gradient(expected.total, logits))

@@ -13,6 +13,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.models.networks import build_network
 from ripu_ray.simulation.local import LocalFineTuner
 from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.speed import fastest
 from tests.data.folders import write_data_set
 from tests.running import ignore_steps, trained
 
@@ -96,3 +97,15 @@ def test_a_missing_compiler_is_said_before_anything_starts(tmp_path: Path) -> No
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler imports what torch itself deprecates
 def test_a_compiled_network_trains_alike_and_keeps_its_names(tiny: Config, tmp_path: Path) -> None:
     assert_near(with_training(tiny, compile=True), tiny, tmp_path, rel=1e-4)
+
+
+def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config) -> None:
+    auto = with_training(tiny, speed="auto")
+    assert fastest(auto, "cpu") is auto
+    assert fastest(tiny, "cuda") is tiny
+    training = fastest(auto, "cuda:0").training
+    assert (training.precision, training.cuda_graph, training.compile) == ("bfloat16", True, False)
+    deep = auto.model_copy(update={"model": auto.model.model_copy(update={"name": "deeplabv2"})})
+    assert fastest(deep, "cuda").training.compile
+    foreign = auto.model_copy(update={"model": auto.model.model_copy(update={"name": "transformers"})})
+    assert fastest(foreign, "cuda").training.precision == "float32"

@@ -17,8 +17,9 @@ from ripu_ray.training import batches
 from ripu_ray.training.batches import Batch, Draw
 from ripu_ray.training.checkpoint import load_training_state, network_state
 from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.logits import predict
 from ripu_ray.training.optimiser import update_average
-from ripu_ray.training.teacher import DECAY, draw_box, in_box, predict, teach
+from ripu_ray.training.teacher import DECAY, draw_box, in_box, teach
 from tests.conftest import TINY
 from tests.running import ignore_steps
 

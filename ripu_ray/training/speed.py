@@ -1,0 +1,23 @@
+"""The settings for speed that were measured to be fastest on a GPU. Source: docs/benchmarks.md."""
+
+from typing import Any
+
+from ripu_ray.config import Config
+
+_COMPILED = {"precision": "bfloat16", "compile": True, "cuda_graph": True}
+_SMALL = {"precision": "bfloat16", "compile": False, "cuda_graph": True, "channels_last": False}
+_FASTEST: dict[str, dict[str, Any]] = {
+    "deeplabv2": {**_COMPILED, "channels_last": True},
+    "deeplabv3plus": {**_COMPILED, "channels_last": False},
+    "compact": _SMALL,
+    **{f"efficientnet_lite{version}": _SMALL for version in range(3)},
+}
+"""Of the networks that were measured. Code from outside this package may do what a CUDA graph does not repeat."""
+
+
+def fastest(config: Config, device: str) -> Config:
+    """The configuration, with the fastest settings for its network if `training.speed` is auto and there is a GPU."""
+    if config.training.speed != "auto" or not device.startswith("cuda"):
+        return config
+    training = config.training.model_copy(update=_FASTEST.get(config.model.name, {}))
+    return config.model_copy(update={"training": training})
