@@ -51,12 +51,11 @@ PRETRAINED = [
     "--set=cluster.processes_per_gpu=10",
 ]
 # An hour on one core of a CPU: small images, small batches, few steps.
+PAIRS = ["--set=training.source_batch=2", "--set=training.target_batch=2", "--set=training.channels_last=true"]
 REDUCED = [
+    *PAIRS,
     "--set=model.name=efficientnet_lite0",
     "--set=model.pretrained=imagenet",
-    "--set=training.source_batch=2",
-    "--set=training.target_batch=2",
-    "--set=training.channels_last=true",
     "--set=cluster.cpus=1",
     "--budgets=2.2",
 ]
@@ -130,18 +129,10 @@ STUDIES = {
     # An hour on two cores of a CPU.
     "pretrained-low": [
         PRETRAINED_FOLDER,
-        "--set=data.input_size=[120,160]",
-        "--set=data.label_size=[120,160]",
-        "--set=training.source_batch=2",
-        "--set=training.target_batch=2",
-        "--set=training.channels_last=true",
-        "--set=training.warmup_steps=300",
-        "--set=training.round_steps=20",
-        "--set=training.augmentation.flip=0.5",
-        "--budgets=0.22",
-        "--mode=region,pixel",
-        "--acquisitions=random,ripu,entropy,source_only,full",
-        "--vary=strategy.power=null,1",
+        *PAIRS,
+        *("--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]", "--set=training.augmentation.flip=0.5"),
+        *("--set=training.warmup_steps=300", "--set=training.round_steps=20", "--vary=strategy.power=null,1"),
+        *("--budgets=0.22", "--mode=region,pixel", "--acquisitions=random,ripu,entropy,source_only,full"),
     ],
     "pretrained-embedded": [
         *REDUCED_EMBEDDED,

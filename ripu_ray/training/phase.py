@@ -9,7 +9,7 @@ phase can be resumed after any step.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -85,16 +85,13 @@ def train(
         DataError: `job.partial` is damaged or of another phase (see `find_fault`), or weights of `model` do not fit.
     """
     config = fastest(job.config, device)
-    torch.set_num_threads(config.cluster.threads)
-    learner = _build(config, job, domains, device)
-    identity = identify(job)
+    learner, identity = _build(config, job, domains, device), identify(job)
     first, sums = _restore(job, identity, learner, device)
+    phase = _Phase(job, config, device, identity, learner, sums)
     step_module = wrap(TrainingStep(learner.network, config.training))
     enter_training(learner.network, config.training)
-    backward = _backward(config, job, step_module, learner)
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
-    place = f"{job.phase}, before step {first}"
     meter = Meter(config, device, sums, on_measured)
 
     def finish(step: int, batches: Batches, means: dict[str, float]) -> None:
@@ -102,28 +99,56 @@ def train(
         on_step(step + 1 - job.first_step)
         meter.count(step + 1, *(batch is not None for batch in batches))
 
-    taken = TakenSteps(finish)
-    for step, batches in meter.waits(drawn_ahead(draw, range(first, last))):
-        image_ids = _image_ids(batches)
-        place = f"{job.phase}, step {step}, images {', '.join(image_ids)}"
-        on_images(image_ids)
-        taken.add(step, batches, _take_step(backward, learner, config, step, batches, device))
-        if step + 1 < last:
-            stopped = any_worker(job.stop is not None and job.stop.is_made(), device)
-            if stopped or (step + 1 - job.first_step) % config.training.checkpoint_every == 0:
-                taken.flush()
-                _save(job, identity, learner, sums, step, place, device)
-            if stopped:
-                raise StoppedError(f"{job.phase} stopped after step {step}")
-    taken.flush()
-    state = _finite_state(job, learner, last, place, device)
+    batches = meter.waits(drawn_ahead(draw, range(first, last)))
+    place = _take_steps(phase, _backward(phase, step_module), batches, on_images, TakenSteps(finish))
+    state = _finite_state(phase, last, place or f"{job.phase}, before step {first}")
     if worker_rank() == 0:
         state.save(job.output)
     return {name: value / job.num_steps for name, value in sums.items()}
 
 
+@dataclass(frozen=True)
+class _Phase:
+    """What the steps of a phase share. `config` has the settings for speed of this device."""
+
+    job: TrainingJob
+    config: Config
+    device: str
+    identity: str
+    learner: Learner
+    sums: dict[str, float]
+
+
+def _take_steps(
+    phase: _Phase,
+    backward: Backward,
+    drawn: Iterable[tuple[int, Batches]],
+    on_images: Callable[[Sequence[str]], object],
+    taken: TakenSteps,
+) -> str:
+    """Take all steps, with their checkpoints. Returns the place of the last one, for messages; empty for no steps."""
+    job, place = phase.job, ""
+    for step, batches in drawn:
+        image_ids = _image_ids(batches)
+        place = f"{job.phase}, step {step}, images {', '.join(image_ids)}"
+        on_images(image_ids)
+        taken.add(step, batches, _take_step(phase, backward, step, batches))
+        if step + 1 < job.first_step + job.num_steps:
+            stopped = any_worker(job.stop is not None and job.stop.is_made(), phase.device)
+            if stopped or (step + 1 - job.first_step) % phase.config.training.checkpoint_every == 0:
+                taken.flush()
+                state = _finite_state(phase, step + 1, place)
+                if worker_rank() == 0:
+                    save_partial(job, phase.identity, Partial(state, dict(phase.sums)))
+            if stopped:
+                raise StoppedError(f"{job.phase} stopped after step {step}")
+    taken.flush()
+    return place
+
+
 def _build(config: Config, job: TrainingJob, domains: Domains, device: str) -> Learner:
     """Build the network on its device, with the configured memory layout and compilation, and what trains it."""
+    torch.set_num_threads(config.cluster.threads)
     teacher = None
     network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
     if config.training.channels_last:
@@ -165,8 +190,9 @@ def _restore(job: TrainingJob, identity: str, learner: Learner, device: str) -> 
     return partial.state.step if partial else job.first_step, defaultdict(float, partial.sums if partial else {})
 
 
-def _backward(config: Config, job: TrainingJob, step_module: nn.Module, learner: Learner) -> Backward:
+def _backward(phase: _Phase, step_module: nn.Module) -> Backward:
     """What computes the gradients of a step; as a CUDA graph if that is configured and possible."""
+    job, learner = phase.job, phase.learner
 
     def backward(source: Batch | None, target: Batch | None) -> dict[str, Tensor]:
         learner.optimiser.zero_grad(set_to_none=True)
@@ -178,13 +204,12 @@ def _backward(config: Config, job: TrainingJob, step_module: nn.Module, learner:
     parameters = list(learner.network.parameters())
     # Views of a teacher are drawn in each step, and workers of a group wait for each other.
     can = parameters[0].is_cuda and not job.teaches and job.named is None and num_workers() == 1
-    return GraphedBackward(backward, parameters) if can and config.training.cuda_graph else backward
+    return GraphedBackward(backward, parameters) if can and phase.config.training.cuda_graph else backward
 
 
-def _take_step(
-    backward: Backward, learner: Learner, config: Config, step: int, batches: Batches, device: str
-) -> dict[str, Tensor]:
+def _take_step(phase: _Phase, backward: Backward, step: int, batches: Batches) -> dict[str, Tensor]:
     """Take one optimiser update. Returns the global mean of each loss, on the device."""
+    config, learner, device = phase.config, phase.learner, phase.device
     source, target = (batch and batch.to(device) for batch in batches)
     training, optimiser = config.training, learner.optimiser
     if learner.teacher and target and target.views:
@@ -212,29 +237,21 @@ def _image_ids(batches: Batches) -> list[str]:
     return [image_id for batch in batches if batch for image_id in batch.image_ids]
 
 
-def _save(
-    job: TrainingJob, identity: str, learner: Learner, sums: dict[str, float], step: int, place: str, device: str
-) -> None:
-    """Write the mid-phase checkpoint."""
-    state = _finite_state(job, learner, step + 1, place, device)
-    if worker_rank() == 0:
-        save_partial(job, identity, Partial(state, dict(sums)))
-
-
-def _finite_state(job: TrainingJob, learner: Learner, step: int, place: str, device: str) -> TrainingState:
+def _finite_state(phase: _Phase, step: int, place: str) -> TrainingState:
     """The state after `step` steps. Raises NonFiniteError with `place` on all workers."""
+    learner = phase.learner
     # Readers of the weights do not expect channels_last.
     weights, average = (
         state and {name: tensor.contiguous() for name, tensor in state.items()}
         for state in (learner.network.state_dict(), learner.average)
     )
     assert weights
-    averages_score = job.config.training.ema is not None
+    averages_score = phase.job.config.training.ema is not None
     # Without `training.ema`, the teacher teaches only: the weights themselves score and are evaluated.
     state = TrainingState(
         weights, learner.optimiser.state_dict(), step, *((average, None) if averages_score else (None, average))
     )
-    if any_worker(not state.is_finite(), device):
+    if any_worker(not state.is_finite(), phase.device):
         raise NonFiniteError(f"{place}: a weight, or the optimiser's state of it, is NaN or infinite")
     return state
 
