@@ -149,7 +149,8 @@ class ClusterConfig(Section):
     gpu: bool = False
     """Give each scorer and each train worker a GPU. With 0 of both, the trial's process gets it."""
     processes_per_gpu: Annotated[int, Number] = Field(1, ge=1, le=100)
-    """Scorers, workers or trials that share a GPU."""
+    """Scorers, workers or trials that share a GPU. If it is more than 1, a Ray of our own starts NVIDIA's MPS, where it
+    is installed, so that they compute side by side."""
     grows: bool = False
     """The cluster adds nodes on request. A trial that does not fit yet is not refused, and `concurrent_trials`
     (default: 1, or as many as fit at the start) run at the same time."""
