@@ -49,7 +49,7 @@ class Pace:
     """
 
     def __init__(self, run: ripu.RunFolder) -> None:
-        self._run, self._start_s = run, time.monotonic()
+        self._run, self._start_s = run, 0.0
         names = [name for name in (*run.warmups, *run.trials) if not run.is_done(name)]
         self._left = {name: _total_steps(run, name) - _first_step(run, name) for name in names}
         self._taken = 0
@@ -58,6 +58,9 @@ class Pace:
     def __call__(self, report: ripu.Progress) -> str:
         """Take a report. Returns the speed of its phase in words, empty at the start of the phase."""
         name, now_s = report.trial_id, time.monotonic()
+        # The start of Ray, before the first report, would make every step seem slow.
+        if not self._phases:
+            self._start_s = now_s
         left = 0 if report.phase in _ENDS else max(0, _total_steps(self._run, name) - report.step)
         # What a resumed trial did before is not work of this process.
         if name in self._phases:

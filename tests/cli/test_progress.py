@@ -68,6 +68,17 @@ def test_lines_say_speed_and_what_is_left(
         assert capsys.readouterr().out == "1 trial, 1 warm-up\n"
 
 
+def test_the_start_of_ray_is_no_part_of_the_speed(run: RunFolder, clock: list[float]) -> None:
+    (key,) = run.warmups
+    pace = progress.Pace(run)
+    clock[0] = 60.0
+    pace(ripu.Progress(key, "warm-up", -1, 0))
+    assert pace.left() == ""
+    clock[0] = 61.0
+    pace(ripu.Progress(key, "warm-up", -1, 10))
+    assert pace.left() == "about 19 s left"  # 190 of 200 steps
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_terminal_shows_each_child_with_its_speed(
     width: int, run: RunFolder, clock: list[float], monkeypatch: pytest.MonkeyPatch
