@@ -8,6 +8,7 @@ import pandas as pd
 from ripu_ray.config import to_tree
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.curves import curve_points, reference_levels
+from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.results import REPORT
 from ripu_ray.reporting.statistics import outcomes, summarise
 from ripu_ray.runs.run_folder import RunFolder
@@ -44,7 +45,8 @@ def log_summary(run: RunFolder, results: pd.DataFrame) -> None:
 
 
 def _log(run: RunFolder, results: pd.DataFrame, folder: Path, is_online: bool) -> None:
-    opened = open_run(identify(run, NAME, NAME, to_tree(run.config)), folder, is_online)
+    tags, notes = (NAME, run.config.data.dataset), headline(add_names(results), outcomes(results)) or None
+    opened = open_run(identify(run, NAME, NAME, to_tree(run.config), tags, notes), folder, is_online)
     opened.log(_content(run, results), step=len(results))
     opened.finish()
 

@@ -33,6 +33,9 @@ def test_a_sweep_is_summed_up_in_one_run(tmp_path: Path) -> None:
         entries = read_entries(file)
         (logged,) = [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
         assert logged["curves._type"] == "image-file"
+        (header,) = [entry["run"] for entry in entries if entry["type"] == "run"]
+        assert (header["job_type"], header["tags"]) == ("summary", ["summary", "synthetic"])
+        assert header["notes"].startswith("Buying ")
         assert (logged["results._type"], logged["results.nrows"]) == ("table-file", len(results))
         assert (logged["strategies._type"], logged["strategies.nrows"]) == ("table-file", 1)
         assert logged["report._type"] == "html-file"
