@@ -127,7 +127,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
             for metric, words in (("miou", "mIoU after the last round"), ("aubc", "AUBC"))
             if len(compared[metric])
         ],
-        "wins": tables.wins(matrix) if len(matrix) > 1 else None,
+        "wins": tables.wins(matrix) if len(matrix) > 2 else None,
         "reaching": tables.reaching(reached, SHARE) if len(reached) else None,
         "share": SHARE,
         "heat_map": heat_map(finished),
