@@ -1,4 +1,4 @@
-"""Imports go one way, and the light commands stay light."""
+"""The directions of imports, and commands that load neither torch nor Ray."""
 
 import ast
 import json

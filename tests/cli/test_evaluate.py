@@ -1,4 +1,4 @@
-"""`ripu evaluate` as its users meet it."""
+"""`ripu evaluate`: its output and its errors."""
 
 import os
 import shutil

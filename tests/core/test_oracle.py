@@ -1,4 +1,4 @@
-"""An annotator who errs: as often as it is told to, and the same each time."""
+"""A simulated annotator with errors: their rate is the configured one, and they are reproducible."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A small data set on disk, written file by file, for tests to spoil."""
+"""A small data set on disk, written file by file, in which tests introduce faults."""
 
 import json
 from pathlib import Path

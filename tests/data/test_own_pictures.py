@@ -1,4 +1,4 @@
-"""Pictures and folders as cameras, phones and people leave them, through `ripu data check` and one run over Ray."""
+"""Pictures and folders as cameras, phones and people produce them, through `ripu data check` and one run over Ray."""
 
 import json
 from collections.abc import Callable

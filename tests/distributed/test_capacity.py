@@ -1,4 +1,4 @@
-"""How many trials and scorers fit, on paper."""
+"""The calculated number of trials and scorers that fit, without Ray."""
 
 import os
 import subprocess

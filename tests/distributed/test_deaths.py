@@ -1,4 +1,4 @@
-"""Processes that are killed in mid-sweep: a line says which, the rest goes on, and the bytes stay what they were."""
+"""Processes killed during a sweep: a line names each, the others continue, and the results are the same bytes."""
 
 import json
 import os

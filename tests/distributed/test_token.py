@@ -1,4 +1,4 @@
-"""A Ray that we start asks for a token."""
+"""A Ray that ripu starts requires a token."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""DeepLab: the published checkpoints' names and shapes, the reference's logits, and weights from nowhere."""
+"""DeepLab: the published checkpoints' names and shapes, the reference's logits, and weights drawn from a seed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A real browser for pages: headless Chromium, its console and its network under watch."""
+"""Headless Chromium for tests of pages; it records console messages and network requests."""
 
 import base64
 import json

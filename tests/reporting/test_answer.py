@@ -1,4 +1,4 @@
-"""The answer says no more than the seeds do."""
+"""The answers, question and first sentence of a report, compared with the statistics that they state."""
 
 import pandas as pd
 import pytest

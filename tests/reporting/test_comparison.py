@@ -1,4 +1,4 @@
-"""Where two runs part, on real run folders."""
+"""The first round in which two runs differ, on real run folders."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The page that a sweep leaves, as a reader's browser sees it."""
+"""The HTML report of a sweep, as text and in headless Chromium."""
 
 import html
 import json

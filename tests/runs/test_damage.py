@@ -1,4 +1,4 @@
-"""Files of a run that were torn, altered or made up: found and named in one line, never believed."""
+"""Truncated, altered and invented files of a run: each is detected, named in one line, and not used."""
 
 import os
 import shutil

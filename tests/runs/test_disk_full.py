@@ -1,4 +1,4 @@
-"""A disk that is full: one line at each kind of write, nothing half-written is believed, and space is all it takes."""
+"""A full disk: one line at each kind of write, partial files are not read, and the run resumes when there is space."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What was bought is written once, read back the same, and believed only whole."""
+"""Purchases are written once and read back unchanged; a partial ledger is refused."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One process at a time: real processes that want the same run folder, and ones that were killed in it."""
+"""The lock of a run folder: real processes that use the same folder, and processes that were killed in it."""
 
 import hashlib
 import json

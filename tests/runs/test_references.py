@@ -1,4 +1,4 @@
-"""The trials that strategies are measured by: nothing bought, and everything."""
+"""The reference trials: one buys nothing, the other every pixel."""
 
 from itertools import product
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Weights leave a run as safetensors or a state dict, and enter another."""
+"""Weights of a run are exported as safetensors or a state dict, and initialise another run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stopping rules, and the marker that says how a trial ended."""
+"""Stopping rules, and the marker that states how a trial ended."""
 
 import json
 from collections.abc import Callable, Sequence

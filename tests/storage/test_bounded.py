@@ -1,4 +1,4 @@
-"""Files that stand for far more than they hold are refused before they fill the memory."""
+"""Files that expand to much more than their size are refused before they are expanded."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""W&B in trouble, with real sockets and the real W&B: the trial goes on, offline, and nothing is lost."""
+"""Failures of W&B, with real sockets and the real W&B: the trial continues offline, and nothing is lost."""
 
 import os
 import signal
