@@ -43,8 +43,10 @@ def move(
     factor = math.exp(rng.uniform(math.log(smallest), math.log(largest)))
     shift_x, shift_y, chance = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.random()
     sign = -1.0 if chance < settings.flip else 1.0
-    if factor == 1:
-        return (image_HW3, label_HW) if sign == 1 else (image_HW3[:, ::-1].copy(), label_HW[:, ::-1].copy())
+    if factor == 1 and sign == 1:
+        return image_HW3, label_HW
+    if factor == 1:  # by torch: a copy of a reversed array takes numpy 20 times as long
+        return torch.tensor(image_HW3).flip(1).numpy(), torch.tensor(label_HW).flip(1).numpy()
     size, free = 1 / factor, abs(1 - 1 / factor)
     view_123 = torch.tensor([[[sign * size, 0, shift_x * free], [0, size, shift_y * free]]], dtype=torch.float64)
 
