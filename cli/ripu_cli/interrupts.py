@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ import typer
 import ripu_ray as ripu
 from ripu_cli.signals import SIGNALS
 from ripu_ray.errors import StoppedError, StorageError, printable
+
+_GRACE_S = 0.2
+"""Time for a signal that was sent to all processes to reach this one, too."""
 
 
 @contextmanager
@@ -42,6 +46,11 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
         _write("ripu: stopping after the current step; interrupt again to stop now")
 
     def end(reason: str) -> NoReturn:
+        # A signal to all processes may have arrived here, too, while the main thread waits for Ray.
+        time.sleep(_GRACE_S)
+        for number in arrived():
+            if number in numbers and not received:
+                handle(number, None)
         _write(f"ripu: {reason}; {_how_to_resume(folder)}")
         os._exit(128 + received[0] if received else 1)
 
@@ -49,7 +58,8 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
-        yield end
+        with _arrivals() as arrived:
+            yield end
     except StoppedError:
         typer.echo(f"ripu: stopped; {_how_to_resume(folder)}", err=True)
         raise typer.Exit(128 + (received or SIGNALS)[0]) from None
@@ -60,6 +70,27 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
                 signal.signal(number, handler)
     if received:
         raise typer.Exit(128 + received[0])
+
+
+@contextmanager
+def _arrivals() -> Iterator[Callable[[], bytes]]:
+    """Yield a function that returns the numbers of the signals that arrived, whether or not Python has handled them."""
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def read() -> bytes:
+        with suppress(BlockingIOError):
+            return os.read(reading, 64)
+        return b""
+
+    try:
+        yield read
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
 
 
 def _request(stop: "ripu.StopRequest") -> bool:

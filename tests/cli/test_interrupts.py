@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -257,3 +259,24 @@ def test_under_nohup_a_hangup_is_ignored(tmp_path: Path) -> None:
         assert tree.wait_until(lambda: _partials(tmp_path)[0].stat().st_mtime_ns > first + 10**9)
         tree.interrupt(signal.SIGTERM)
         assert tree.process.wait() == 143
+
+
+def test_an_end_knows_of_a_signal_that_python_has_not_handled(tmp_path: Path) -> None:
+    program = """
+import ctypes, signal, sys, threading
+from pathlib import Path
+from ripu_cli.interrupts import stop_on_signals
+
+with stop_on_signals(Path(sys.argv[1])) as end:
+    def die():
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        end("Ray died")
+    threading.Thread(target=die).start()
+    ctypes.CDLL(None).sleep(60)  # the main thread, which runs handlers, waits outside Python
+"""
+    folder = tmp_path / "x"
+    folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[0] == STOPPING
+    assert done.stderr.splitlines()[1].startswith("ripu: Ray died; ")
