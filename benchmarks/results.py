@@ -50,8 +50,8 @@ PRETRAINED = [
     "--set=cluster.gpu=true",
     "--set=cluster.processes_per_gpu=10",
 ]
-# An hour on one core of a CPU: small images, small batches, few steps.
 PAIRS = ["--set=training.source_batch=2", "--set=training.target_batch=2", "--set=training.channels_last=true"]
+# An hour on one core of a CPU: small images, small batches, few steps.
 REDUCED = [
     *PAIRS,
     "--set=model.name=efficientnet_lite0",

@@ -30,6 +30,7 @@ _PLAIN = {
     # What reads or computes much before the first step, or writes files.
     "training.source_sampling": "uniform",
     "training.compile": False,
+    "training.speed": "set",  # auto would compile, too
     "training.checkpoint_every": 1_000_000,
     "training.ramp_steps": 0,
     "oracle.kind": "simulated",
