@@ -9,9 +9,11 @@ from ripu_ray.reporting.intervals import interval
 from ripu_ray.reporting.statistics import competitors, seeded
 from ripu_ray.reporting.words import percent, points, span
 
+_REFERENCES = {"source_only": "source-only", "full": "full supervision"}
+
 
 def headline(named: pd.DataFrame, finished: pd.DataFrame) -> str:
-    """The gain of the best strategy over the source-only warm-up, at the smallest budget and at each larger one.
+    """The gain of the best strategy over the warm-up and the references, at the smallest and at each larger budget.
 
     Args:
         named: results with the columns of `add_names`.
@@ -47,10 +49,10 @@ def _first(best: str, rows: pd.DataFrame, levels: dict[str, float]) -> str:
         change = "did not measurably change"
     seeds = counted(len(rows), "seed")
     sure = seeds if np.isnan(low) else f"{'gain' if gain > 0 else 'change'} {span(low, high)} points at 95 %, {seeds}"
-    full = f"; full supervision: {percent(levels['full'])}" if "full" in levels else ""
+    references = "".join(f"; {words}: {percent(levels[name])}" for name, words in _REFERENCES.items() if name in levels)
     return (
         f"Buying {_share(rows)} of the pixels with {best} {change} mIoU from {percent(reached - gain)} to "
-        f"{percent(reached)} ({sure}{full})"
+        f"{percent(reached)} ({sure}{references})"
     )
 
 

@@ -166,7 +166,7 @@ class Examples:
     def __init__(self, trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> None:
         self._folder, self._warmup, self._is_reference = folder, warmup, trial.config.strategy.is_reference
         domains = open_domains(trial.config.data, with_source=False)
-        self.class_names = domains.classes.names
+        self.class_names, self.class_colours = domains.classes.names, domains.classes.colours
         self._regions = RegionMaps(trial.config.strategy, domains.pool)
         self._splits = {"pool": domains.pool, "validation": domains.validation}
         self._ids = {

@@ -129,19 +129,23 @@ def test_the_headline_says_what_the_labels_brought_at_which_cost_and_how_sure() 
         finished[(finished["budget"] == budget) & (finished["acquisition"] == "ripu")] for budget in ("2.2", "5")
     )
     start = results[results["round"] < 0].groupby("seed")["miou"].first().mean()
-    full = finished.loc[finished["acquisition"] == "full", "miou"].mean()
+    source_only, full = (
+        f"{100 * finished.loc[finished['acquisition'] == name, 'miou'].mean():.1f} %"
+        for name in ("source_only", "full")
+    )
     assert text.startswith(
         f"Buying 2.2 % of the pixels with ripu raised mIoU from {100 * start:.1f} % to "
         f"{100 * small['miou'].mean():.1f} % (gain "
     )
     more = 100 * (large["miou"].mean() - small["miou"].mean())
     assert text.endswith(
-        f"5 seeds; full supervision: {100 * full:.1f} %); 5 % brought {more:.1f} points more for 2.3 times the labels."
+        f"5 seeds; source-only: {source_only}; full supervision: {full}); "
+        f"5 % brought {more:.1f} points more for 2.3 times the labels."
     )
     flat = named.assign(miou=0.5)
     assert "did not measurably change mIoU from 50.0 % to 50.0 %" in headline(flat, outcomes(flat))
     alone = named[named["seed"] == 0]
-    assert "(1 seed; full" in headline(alone, outcomes(alone))
+    assert "(1 seed; source-only: " in headline(alone, outcomes(alone))
     unmeasured = finished.assign(miou=finished["miou"].mask(finished["seed"] == 2))
     assert headline(named, unmeasured) == headline(named, finished[finished["seed"] != 2])
     assert headline(named, outcomes(results[results["acquisition"] == "full"])) == ""

@@ -23,6 +23,7 @@ from tests.running import run_all
 
 TRIAL = "region-w3-ripu-b5-s0"
 POOL, VALIDATION = ("target/train/00001", "target/train/00003"), ("target/val/00001",)
+PICTURES = ("pool/", "validation/", "colours/")
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +62,7 @@ def test_every_number_stands_under_its_key(run: RunFolder, history: list[dict[st
     # Steps of the optimiser, plus one for each round and each record before.
     assert [entry["step"]["num"] for entry in history] == [3 + 1, 5 + 2, 7 + 3]
     for count, (entry, (record, seconds)) in enumerate(zip(history, _records(run), strict=True), start=1):
-        numbers = {
-            key: value for key, value in entry["item"].items() if not key.startswith(("_", "pool/", "validation/"))
-        }
+        numbers = {key: value for key, value in entry["item"].items() if not key.startswith(("_", *PICTURES))}
         expected = {
             "round": record.round,
             "step": record.step,
@@ -173,13 +172,17 @@ def test_pictures_are_of_the_same_images_in_each_round(
     names = [f"pool/{image_id}" for image_id in POOL] + [f"validation/{image_id}" for image_id in VALIDATION]
     masks = {f"{name}.masks.{mask}" for name in names for mask in ("prediction", "truth")}
     masks |= {f"pool/{image_id}.masks.{mask}" for image_id in POOL for mask in ("bought", "windows")}
+    colours_C3 = np.array(domains.classes.colours + ((0, 0, 0),) * (256 - domains.classes.num_classes), np.uint8)
     for entry in history:
         item = entry["item"]
         paths = {key.removesuffix(".path") for key in item if key.endswith(".path")}
-        assert paths == {*names, *masks}
+        assert paths == {*names, *masks, *(f"colours/{name}" for name in names)}
         for image_id in VALIDATION:
             label = domains.validation.label(image_id)
             assert np.array_equal(_mask(files, item, f"validation/{image_id}", "truth"), label)
+            predicted = _mask(files, item, f"validation/{image_id}", "prediction")
+            with Image.open(files / item[f"colours/validation/{image_id}.path"]) as picture:
+                assert np.array_equal(np.asarray(picture), colours_C3[np.concatenate((predicted, label), axis=1)])
         for image_id in POOL:
             with Image.open(files / item[f"pool/{image_id}.path"]) as picture:
                 assert np.array_equal(np.asarray(picture.convert("RGB")), domains.pool.image(image_id))
