@@ -27,7 +27,7 @@ from ripu_ray.distributed.draining import NodeLeavesError
 from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.prometheus import FailureMetrics
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
-from ripu_ray.distributed.trial_queue import TrialQueue
+from ripu_ray.distributed.trial_queue import FreeProcessFirst, TrialQueue
 from ripu_ray.distributed.watching import FailureMonitor
 from ripu_ray.errors import RipuError, StoppedError
 from ripu_ray.runs.event_log import Failures, OnProgress, Progress, failed, ignore_progress
@@ -102,7 +102,11 @@ def _tune(
             tune.PlacementGroupFactory([takes]),
         ),
         tune_config=tune.TuneConfig(
-            search_alg=queue, num_samples=len(queue), max_concurrent_trials=concurrent, reuse_actors=True
+            search_alg=queue,
+            scheduler=FreeProcessFirst(),
+            num_samples=len(queue),
+            max_concurrent_trials=concurrent,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex,

@@ -6,6 +6,8 @@ Both are trials of one Tune run, so that the process of a warm-up can run a tria
 from pathlib import Path
 from typing import Any
 
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from ripu_ray.distributed.capacity import Nodes, num_concurrent, num_scorers
@@ -74,3 +76,24 @@ class TrialQueue(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Called by Tune, for a restart that we do not use: a run is resumed from its folder."""
         Path(checkpoint_path).touch()
+
+
+class FreeProcessFirst(FIFOScheduler):
+    """Chooses the trial that Tune starts next: the first pending one for which it has started no process.
+
+    Tune's own scheduler always chooses the first pending trial. Where another process became free, Tune gave it to a
+    trial whose own process was still starting, and ended that one: with short trials, one start a trial was wasted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._chosen: set[str] = set()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Called by Tune, several times a second."""
+        pending = {trial.trial_id: trial for trial in tune_controller.get_trials() if trial.status == Trial.PENDING}
+        self._chosen &= pending.keys()  # a trial that is pending once more has lost its process
+        chosen = next((trial for name, trial in pending.items() if name not in self._chosen), None)
+        if chosen:
+            self._chosen.add(chosen.trial_id)
+        return chosen

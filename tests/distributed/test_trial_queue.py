@@ -1,11 +1,13 @@
 """The order in which a sweep starts its warm-ups and trials, without Ray."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.tune.experiment import Trial
 
 from ripu_ray.config import load_config
-from ripu_ray.distributed.trial_queue import TrialQueue
+from ripu_ray.distributed.trial_queue import FreeProcessFirst, TrialQueue
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.execution import execute_warmup, local_parts
 from ripu_ray.simulation.protocols import NoTracker
@@ -59,3 +61,16 @@ def test_nothing_starts_after_a_stop_is_requested(when: str, tmp_path: Path) -> 
         queue.suggest("a")
     run.stop.make()
     assert queue.suggest("b") == queue.FINISHED
+
+
+def test_a_free_process_takes_a_trial_for_which_none_is_starting() -> None:
+    trials = [Trial("trainable", stub=True) for _ in range(3)]
+    scheduler, controller = FreeProcessFirst(), SimpleNamespace(get_trials=lambda: trials)
+    chosen = [scheduler.choose_trial_to_run(controller) for _ in range(4)]
+    assert chosen == [*trials, None]  # Tune starts a process for each; the next free one is for none of them
+    trials[1].status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(controller) is None
+    trials[1].status = Trial.PENDING  # its process died
+    assert scheduler.choose_trial_to_run(controller) is trials[1]
+    trials.append(Trial("trainable", stub=True))
+    assert scheduler.choose_trial_to_run(controller) is trials[3]
