@@ -4,7 +4,8 @@ from torch import nn
 
 import ripu_ray as ripu
 
-SMALL = {"data.size": [48, 64], "data.num_pool": 8, "training.warmup_steps": 20, "training.round_steps": 5}
+SMALL = {"data.size": [48, 64], "data.num_pool": 8, "strategy.rounds": 2}
+SMALL |= {"training.warmup_steps": 20, "training.round_steps": 5}
 
 
 class Plain(ripu.Network):

@@ -2,7 +2,8 @@
 
 import ripu_ray as ripu
 
-SMALL = {"data.size": [48, 64], "data.num_pool": 8, "training.warmup_steps": 20, "training.round_steps": 5}
+SMALL = {"data.size": [48, 64], "data.num_pool": 8, "strategy.rounds": 2}
+SMALL |= {"training.warmup_steps": 20, "training.round_steps": 5}
 
 if __name__ == "__main__":
     results = ripu.run(name="purchases", settings=SMALL | {"cluster.scorers": 0})
