@@ -139,7 +139,7 @@ def check(
     except DataError as error:
         if not data.accept_changed:
             raise
-        new = folder_for_changed_data(folder, seal)
+        new = folder_for_changed_data(folder, config, seal)
         notify(f"{folder} stays as it is; {new} is run with the changed data: {error.faults[0]}")
         return Checked(new, seal, needs_ray)
     return Checked(folder, seal, needs_ray)

@@ -14,16 +14,16 @@ from ripu_ray.storage.files import is_leftover
 from ripu_ray.storage.remote import RemotePath
 
 PLUGINS = "plugins"
-_LONGEST_NAME = 60
+LONGEST_NAME = 60
 """Characters of a run's name: W&B builds file names from it and the trial's id."""
 
 
 def check_name(name: str) -> str:
     """The name of a run itself. Raises RunFolderError: it is not the name of a folder that can be printed."""
     is_name = isinstance(name, str) and name.strip() == name != "" and name.isprintable() and not set("/\\") & set(name)
-    if not is_name or name[-1] == "." or name[0] in "-~" or len(name) > _LONGEST_NAME:
+    if not is_name or name[-1] == "." or name[0] in "-~" or len(name) > LONGEST_NAME:
         raise RunFolderError(
-            f"name {name!r}: expected a name of at most {_LONGEST_NAME} printable characters, without slashes, spaces "
+            f"name {name!r}: expected a name of at most {LONGEST_NAME} printable characters, without slashes, spaces "
             "around it, - or ~ in front, or a dot at the end, which some file systems drop"
         )
     return name

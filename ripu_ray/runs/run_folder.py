@@ -19,7 +19,7 @@ from ripu_ray.config import Config, ModelConfig, dump_config, load_config
 from ripu_ray.config.plugins import PROGRAM, Plugin, has_changed, program_parts, read_sources, run_plugins
 from ripu_ray.config.registry import NETWORKS
 from ripu_ray.errors import RunFolderError, first_line
-from ripu_ray.runs.claims import PLUGINS, check_new
+from ripu_ray.runs.claims import LONGEST_NAME, PLUGINS, check_new
 from ripu_ray.runs.data_seal import DataSeal, read_seal
 from ripu_ray.runs.environment import ENVIRONMENT, write_environment
 from ripu_ray.runs.event_log import EventLog, ignore_progress, log_path
@@ -241,22 +241,28 @@ class RunFolder:
         return self.path / kind / name
 
 
-def find_seal(path: Path) -> DataSeal | None:
-    """The seal of the run in a folder, which is empty if the run has none; None if there is no run.
+def folder_for_changed_data(path: Path, config: Config, seal: DataSeal) -> Path:
+    """The folder `<path>-data2`, or 3 and so on, in which a run can be started with these data, or resumed.
+
+    Folders with other files, other sweeps or other data are passed over. A long name is cut.
 
     Raises:
-        RunFolderError: a file of the run is damaged.
+        RunFolderError: no folder can be created there, or a run of such a name is damaged.
     """
-    return RunFolder(path).seal if (path / "config.yaml").exists() else None
-
-
-def folder_for_changed_data(path: Path, seal: DataSeal) -> Path:
-    """The folder `<path>-data2`, or 3 and so on: the first that is free, or whose run was started with these data."""
     for number in itertools.count(2):
-        folder = path.with_name(f"{path.name}-data{number}")
-        found = find_seal(folder)
-        if found is None or found.is_of(seal):
-            break
+        end = f"-data{number}"
+        folder = path.with_name(path.name[: LONGEST_NAME - len(end)] + end)
+        if (folder / "config.yaml").exists():
+            run = RunFolder(folder)
+            if recipe(run.config) != recipe(config) or not run.seal.is_of(seal):
+                continue
+        elif folder.exists() or folder.is_symlink():
+            try:
+                check_new(folder)
+            except RunFolderError:
+                continue
+        RunFolder.find(folder, config)
+        break
     return folder
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 from ripu_cli.main import app
 from typer.testing import CliRunner, Result
 
-from ripu_ray.config import Config, load_config
-from ripu_ray.errors import DataError
+from ripu_ray.api.starting import DataOptions, check, open_run
+from ripu_ray.config import Config, load_config, override
+from ripu_ray.errors import DataError, StoppedError
 from ripu_ray.models.networks import build_network
 from ripu_ray.reporting.comparison import Side, compare_runs
 from ripu_ray.runs.environment import add_environment
@@ -217,6 +218,25 @@ def test_changed_data_run_in_a_new_folder_and_nowhere_else(tmp_path: Path) -> No
     assert other.config == run.config
     assert committed(other).keys() & before.keys() == {key for key in before if not key.startswith("warmups")}
     assert _ripu(tmp_path, "sweep", "--resume", "runs/x-data2").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["run", "n" * 60])
+def test_the_new_folder_is_none_that_others_use(started: tuple[RunFolder, Config], name: str) -> None:
+    run, config = started
+    runs, base = run.path.parent, name[:54]
+    run.path.rename(runs / name)
+    _edit_picture(runs / "data/dusk/train/images/b.png")
+    foreign = runs / f"{base}-data2"
+    foreign.mkdir()
+    (foreign / "stop").write_text("bus stop")
+    _start(runs / f"{base}-data3", override(config, {"seed": 7}))
+    (runs / f"{base}-data4").mkdir()
+    found = check(config, runs / name, data=DataOptions(accept_changed=True))
+    assert found.folder == runs / f"{base}-data4"
+    with pytest.raises(StoppedError), open_run(config, runs / name, data=DataOptions(accept_changed=True)) as (new, _):
+        assert new.path == found.folder
+        raise StoppedError
+    assert (foreign / "stop").read_text() == "bus stop"
 
 
 def test_a_run_without_digests_is_resumed_with_a_line(tmp_path: Path) -> None:
