@@ -21,6 +21,9 @@ _COST_WORDS = {
     "seconds": "annotation time",
 }
 
+MOST_PANELS = 24
+"""Limit of panels for each cost: each is a figure of its own, and the page is to stay small."""
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -20,7 +20,7 @@ from ripu_ray.reporting.examples import draw_examples
 from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.intervals import MIN_SEEDS
 from ripu_ray.reporting.joining import merge, sweep_names
-from ripu_ray.reporting.panels import curve_panels
+from ripu_ray.reporting.panels import MOST_PANELS, curve_panels
 from ripu_ray.reporting.questions import read_questions
 from ripu_ray.reporting.shaded import class_ious, heat_map
 from ripu_ray.reporting.statistics import (
@@ -112,6 +112,8 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
     bought = read_bought(next(iter(runs.values())), finished)
     matrix = win_matrix(finished, "miou") if len(competitors(finished)) else pd.DataFrame()
     reached = pixels_to_reach(named[named["trial"].isin(finished["trial"])], SHARE)
+    panels = list(buying["panel"].unique())
+    drawn, ended = (table[~table["panel"].isin(panels[MOST_PANELS:])] for table in (named, finished))
     return {
         "question": question(named),
         "headline": headline(named, finished),
@@ -120,7 +122,8 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "seeds": int(named["seed"].nunique()),
         "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
         "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],
-        "curves": curve_panels(named, finished, order),
+        "curves": curve_panels(drawn, ended, order),
+        "num_panels": (len(panels[:MOST_PANELS]), len(panels)),
         "means": tables.means(summarise(finished)) if len(finished) else None,
         "differences": [
             tables.differences(compared[metric], words)
@@ -133,7 +136,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "heat_map": heat_map(finished),
         "class_ious": class_ious(finished) if len(finished) else None,
         "confusion": confusion(runs, finished),
-        "bought_panels": bought_panels(finished, bought, order) if bought else [],
+        "bought_panels": bought_panels(ended, bought, order) if bought else [],
         "bought": bought_table(bought) if bought else None,
         "examples": draw_examples(runs, finished),
         "costs": tables.costs(finished) if len(competitors(finished)) else None,

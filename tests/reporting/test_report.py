@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from ripu_ray.config import load_config
 from ripu_ray.errors import RunFolderError
+from ripu_ray.reporting import report
 from ripu_ray.reporting.confusion import confusion
 from ripu_ray.reporting.report import render, write_report
 from ripu_ray.reporting.results import collect
@@ -304,3 +305,19 @@ def test_the_command_writes_it_and_says_in_a_line_what_is_wrong(run: RunFolder, 
         assert done.exit_code == 2
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_sweep_of_many_conditions_has_a_limited_number_of_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {"sweep.budgets": ["5px", "6px", "7px"], "sweep.acquisitions": ["random", "full"]}
+    config = load_config(None, (*TINY, "cluster.scorers=0", "strategy.rounds=1"), flags)
+    run = run_all(tmp_path / "many", config)
+    whole = render([run])
+    assert "conditions; the tables have all" not in whole
+    monkeypatch.setattr(report, "MOST_PANELS", 2)
+    page = render([run])
+    assert "The figures show the first 2 of 3 conditions; the tables have all of them." in page
+    figures = 'type="application/json"'
+    assert 3 * page.count(figures) == 2 * whole.count(figures) > 0
+    assert all(f"{budget} px" in page for budget in (5, 6, 7))
