@@ -1,6 +1,7 @@
 """Scores and selection in one image, without a run."""
 
-from typing import TYPE_CHECKING, Any
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from ripu_ray.config import Config, StrategyConfig, override
 from ripu_ray.config.registry import ACQUISITIONS
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
 
 def score_image(
     logits: "ArrayLike",
-    size: tuple[int, int] | None = None,
+    size: tuple[SupportsIndex, SupportsIndex] | None = None,
     acquisition: str = "ripu",
     mode: str = "region",
     window: int | None = None,
-    seed: int = 0,
+    seed: SupportsIndex = 0,
 ) -> "NDArray[np.float32]":
     """Score every pixel of one image.
 
     Args:
-        logits: (C, h, w) of a network, numpy or torch; upsampled to `size`.
+        logits: (C, h, w) of a network, numpy or torch; resized to `size`.
         size: (H, W) of the labels; None: (h, w).
         acquisition: name of an acquisition function.
         mode: "region": each pixel stands for its window; "pixel".
@@ -50,13 +51,12 @@ def score_image(
     if missing := ACQUISITIONS[strategy.acquisition].needs & {"features", "dropout"}:
         raise ConfigError(f"acquisition {acquisition}: needs {', '.join(missing)} of a network, expected one of logits")
     logits_CHW = _array(logits, "logits", "(C, h, w) floats, C of 2 to 255")
-    is_float = logits_CHW.is_floating_point() and str(logits_CHW.layout) == "torch.strided"
+    is_float = logits_CHW.is_floating_point()
     if logits_CHW.ndim != 3 or not is_float or not 2 <= len(logits_CHW) <= 255 or not logits_CHW.numel():
         found = f"{tuple(logits_CHW.shape)} {logits_CHW.dtype}"
         raise ConfigError(f"logits: expected (C, h, w) floats, C of 2 to 255, found {found}")
-    height, width = _size(size or tuple(logits_CHW.shape[1:]))
-    if not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed: expected a whole number of at least 0, found {seed!r}")
+    height, width = _wholes("size", "(H, W) in pixels", logits_CHW.shape[1:] if size is None else size, 2, 1)
+    (seed,) = _wholes("seed", "a whole number of at least 0", (seed,), 1, 0)
     regions = Windows((height, width), strategy.mode, strategy.radius)
     query = Query(regions, strategy.mode, False, generator(seed, "acquisition", 0, "image"))
     scored: NDArray[np.float32] = score(logits_CHW, (height, width), acquisition, query)[0].cpu().numpy()
@@ -92,36 +92,45 @@ def select(
     from ripu_ray.core.regions import Windows
 
     strategy = _strategy(budget=str(budget), mode=mode, window=window, rounds=1)
-    score_HW = _array(score, "score", "(H, W) numbers").float()
-    if score_HW.ndim != 2 or not score_HW.numel():
-        raise ConfigError(f"score: expected (H, W), found {tuple(score_HW.shape)}")
+    score_HW = _array(score, "score", "(H, W) numbers")
+    if score_HW.ndim != 2 or not score_HW.numel() or score_HW.is_complex():
+        raise ConfigError(f"score: expected (H, W) numbers, found {tuple(score_HW.shape)} {score_HW.dtype}")
     height, width = score_HW.shape
     regions = Windows((height, width), strategy.mode, strategy.radius)
     before_N2 = np.empty((0, 2), np.int32)
-    if before is not None and np.size(before):
-        before_N2 = _array(before, "before", "(N, 2) centres").numpy()
+    if before is not None and (bought := _array(before, "before", "(N, 2) centres")).numel():
+        before_N2 = bought.numpy()
     is_inside = before_N2.ndim == 2 and before_N2.shape[1] == 2 and np.issubdtype(before_N2.dtype, np.integer)
     if not is_inside or (before_N2 < 0).any() or (before_N2 >= (height, width)).any():
         raise ConfigError(f"before: expected (N, 2) whole rows and columns within {height}x{width}")
     predicted_HW = torch.zeros(score_HW.shape, dtype=torch.uint8)
-    return buy(score_HW, predicted_HW, 1, regions, strategy, 0, before_N2.astype(np.int32))[0]
+    return buy(score_HW.float(), predicted_HW, 1, regions, strategy, 0, before_N2.astype(np.int32))[0]
 
 
 def _array(values: object, name: str, expected: str) -> "Tensor":
-    """Values as a tensor on the CPU without a gradient. Raises ConfigError: they are not an array of numbers."""
+    """Values as a dense tensor on the CPU without a gradient. Raises ConfigError: they are not an array of numbers."""
+    import numpy as np
     import torch
 
     try:
-        return torch.as_tensor(values).detach().cpu()
+        if isinstance(values, torch.Tensor):
+            return values.detach().cpu().to_dense()
+        array = np.asarray(values)
+        # A copy: torch takes neither mirrored views nor another byte order, and warns of read-only arrays.
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{name}: expected {expected} ({first_line(error)})") from None
 
 
-def _size(size: object) -> tuple[int, int]:
-    match size:
-        case (int(height), int(width)) if height > 0 and width > 0:
-            return height, width
-    raise ConfigError(f"size: expected (H, W) in pixels, found {size!r}")
+def _wholes(name: str, expected: str, values: Any, count: int, least: int) -> tuple[int, ...]:
+    """Whole numbers of Python or numpy, at least `least`. Raises ConfigError: other values, or not `count` of them."""
+    try:
+        numbers = tuple(index(value) for value in values if not isinstance(value, bool))
+    except TypeError:
+        numbers = ()
+    if len(numbers) != count or min(numbers) < least:
+        raise ConfigError(f"{name}: expected {expected}, found {values!r}")
+    return numbers
 
 
 def _strategy(window: int | None, **values: Any) -> StrategyConfig:

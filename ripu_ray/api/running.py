@@ -118,6 +118,8 @@ def start(config: Config, folder: str | Path, observer: Observer = SILENT, data:
         See `sweep`.
     """
     check_config(config)
+    if not isinstance(observer, Observer) or not isinstance(data, DataOptions):
+        raise ConfigError(f"expected an Observer and DataOptions, found {observer!r} and {data!r}")
     with open_run(config, locate(folder), observer, data) as (opened, on_death):
         return execute(opened, observer, on_death)
 

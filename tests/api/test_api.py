@@ -152,6 +152,9 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
     score_HW = ripu.score_image(logits_CHW.numpy(), (24, 36), "ripu", window=5)
     assert score_HW.dtype == np.float32
     assert score_HW.shape == (24, 36)
+    mirrored_CHW, size = logits_CHW.flip(2).numpy()[:, :, ::-1], (np.int64(24), np.int64(36))
+    for alike in (mirrored_CHW, logits_CHW.numpy().astype(">f4"), logits_CHW.to_sparse()):
+        assert np.array_equal(ripu.score_image(alike, size, "ripu", window=5, seed=np.int64(0)), score_HW)
     centres = ripu.select(score_HW, budget=10, window=5)
     assert tuple(centres[0]) == np.unravel_index(score_HW.argmax(), score_HW.shape)
     covered = np.zeros(score_HW.shape, int)
@@ -182,12 +185,21 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.score_image(np.zeros((2, 0, 5), np.float32)), "C of 2 to 255, found .2, 0, 5."),
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (4,)), "size: expected .H, W. in pixels"),  # type: ignore[arg-type]
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (0, 4)), "size: expected .H, W. in pixels"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), np.array([4])), "size: expected .H, W. in pixels"),  # type: ignore[arg-type]
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (True, True)), "size: expected .H, W. in pixels"),
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), seed=-1), "seed: expected a whole number"),
+        (
+            lambda: ripu.select(np.zeros((4, 5), np.complex64)),
+            "score: expected .H, W. numbers, found .4, 5. torch.compl",
+        ),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[1], [1, 2]]), "before: expected .N, 2. centres"),
+        (lambda: ripu.load_config(settings={"seed": 1}), "settings: expected texts, found {'seed': 1}"),  # type: ignore[arg-type]
+        (lambda: ripu.start(ripu.load_config(), "x", 3), "expected an Observer and DataOptions, found 3"),  # type: ignore[arg-type]
         (
             lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="bald"),
             "bald: needs dropout of a network",
         ),
-        (lambda: ripu.select(np.zeros((0, 5), np.float32)), "score: expected .H, W., found .0, 5."),
+        (lambda: ripu.select(np.zeros((0, 5), np.float32)), "score: expected .H, W. numbers, found .0, 5."),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[1, 2, 3]]), "before: expected .N, 2. whole rows"),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[4, 0]]), "before: .* within 4x5"),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[0.5, 0]]), "before: expected .N, 2. whole rows"),
