@@ -13,7 +13,7 @@ import typer
 
 from ripu_cli.options import expand_paths
 from ripu_cli.signals import unwind_on_interrupt
-from ripu_ray.errors import InputError, RemoteError, RipuError
+from ripu_ray.errors import InputError, RemoteError, RipuError, in_one_line
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -27,6 +27,11 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except (RipuError, RemoteError) as error:
             typer.echo(f"ripu: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            typer.echo(f"ripu: {in_one_line(f'{error.filename}: {error.strerror}')}", err=True)
+            raise typer.Exit(2 if isinstance(error, PermissionError) else 1) from None
         except KeyboardInterrupt:
             typer.echo("ripu: interrupted; `ripu sweep --resume FOLDER` resumes a run that had started", err=True)
             # Ray's exit handlers would print for seconds. All state is on disk.

@@ -93,7 +93,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Run one trial for each combination of the given values. Without --config: on the embedded task of the demo."""
-    if shared.resume:
+    if shared.resume is not None:
         _resume(context, shared)
         return
     config = ripu.sweep_config(
@@ -128,7 +128,7 @@ def run(
     seed: Annotated[str | None, typer.Option(help="Seed of all random numbers, 0 or more.")] = None,
 ) -> None:
     """Run one trial. Without --config: on the embedded task of the demo."""
-    if shared.resume:
+    if shared.resume is not None:
         _resume(context, shared)
         return
     config = ripu.run_config(
@@ -239,7 +239,9 @@ _BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash
 def _resume(context: typer.Context, shared: Shared) -> None:
     from ripu_cli import command
 
-    folder = ripu.locate(shared.resume or "")
+    if not shared.resume:
+        raise ConfigError("--resume '': expected a run folder")
+    folder = ripu.locate(shared.resume)
     given = [
         parameter.opts[0]
         for parameter in context.command.params

@@ -4,7 +4,6 @@ A limit excludes values that have no meaning or that no machine can process. It 
 imports nothing of ours but what a URL is.
 """
 
-import os
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -22,7 +21,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from ripu_ray.storage.remote import RemotePath, locate
+from ripu_ray.storage.remote import RemotePath, check_nameable, locate
 
 _BUDGET_DECIMALS = 6
 """Of a budget in per cent: a millionth of a per cent is less than a pixel of any image."""
@@ -152,17 +151,6 @@ def _number_or_auto(most: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _nameable(path: Path) -> Path:
-    """Refuse a path that no file can have. Existence is checked where the file is opened."""
-    try:
-        name = os.fsencode(str(path))
-    except UnicodeEncodeError:
-        name = b"\0"
-    if b"\0" in name or len(name) > 4000 or any(len(part) > 255 for part in name.split(b"/")):
-        raise ValueError("not a path that a file can have: too long, or with characters that no name has")
-    return path
-
-
 def _located(value: object) -> object:
     return locate(value) if isinstance(value, str) else value
 
@@ -185,7 +173,7 @@ def _checkpoint(value: object) -> HubId | Path:
     if isinstance(value, str) and _HUB_ID.fullmatch(value):
         return HubId(value)
     path = locate(value) if isinstance(value, str) else value
-    return _local(_nameable(path))
+    return _local(check_nameable(path))
 
 
 Number = BeforeValidator(_number)
@@ -201,7 +189,7 @@ def _two_sides(value: object) -> object:
 
 
 Url = Annotated[str, StringConstraints(pattern="^(https?|file)://", max_length=2000)]
-FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(_nameable)]
+FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(check_nameable)]
 """On this machine, or behind a URL such as s3://bucket/folder."""
 LocalPath = Annotated[FilePath, AfterValidator(_local)]
 Checkpoint = Annotated[HubId | Path, PlainValidator(_checkpoint), PlainSerializer(str)]

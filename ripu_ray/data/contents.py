@@ -22,6 +22,7 @@ _UNKNOWN = "-"
 """State of a file that must be read again."""
 _RECENT_NS = 2 * 10**9
 """A file that is younger than this may change again without a change of its times, whose resolution may be 1 s."""
+_OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors.index.json")
 _DIGITS = 32
 """Hex digits that are kept of each SHA-256."""
 
@@ -98,6 +99,17 @@ def mark_file(path: Path, earlier: Mark | None = None) -> Mark:
         return Mark(digest(path)[:_DIGITS], state)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def mark_checkpoint(folder: Path) -> Mark:
+    """The mark of what is read of a checkpoint of transformers; a missing file counts, too. Raises DataError."""
+    whole = folder / "model.safetensors"
+    files = [
+        *map(folder.joinpath, _OF_CHECKPOINT),
+        *([whole] if whole.exists() else sorted(folder.glob("*.safetensors"))),
+    ]
+    found = [[path.name, mark_file(path).digest if path.exists() else ""] for path in files]
+    return Mark(hashlib.sha256(json.dumps(found).encode()).hexdigest()[:_DIGITS])
 
 
 def mark_array(array: NDArray[np.uint8]) -> Mark:

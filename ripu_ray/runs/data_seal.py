@@ -10,7 +10,7 @@ from shlex import quote
 from pydantic import TypeAdapter
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig
-from ripu_ray.data.contents import NOTHING, Contents, Mark, find_changes, line, mark_file
+from ripu_ray.data.contents import NOTHING, Contents, Mark, find_changes, line, mark_checkpoint, mark_file
 from ripu_ray.errors import DataError, counted
 from ripu_ray.runs.validate import read_typed
 from ripu_ray.storage.checksums import write_json
@@ -28,7 +28,7 @@ class DataSeal:
     Attributes:
         sets: key of a `data` section -> contents of the data set. Drawn images are not among them: they depend on the
             configuration alone.
-        weights: file -> its mark, as written by `contents.line`.
+        weights: file or checkpoint -> its mark, as written by `contents.line`.
     """
 
     sets: dict[str, Contents] = field(default_factory=dict)
@@ -46,9 +46,16 @@ class DataSeal:
         return DataSeal({**self.sets, _key(data): contents}, self.weights)
 
     def with_weights(self, files: Mapping[str, Path], earlier: "DataSeal") -> "DataSeal":
-        """The seal with files of initial weights by the name in the configuration. Raises DataError: unreadable."""
-        marks = {name: line((mark_file(path, earlier._mark(name)),)) for name, path in files.items()}
-        return DataSeal(self.sets, self.weights | marks)
+        """The seal with files and folders of initial weights by their names in the configuration. Raises DataError."""
+        marks = {
+            name: mark_checkpoint(path) if path.is_dir() else mark_file(path, earlier._mark(name))
+            for name, path in files.items()
+        }
+        return DataSeal(self.sets, self.weights | {name: line((mark,)) for name, mark in marks.items()})
+
+    def renewed(self, now: "DataSeal") -> "DataSeal":
+        """The same data with the times of a later reading, without weights that an earlier version did not read."""
+        return DataSeal(now.sets, {name: now.weights[name] for name in self.weights})
 
     def digest(self, config: Config) -> str:
         """SHA-256, in hex, of the data and initial weights of one trial; "" if it has no files."""
@@ -83,7 +90,7 @@ class DataSeal:
     def _changes(self, now: "DataSeal") -> Iterator[str]:
         for key in dict.fromkeys((*self.sets, *now.sets)):
             yield from find_changes(self.sets.get(key, NOTHING), now.sets.get(key, NOTHING))
-        for name in dict.fromkeys((*self.weights, *now.weights)):
+        for name in self.weights:
             first, second = self._mark(name), now._mark(name)
             if first is None or second is None or first.digest != second.digest:
                 yield f"{name} was changed"
@@ -103,8 +110,8 @@ def read_seal(folder: Path) -> DataSeal:
 
 
 def weight_files(model: ModelConfig) -> dict[str, Path | str]:
-    """The files of initial weights that a configuration names: name -> path or URL."""
-    return {str(file): file for file in (model.init_from, model.backbone_weights) if file}
+    """The initial weights that a configuration names: name -> path, URL or `HubId`."""
+    return {str(file): file for file in (model.init_from, model.backbone_weights, model.checkpoint) if file}
 
 
 def _key(data: DatasetSection) -> str:

@@ -99,8 +99,8 @@ class RunFolder:
         if run:
             if run.seal and seal:
                 run.seal.check(seal, path)
-                if run.seal != seal:
-                    seal.write(path)  # new times of files
+                if (renewed := run.seal.renewed(seal)) != run.seal:
+                    renewed.write(path)
             return run
         write_environment(path)
         for name, source in read_sources(config.plugins).items():

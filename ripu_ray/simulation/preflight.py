@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config.fields import HubId
 from ripu_ray.config.registry import NETWORKS
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
@@ -190,10 +191,14 @@ def _smallest_batch(config: Config) -> int:
 
 
 def _weight_files(model: ModelConfig) -> dict[str, Path]:
-    """Name in the configuration -> local file of initial weights; one behind a URL was downloaded by the check."""
+    """Name in the configuration -> local file or folder of initial weights; the check has downloaded what is remote."""
     files = {}
     for name, source in weight_files(model).items():
-        if isinstance(source, str):
+        if isinstance(source, HubId):
+            from ripu_ray.storage.hub import cached_folder
+
+            source = cached_folder(source)
+        elif isinstance(source, str):
             from ripu_ray.models.fetching import fetch
 
             source = fetch(source)

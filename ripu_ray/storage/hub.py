@@ -4,8 +4,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from ripu_ray.errors import first_line
+from ripu_ray.errors import DataError, first_line
 
 _ANSWER_TIMEOUT_S = 3.0
 _BUSY, _BROKEN = (407, 429), 500
@@ -31,6 +32,16 @@ def hub_or_cache() -> Iterator[str]:
     finally:
         for switch, is_offline in zip(switches, before, strict=True):
             switch.HF_HUB_OFFLINE = is_offline
+
+
+def cached_folder(model: str) -> Path:
+    """The folder of this machine with the files of a model that was read last. Raises DataError: there is none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json")
+    if not isinstance(found, str):
+        raise DataError(f"{model}: not in the cache of the Hugging Face Hub")
+    return Path(found).parent
 
 
 def _ask(url: str) -> str:

@@ -24,6 +24,8 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 """What `os.path.expandvars` looks for."""
 _CHECK_TIMEOUT_S = 20.0
+_LONGEST_PATH, _LONGEST_PART = 4000, 255
+"""Bytes of a path and of a name in it."""
 _NOTHING = "there is no object of this name"
 
 
@@ -173,7 +175,7 @@ def locate(text: str | Path) -> Path:
 
     Raises:
         ConfigError: a variable that is not set, or an unknown user; a URL without bucket, with a user or password, or
-            with a scheme that is not supported; something else than a text or a path.
+            with a scheme that is not supported; something else than a text or a path; a name that no file can have.
     """
     if not isinstance(text, str | Path):
         raise ConfigError(f"expected a path or a URL, found {text!r}")
@@ -183,7 +185,7 @@ def locate(text: str | Path) -> Path:
     match = _URL.match(text)
     if not match:
         try:
-            return Path(text).expanduser()
+            return check_nameable(Path(text).expanduser())
         except RuntimeError:
             raise ConfigError(f"{text}: there is no user {text.partition('/')[0]} on this machine") from None
     parts = urlsplit(text)
@@ -193,7 +195,7 @@ def locate(text: str | Path) -> Path:
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
             raise ConfigError(f"{text}: expected file:// and an absolute path, such as file:///data")
-        return Path(unquote(parts.path))
+        return check_nameable(Path(unquote(parts.path)))
     if parts.query or parts.fragment or not parts.netloc:
         raise ConfigError(f"{text}: expected a bucket and a folder, such as s3://bucket/folder")
     try:
@@ -224,6 +226,18 @@ def check_writable(folder: Path) -> None:
             probe.unlink()
 
         _within_timeout(folder, write)
+
+
+def check_nameable(path: Path) -> Path:
+    """The path itself. Raises ConfigError: no file can have it. Existence is checked where the file is opened."""
+    try:
+        name = os.fsencode(str(path))
+    except UnicodeEncodeError:
+        name = b"\0"
+    if b"\0" in name or len(name) > _LONGEST_PATH or any(len(part) > _LONGEST_PART for part in name.split(b"/")):
+        what = "too long, or with characters that no name has"
+        raise ConfigError(f"not a path that a file can have: {what}: {str(path)[:_LONGEST_PART]!r}")
+    return path
 
 
 def check_readable(folder: Path) -> None:

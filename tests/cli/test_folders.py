@@ -1,10 +1,13 @@
 """Names of runs and folders: what is not ours is refused, untouched, and leaves nothing behind."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
+from ripu_cli.guard import one_line_errors
 from ripu_cli.main import app
 from typer.testing import CliRunner
 
@@ -80,11 +83,25 @@ def test_a_folder_that_is_not_ours_is_refused_untouched(spoil: Callable[[Path], 
 def test_an_output_that_cannot_be_written_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "file").touch()
     _refused(["--output=file", "--name=x"], "cannot be created: ", here)
+    _refused([f"--output={'x' * 256}", "--name=x"], "not a path that a file can have", here)
     for output in ("file/deep", "/proc/x", "/dev/null", "https://x/y"):  # of /proc, rights alone say nothing
         _refused([f"--output={output}", "--name=x"], "/x: cannot be ", here)
     # Root may write everywhere.
     monkeypatch.setattr(os, "access", lambda *_: False)
     _refused(["--output=new/deep", "--name=x"], f"cannot be created: {here} cannot be written", here)
+
+
+def test_an_empty_folder_to_resume_is_refused(here: Path) -> None:
+    _refused(["--resume="], "--resume '': expected a run folder", here)
+
+
+def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def refused() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/runs")
+
+    with pytest.raises(typer.Exit) as ended:
+        one_line_errors(refused)()
+    assert (ended.value.exit_code, capsys.readouterr().err) == (2, "ripu: /root/runs: Permission denied\n")
 
 
 def test_resume_knows_the_name_of_the_parent_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

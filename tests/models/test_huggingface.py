@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import yaml
 from torch import nn
 
 from ripu_ray.config import Config, ModelConfig, dump_config, load_config
-from ripu_ray.errors import InputError
+from ripu_ray.errors import DataError, InputError
 from ripu_ray.models import huggingface
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.runs.grid import expand
+from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.preflight import check_trials
 from ripu_ray.training.checkpoint import load_training_state
 from tests.conftest import TINY
@@ -278,6 +280,22 @@ def test_a_text_is_a_folder_where_there_is_one(tmp_path: Path, monkeypatch: pyte
         config = load_config(None, ["model.name=backbone", f"model.checkpoint={text}"])
         assert config.model.checkpoint == expected
         assert Config.model_validate(yaml.safe_load(dump_config(config))) == config
+
+
+def test_a_checkpoint_that_changed_is_refused_on_resume(saved: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(copytree(saved("segformer"), tmp_path / "own"))
+    config = load_config(None, [*TINY, "model.name=transformers", f"model.checkpoint={folder}"])
+    run = RunFolder.create(tmp_path / "run", config, check_trials(expand(config)))
+    RunFolder.create(run.path, config, check_trials(expand(config)))
+    processor = folder / "preprocessor_config.json"
+    processor.write_text('{"image_mean": [0.1, 0.1, 0.1]}')
+    added = check_trials(expand(config))
+    processor.unlink()
+    torch.manual_seed(2)
+    _models()["segformer"]().save_pretrained(folder)
+    for now in (added, check_trials(expand(config))):
+        with pytest.raises(DataError, match=f"the data changed since the run was started: {folder} was changed; "):
+            RunFolder.create(run.path, config, now)
 
 
 def test_a_run_and_its_resumption_give_equal_weights(saved: Callable[[str], Path], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ripu_ray.config import Config, load_config, override
 from ripu_ray.errors import DataError, StoppedError
 from ripu_ray.models.networks import build_network
 from ripu_ray.reporting.comparison import Side, compare_runs
+from ripu_ray.runs.data_seal import DataSeal
 from ripu_ray.runs.environment import add_environment
 from ripu_ray.runs.grid import expand, warmup_key
 from ripu_ray.runs.run_folder import RunFolder
@@ -149,6 +150,8 @@ def test_what_no_result_depends_on_may_change(started: tuple[RunFolder, Config])
     again = RunFolder.create(run.path, config, check_trials(expand(config), run.seal))
     assert again.seal.digest(config) == run.seal.digest(config)
     assert list(again.warmups) == list(run.warmups)
+    earlier = DataSeal(run.seal.sets)  # of a version that did not read these weights
+    assert earlier.is_of(run.seal) and earlier.renewed(run.seal) == earlier
 
 
 def test_unchanged_files_are_not_hashed_again_unless_asked(
