@@ -1,8 +1,9 @@
 """Decoded and resized images and labels on disk, so that a picture is decoded once and not once an epoch.
 
 Entries are .npy files that are mapped into memory, so that processes on one machine share them. An entry's name is the
-digest of what it was made from: the contents of the files, and how they are read. It ends with its own digest, which is
-checked at each opening. It appears by rename and never changes, so any number of processes may share the folder.
+digest of what it was made from: the contents of the files, and how they are read. It ends with a digest of its name and
+content, which is checked at each opening. It appears by rename and never changes, so any number of processes may share
+the folder.
 
 For each file there is a mark, its digest at a size and times, so that an unchanged file is not read again.
 """
@@ -75,7 +76,7 @@ class CachedImages:
             return found
         array = read(image_id)
         try:
-            replace_file(entry, lambda file: file.write(_with_digest(array)))
+            replace_file(entry, lambda file: file.write(_with_digest(entry, array)))
         except StorageError as error:
             raise DataError(f"{self._folder}: data.cache cannot be written ({error})") from None
         return _map(entry)
@@ -100,7 +101,7 @@ class CachedImages:
         """The content of an entry; None if there is none, or if it was damaged."""
         try:
             content = np.memmap(entry, np.uint8, "r")
-            if sha256(content[:-_DIGEST_BYTES].data).digest() != content[-_DIGEST_BYTES:].tobytes():
+            if _digest(entry, content[:-_DIGEST_BYTES].data) != content[-_DIGEST_BYTES:].tobytes():
                 return None
             array = _map(entry)
         except (OSError, ValueError, EOFError):
@@ -124,10 +125,17 @@ def cached(images: PairedImages, folder: Path | None) -> ImageSet:
     return CachedImages(images, folder, reading, images.classes.num_classes)
 
 
-def _with_digest(array: NDArray[np.uint8]) -> bytes:
+def _with_digest(entry: Path, array: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
-    return file.getvalue() + sha256(file.getbuffer()).digest()
+    return file.getvalue() + _digest(entry, file.getbuffer())
+
+
+def _digest(entry: Path, content: memoryview) -> bytes:
+    """Of the name, too, so that an entry is not read in place of another one."""
+    found = sha256(f"{entry.parent.name}{entry.stem}".encode())
+    found.update(content)
+    return found.digest()
 
 
 def _map(entry: Path) -> NDArray[np.uint8]:

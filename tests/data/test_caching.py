@@ -65,7 +65,7 @@ def test_a_changed_picture_or_another_size_is_another_entry(tmp_path: Path) -> N
     assert_as_without(data.model_copy(update=SIZES))
 
 
-@pytest.mark.parametrize("kind", ["size", "one byte", "ids"])
+@pytest.mark.parametrize("kind", ["size", "one byte", "ids", "another"])
 def test_a_damaged_entry_is_made_anew(tmp_path: Path, kind: str) -> None:
     data = cached(tmp_path)
     assert_as_without(data)
@@ -75,9 +75,11 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, kind: str) -> None:
             content = content[: (0, 50, -1)[number % 3]]
         elif kind == "one byte":
             content[-(40, 1, len(content), len(content) - 30)[number % 4]] ^= 1
+        elif kind == "another":
+            content = bytearray(sorted(entries(data))[number - 1].read_bytes())
         else:  # by someone who knows the format
             content[-40] = 77
-            content[-32:] = sha256(content[:-32]).digest()
+            content[-32:] = sha256(f"{path.parent.name}{path.stem}".encode() + content[:-32]).digest()
             if np.load(path).ndim == 3:
                 continue
         path.write_bytes(content)
