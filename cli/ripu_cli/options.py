@@ -54,7 +54,7 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         metavar="MODULE",
-        help="Module or file with parts of your own (docs/extending.md). Repeatable.",
+        help="Module or file with parts of your own (docs/extending.md), instead of the file's `plugins`. Repeatable.",
     ),
 ]
 OverlaysOption = Annotated[

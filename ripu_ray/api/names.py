@@ -23,7 +23,7 @@ def setting_keys() -> tuple[str, ...]:
     from ripu_ray.config import Config
 
     keys = list(_keys(Config()))
-    keys += [f"data.{name}" for dataset in DATASETS.names() for name in DATASETS[dataset].model_fields]
+    keys += [f"data.{name}" for section in DATASETS.usable().values() for name in section.model_fields]
     return tuple(dict.fromkeys(keys))
 
 

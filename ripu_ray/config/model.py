@@ -21,7 +21,7 @@ _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def _reference(text: str) -> str:
-    if not _REFERENCE.fullmatch(text):
+    if not _REFERENCE.fullmatch(text) or ".py:" in text:
         raise ValueError(f"expected package.module:function, found {text!r}")
     return text
 
@@ -84,8 +84,8 @@ class ModelConfig(Section):
             "head": self.head != "linear" and "head to choose",
         }
         for key, what in wanted.items():
-            takers = [name for name in NETWORKS.names() if key in NETWORKS[name].takes]
-            if what and self.name not in takers:
+            if what and key not in NETWORKS[self.name].takes:
+                takers = [name for name, builder in NETWORKS.usable().items() if key in builder.takes]
                 raise ValueError(f"{key}: `{self.name}` has no {what}; choose name {' or '.join(takers)}")
             if what and self.init_from and key in ("backbone_weights", "pretrained"):
                 raise ValueError(f"{key} and init_from: init_from replaces every weight; name one of them")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -116,6 +117,10 @@ def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
     beside = find_file(relative, folders)
     found = beside or (None if is_path else _installed(name))
     if not found:
+        if not is_path and any((folder / relative.with_suffix("")).is_dir() for folder in folders):
+            raise ConfigError(
+                f"plug-in {name}: found a folder, expected one file: name the file, or install the package"
+            )
         looked = ", ".join(str(folder.absolute()) for folder in dict.fromkeys(folders))
         also = "" if is_path else ", and no installed module of this name"
         raise ConfigError(f"plug-in {name}: no file {relative} in {looked}{also}")
@@ -281,9 +286,9 @@ def _digest(source: str) -> str:
 
 def _hint(error: BaseException, plugin: Plugin) -> str:
     """Advice for a plug-in that imports a module of its own folder."""
-    beside = Path(plugin.file).parent
+    folders = Path(plugin.file).parents[: plugin.name.count(".") + 2]  # also of the package that holds it
     name = (getattr(error, "name", None) or "").partition(".")[0]
-    is_beside = bool(name) and ((beside / f"{name}.py").is_file() or (beside / name).is_dir())
+    is_beside = bool(name) and any((folder / f"{name}.py").is_file() or (folder / name).is_dir() for folder in folders)
     if plugin.installed or not isinstance(error, ImportError) or not (is_beside or "relative import" in str(error)):
         return ""
     return "; a plug-in is one file, and imports installed packages alone: put all into the file, or install a package"
@@ -291,10 +296,6 @@ def _hint(error: BaseException, plugin: Plugin) -> str:
 
 def _place(error: BaseException, file: str) -> str:
     """File and line of an error in a plug-in."""
-    line = error.lineno if isinstance(error, SyntaxError) else None
-    traceback = error.__traceback__
-    while traceback:
-        if traceback.tb_frame.f_code.co_filename == file:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+    line = lines[-1] if lines else getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     return f"{file}, line {line}" if line else file

@@ -3,13 +3,13 @@
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
 
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, named
 
 T = TypeVar("T")
 _NAME = re.compile("[a-z][a-z0-9_]*")
@@ -91,6 +91,13 @@ class Registry:
         """The part of this name. Raises ValueError like `check`."""
         return self._parts[self.check(name)]
 
+    def usable(self) -> dict[str, Any]:
+        """All parts by name, without the entry points that cannot be loaded."""
+        for name in self.names():
+            with suppress(ValueError):
+                self.check(name)
+        return dict(self._parts)
+
     def owned(self, owner: str) -> dict[str, Any]:
         """The parts that a plug-in registered; of the owner "", those of this package and of the program."""
         return {name: part for name, part in self._parts.items() if self._owners[name] == owner}
@@ -110,11 +117,12 @@ class Registry:
             part = point.load()
             if point.name not in self._parts:
                 self.register(point.name)(self.adapt(part))
-        except Exception as error:  # noqa: BLE001 (whatever an import of another package raises)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 (whatever an import of another package raises)
             package = point.dist.name if point.dist else "an installed package"
             raise ValueError(
-                f"{self._kind} {point.name}: {point.value} of {package} cannot be loaded "
-                f"({type(error).__name__}: {error})"
+                f"{self._kind} {point.name}: {point.value} of {package} cannot be loaded ({named(error)})"
             ) from None
 
 

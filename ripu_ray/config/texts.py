@@ -168,9 +168,10 @@ def _fields(members: tuple[Any, ...], tree: dict[Any, Any]) -> dict[Any, Any]:
     section = next((one for one in members if isinstance(one, type) and issubclass(one, Section)), None)
     if section is DatasetSection:
         named = settle(tree.get("dataset", "synthetic"), str)
-        if named not in DATASETS.names():
+        try:
+            section = DATASETS[named]
+        except ValueError:  # it is named when the section is validated
             return {}
-        section = DATASETS[named]
     return {name: field.annotation for name, field in section.model_fields.items()} if section else {}
 
 

@@ -124,7 +124,7 @@ def _check_needs(config: Config) -> None:
     strategy, model = config.strategy, config.model.name
     for need in sorted((strategy.needs & words.keys()) - NETWORKS[model].gives):
         setting = "diversity" if need == "features" and strategy.diversity else f"acquisition {strategy.acquisition}"
-        others = " or ".join(name for name in NETWORKS.names() if need in NETWORKS[name].gives)
+        others = " or ".join(name for name, builder in NETWORKS.usable().items() if need in builder.gives)
         raise ConfigError(
             f"strategy.{setting} needs a network with {words[need]}, and `{model}` has none; choose model.name {others}"
         )

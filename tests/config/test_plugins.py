@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import ripu_ray as ripu
 from ripu_ray.config import Config, dump_config, load_config
-from ripu_ray.config.registry import ACQUISITIONS, REGISTRIES, Registry, wrapped
+from ripu_ray.config.registry import ACQUISITIONS, DATASETS, NETWORKS, REGISTRIES, Registry, wrapped
 from ripu_ray.core.acquisition import Query, acquisition
 from ripu_ray.core.purchase import score_image
 from ripu_ray.core.randomness import generator
@@ -75,6 +76,13 @@ def test_the_file_beside_the_configuration_comes_before_that_of_the_working_dire
     assert "beside" not in ACQUISITIONS.names()  # the other one of this name was replaced
     (plugin,) = load_config(None, (), {"plugins": [str(beside)]}).plugins
     assert plugin.file == str(beside)
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "part.py").write_text("import package.other")
+    monkeypatch.chdir(tmp_path)
+    for name, says in (("package", "found a folder, expected one file"), ("package.part", "a plug-in is one file")):
+        with pytest.raises(ConfigError, match=says):
+            load_config(None, (), {"plugins": [name]})
     # An installed module is imported by its name, and every node has to have it.
     (plugin,) = load_config(None, ["plugins=[json.tool]"]).plugins
     assert plugin.installed
@@ -218,7 +226,7 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scores\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
         "[ripu_ray.acquisitions]\nfrom_package = scores:score\nbroken = scores:absent\n"
-        "[ripu_ray.networks]\nnet = scores:net\n"
+        "[ripu_ray.networks]\nnet = scores:net\nbroken = absent:net\n[ripu_ray.datasets]\nwrong = scores:score\n"
     )
     (tmp_path / "scores.py").write_text("def score(maps, query): return maps.entropy_HW\ndef net(model, c): return c\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -231,6 +239,16 @@ def test_an_entry_point_is_a_part_and_a_broken_one_is_named(tmp_path: Path, monk
     acquisitions = Registry("acquisition function", "acquisitions", "ripu_ray.core.acquisition")
     with pytest.raises(ValueError, match="acquisition function broken: scores:absent of scores cannot be loaded"):
         acquisitions.check("broken")
+    for registry in (NETWORKS, DATASETS):
+        for attribute in ("_parts", "_owners"):
+            monkeypatch.setattr(registry, attribute, dict(getattr(registry, attribute)))
+        monkeypatch.setattr(registry, "_entry_points", None)
+    # A broken one is in the way of nothing else.
+    with pytest.raises(ConfigError, match="`compact` has no head to choose; choose name backbone"):
+        load_config(None, ["model.head=aspp"])
+    assert "data.dataset" in ripu.setting_keys()
+    with pytest.raises(ConfigError, match="data set wrong: scores:score of scores cannot be loaded"):
+        load_config(None, ["data.dataset=wrong", "data.size=[8, 8]"])
 
 
 def _in_doubles() -> torch.Tensor:

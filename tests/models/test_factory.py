@@ -91,6 +91,7 @@ def test_a_missing_function_is_named(reference: str, message: str) -> None:
     ("settings", "message"),
     [
         (["model.factory=tiny"], "model.factory: expected package.module:function, found 'tiny'"),
+        (["model.factory=tiny.py:f"], "model.factory: expected package.module:function, found 'tiny.py:f'"),
         (["model.options.width=8"], "model: options: `compact` has no options; choose name factory"),
         (["model.name=factory"], "model: factory: `factory` needs one"),
         (["model.name=compact", "model.factory=a:b"], "model: factory: `compact` has no factory; choose name factory"),
