@@ -118,9 +118,7 @@ def find_plugin(name: str, folders: Sequence[Path]) -> Plugin:
     found = beside or (None if is_path else _installed(name))
     if not found:
         if not is_path and any((folder / relative.with_suffix("")).is_dir() for folder in folders):
-            raise ConfigError(
-                f"plug-in {name}: found a folder, expected one file: name the file, or install the package"
-            )
+            raise ConfigError(f"plug-in {name}: found a folder, expected one file, or an installed package")
         looked = ", ".join(str(folder.absolute()) for folder in dict.fromkeys(folders))
         also = "" if is_path else ", and no installed module of this name"
         raise ConfigError(f"plug-in {name}: no file {relative} in {looked}{also}")

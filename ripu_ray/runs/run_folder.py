@@ -267,4 +267,8 @@ def folder_for_changed_data(path: Path, config: Config, seal: DataSeal) -> Path:
 
 
 def _changed(plugin: Plugin) -> str:
-    return f"plug-in {plugin.name}: {plugin.file} has changed since the run was started; restore it, or start a new run"
+    # Parts that a program or an installed package registered have no file of their own here.
+    own = ", ".join(name for names in plugin.provides.values() for name in names)
+    place = f"the source of {own}, in {plugin.file} or an installed package,"
+    what = place if plugin.name == PROGRAM else f"plug-in {plugin.name}: {plugin.file}"
+    return f"{what} has changed since the run was started; restore it, or start a new run"
