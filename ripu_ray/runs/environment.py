@@ -16,7 +16,10 @@ from ripu_ray.storage.checksums import write_json
 
 ENVIRONMENT = "environment.json"
 """Name of the file in the run folder."""
-_PACKAGES = ("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic", "pillow", "scikit-image")
+_PACKAGES = (
+    *("ripu-ray", "ray", "torch", "numpy", "pandas", "pyarrow", "wandb", "pydantic", "pillow", "scikit-image"),
+    *("transformers", "datasets"),  # networks and data sets
+)
 _FOR_GIT = ("PATH", "HOME", "XDG_CONFIG_HOME")
 
 
