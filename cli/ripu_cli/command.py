@@ -24,7 +24,7 @@ def describe(config: "ripu.Config", folder: Path, data: "ripu.DataOptions", show
     from ripu_cli.cost import print_cost
 
     if show_config:
-        typer.echo(ripu.dump_config(config))
+        typer.echo("\n".join(map(printable, ripu.dump_config(config).split("\n"))))
     print_cost(plan, each)
 
 

@@ -142,8 +142,9 @@ def test_dry_run_prints_the_first_trials_of_many_or_each(tmp_path: Path) -> None
 
 def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) -> None:
     flags = ("sweep", *TINY_FLAGS, "--budgets", "4,5", "--seeds", "0,1,2", "--dry-run", "--name", "x")
-    done = ripu_here(tmp_path, *flags, "--show-config")
+    done = ripu_here(tmp_path, *flags, "--show-config", "--set=cluster.interface=a\u202e")
     assert done.exit_code == 0
+    assert r"interface: a\u202e" in done.stdout and "\u202e" not in done.stdout
     document, _, rest = done.stdout.partition("\n\n")
     assert _plan(ripu_here(tmp_path, *flags).stdout) == _plan(rest)
     refused = ripu_here(tmp_path, *(flag for flag in flags if flag != "--dry-run"), "--show-config")
