@@ -141,3 +141,9 @@ def test_the_paper_s_recipe_is_in_its_configurations(source: str) -> None:
     assert (config.strategy.windows.region, config.strategy.windows.pixel) == (3, 65)
     assert isinstance(config.data, CityscapesData)
     assert (config.data.source_input_size, config.data.input_size) == ((720, 1280), (640, 1280))
+
+
+@pytest.mark.parametrize("key", ["a\x85b", "a\u2028b", "a\nb", "'\x85", "x" * 200])
+def test_text_with_line_breaks_is_read_back(key: str) -> None:
+    config = load_config(None, flags={"sweep.vary": [f"{key}=1"]})
+    assert Config.model_validate(yaml.safe_load(dump_config(config))) == config
