@@ -1,4 +1,4 @@
-"""YAML from untrusted sources: plain values only, a limited number of them, and each key once.
+"""YAML from untrusted sources: plain values only, a limited number of them, and each key once; and written again.
 
 This module imports nothing of ours.
 """
@@ -143,3 +143,21 @@ def _measure(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
         raise ValueError(f"more than {MAX_VALUES} values")
     sizes[id(node)] = size
     return size
+
+
+class _Writer(yaml.SafeDumper):
+    """Writes text with an unusual line break in double quotes: PyYAML's single quotes would turn it into a space."""
+
+
+def _represent_text(writer: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if set("\x85\u2028\u2029") & set(text) else None
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Writer.add_representer(str, _represent_text)
+
+
+def write(tree: Any, **layout: Any) -> str:
+    """Plain values as YAML, with keys in their order. Args: layout: further options of `yaml.dump`."""
+    text: str = yaml.dump(tree, Dumper=_Writer, sort_keys=False, allow_unicode=True, **layout)
+    return text

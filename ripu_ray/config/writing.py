@@ -3,27 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
+from ripu_ray.config import safe_yaml
 from ripu_ray.config.plugins import read_sources
 from ripu_ray.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from ripu_ray.config.loading import Config
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes text with an unusual line break in double quotes: PyYAML's single quotes would turn it into a space."""
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if set("\x85\u2028\u2029") & set(text) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
-
-
-_Dumper.add_representer(str, _represent_text)
 
 
 def dump_config(config: "Config", with_sources: bool = False) -> str:
@@ -40,7 +28,7 @@ def dump_config(config: "Config", with_sources: bool = False) -> str:
     if with_sources and config.plugins:
         sources = read_sources(config.plugins)
         tree["plugins"] = [{**plugin, "source": sources.get(plugin["name"])} for plugin in tree["plugins"]]
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return safe_yaml.write(tree)
 
 
 def setting(config: "Config", key: str, tree: Mapping[str, Any]) -> Any:

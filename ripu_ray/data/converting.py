@@ -8,10 +8,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-import yaml
 from PIL import Image
 
-from ripu_ray.config import Config, to_tree
+from ripu_ray.config import Config, safe_yaml, to_tree
 from ripu_ray.data.combining import as_stored
 from ripu_ray.data.folder import FolderData
 from ripu_ray.data.images import FileImageSet
@@ -143,4 +142,4 @@ def _configuration(config: Config) -> str:
     sizes = {key: tree["data"][key] for key in ("input_size", "label_size", "max_megapixels") if key in tree["data"]}
     data = FolderData(root=Path(), **sizes)
     tree["data"] = {"root": ".", **{key: value for key, value in data.model_dump(mode="json").items() if key != "root"}}
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return safe_yaml.write(tree)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
+from ripu_ray.config import safe_yaml
 from ripu_ray.data.arrangement import Arrangement, arrange
 from ripu_ray.data.finding import LABEL_SUFFIXES
 from ripu_ray.data.folder import check_pattern, folder_place
@@ -75,7 +74,7 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
         plan.lines += lines
     yield from plan.lines
     settings = {"data": plan.data, "training": _STEPS, **_COMPARED}
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    text = safe_yaml.write(settings, default_flow_style=None, width=100)
     files = {classes: class_file(tree)} if tree is not None else {}
     for path, content in (files | plan.lists | {config: _HEAD.format(name=config.name) + text}).items():
         _write(path, content)
