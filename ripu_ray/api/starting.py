@@ -15,8 +15,9 @@ from ripu_ray.errors import DataError
 from ripu_ray.runs.event_log import EventLog, OnProgress, ignore_progress
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.interrupt import STOP
-from ripu_ray.runs.lock import LOCK, lock_run
+from ripu_ray.runs.lock import lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
+from ripu_ray.storage.locks import Release
 from ripu_ray.storage.remote import check_readable, check_writable, locate
 from ripu_ray.tracking.mode import check_key, current, decide
 from ripu_ray.tracking.target import check_variables, find_target
@@ -166,7 +167,7 @@ def open_run(
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
-    with lock_run(folder, observer.notify) as before, observer.guard(folder) as end:
+    with lock_run(folder, observer.notify) as (before, release), observer.guard(folder) as end:
         if before:
             observer.notify(f"{folder}: taken over from {before}, which has ended")
         from ripu_ray.runs.environment import add_environment
@@ -178,14 +179,14 @@ def open_run(
             run.warn(line)
         if changed := add_environment(run.path):
             observer.notify(f"versions changed since the last start, environment.json keeps both: {changed}")
-        yield run, None if end is None else partial(_leave, run.path, end)
+        yield run, None if end is None else partial(_leave, run.path, release, end)
 
 
-def _leave(folder: Path, end: Notify, reason: str) -> None:
-    """Remove the lock and the stop request of this process, which `end` ends."""
-    for path in (folder / STOP, folder / LOCK):
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+def _leave(folder: Path, release: Release, end: Notify, reason: str) -> None:
+    """Remove the stop request, release the lock, and end this process with `end`."""
+    with suppress(OSError):
+        (folder / STOP).unlink(missing_ok=True)
+    release()
     end(reason)
 
 

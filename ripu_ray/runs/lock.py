@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ripu_ray.errors import RunFolderError
-from ripu_ray.storage.locks import FileHeldError, hold_file
+from ripu_ray.storage.locks import FileHeldError, Release, hold_file
 
 LOCK = "lock.json"
 """Name of the lock in the run folder."""
@@ -47,7 +47,7 @@ _UNKNOWN = Owner(0, "an unknown host", "an unknown time")
 
 
 @contextmanager
-def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> Iterator[Owner | None]:
+def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> Iterator[tuple[Owner | None, Release]]:
     """Lock a run folder until the block ends. The process ends itself if it loses the lock since it was suspended.
 
     Args:
@@ -56,7 +56,8 @@ def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> 
 
     Yields:
         The dead process whose lock was taken over, or None. Of this host, it is known at once to be dead; of another
-        one, and if its text is damaged, the heartbeat decides.
+        one, and if its text is damaged, the heartbeat decides. And a function that releases the lock before the end of
+        the block, for a process that is about to end; any thread may call it.
 
     Raises:
         RunFolderError: another process holds the lock; names the process.
@@ -80,8 +81,8 @@ def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> 
         os._exit(1)
 
     try:
-        with hold_file(path, json.dumps(asdict(mine)) + "\n", is_dead, watch, lose) as before:
-            yield None if before is None else _read(before) or _UNKNOWN
+        with hold_file(path, json.dumps(asdict(mine)) + "\n", is_dead, watch, lose) as (before, release):
+            yield None if before is None else _read(before) or _UNKNOWN, release
     except FileHeldError as error:
         raise RunFolderError(f"{folder}: in use by {_name(error.text)}") from None
 

@@ -23,6 +23,8 @@ BEAT_S = 10.0
 """Interval of the heartbeat."""
 PATIENCE_S = 60.0
 """A lease expires after this time without a heartbeat, by the waiting process's clock: clocks need not agree."""
+Release = Callable[[], None]
+"""Releases a lock."""
 Stamp = tuple[bytes, int]
 """Content of a lock and time of its last heartbeat, which is compared with earlier ones only."""
 
@@ -104,7 +106,7 @@ class _Flock(_Lease):
 @contextmanager
 def hold_file(
     path: Path, text: str, is_dead: Callable[[str], bool], watch: Watch, lose: Callable[[], object]
-) -> Iterator[str | None]:
+) -> Iterator[tuple[str | None, Release]]:
     """Hold the lock `path`, with `text` as its content, until the block ends.
 
     Args:
@@ -115,7 +117,8 @@ def hold_file(
         lose: called in another thread when another process took the lock over, since this one was suspended.
 
     Yields:
-        The text of the dead holder whose lock was taken over, or None.
+        The text of the dead holder whose lock was taken over, or None; and a function that releases the lock before
+        the end of the block, for a process that is about to end. Any thread may call it, more than once.
 
     Raises:
         FileHeldError: another process holds the lock.
@@ -127,14 +130,19 @@ def hold_file(
         ended = threading.Event()
         beat = threading.Thread(target=_beat, args=(lease, ended, lose), daemon=True)
         beat.start()
-        try:
-            yield before
-        finally:
+
+        def release() -> None:
+            # The heartbeat ends first: it would take the missing file for a lost lock, or write it again in a store.
             ended.set()
             beat.join()
             with suppress(OSError):  # the lease expires
                 if _read(path)[0] == lease.content:
                     path.unlink()
+
+        try:
+            yield before, release
+        finally:
+            release()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from ripu_ray.errors import RunFolderError, StorageError
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.storage import locks
+from ripu_ray.storage.locks import Release, hold_file
 
 CONTENDER = """
 import sys
@@ -27,7 +28,7 @@ from ripu_ray.runs.lock import lock_run
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with lock_run(Path(sys.argv[1])) as before:
+    with lock_run(Path(sys.argv[1])) as (before, _):
         print("held", before.pid if before else "", flush=True)
         sys.stdin.readline()
 except RunFolderError as error:
@@ -97,7 +98,7 @@ def test_a_second_process_is_refused_until_the_first_one_ends(tmp_path: Path, st
     assert says.startswith(f"refused {tmp_path}: in use by process {first.process.pid} on {socket.gethostname()}, ")
     first.end()
     assert list(tmp_path.iterdir()) == []
-    with lock_run(tmp_path) as before:
+    with lock_run(tmp_path) as (before, _):
         assert before is None
 
 
@@ -107,9 +108,30 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path, stack: ExitS
     assert first.hears() == "held"
     first.end(kill=True)
     assert (tmp_path / "lock.json").exists()
-    with lock_run(tmp_path) as before:
+    with lock_run(tmp_path) as (before, _):
         assert before
         assert before.pid == first.process.pid
+
+
+def test_a_lock_that_is_released_early_is_neither_lost_nor_taken_from_the_next_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "BEAT_S", 0.001)
+    lost: list[str] = []
+
+    def hold(text: str) -> AbstractContextManager[tuple[str | None, Release]]:
+        return hold_file(tmp_path / "lock", text, lambda text: True, lambda *_: None, lambda: lost.append(text))
+
+    threads = threading.active_count()
+    with ExitStack() as next_one:
+        with hold("first") as (_, release):
+            release()
+            assert threading.active_count() == threads
+            assert next_one.enter_context(hold("second"))[0] is None
+            release()
+        assert (tmp_path / "lock").read_text() == "second"
+    assert lost == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("stale", [False, True])
@@ -144,7 +166,7 @@ def test_a_lock_without_a_heartbeat_is_taken_over_whatever_the_clocks_say(
     path.write_text(text.replace("HERE", socket.gethostname()))
     os.utime(path, (path.stat().st_mtime + clock_s,) * 2)
     said: list[str] = []
-    with lock_run(tmp_path, said.append) as before:
+    with lock_run(tmp_path, said.append) as (before, _):
         assert before
         with pytest.raises(RunFolderError, match=f"in use by process {os.getpid()}"), lock_run(tmp_path):
             pass
@@ -237,7 +259,7 @@ def test_of_many_that_watch_one_takes_over_also_after_a_killed_claim(
 
         def take(_: int) -> str:
             try:
-                return str(held.enter_context(lock_run(tmp_path)))
+                return str(held.enter_context(lock_run(tmp_path))[0])
             except RunFolderError:
                 return "refused"
 

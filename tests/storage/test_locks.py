@@ -10,7 +10,7 @@ import pytest
 from ripu_ray.errors import RunFolderError
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.storage import locks as lease
-from ripu_ray.storage.locks import FileHeldError, Watch, hold_file
+from ripu_ray.storage.locks import FileHeldError, Release, Watch, hold_file
 from ripu_ray.storage.remote import RemotePath
 
 
@@ -26,13 +26,13 @@ def _unheard(text: str, seconds: float) -> None:
     """Drop a line."""
 
 
-def hold_object(path: RemotePath, text: str, watch: Watch) -> AbstractContextManager[str | None]:
+def hold_object(path: RemotePath, text: str, watch: Watch) -> AbstractContextManager[tuple[str | None, Release]]:
     """The lock of an object, which is not lost."""
     return hold_file(path, text, lambda text: True, watch, lambda: pytest.fail("lost"))
 
 
 def test_it_is_held_until_the_block_ends(path: RemotePath) -> None:
-    with hold_object(path, "first", _unheard) as before:
+    with hold_object(path, "first", _unheard) as (before, _):
         assert before is None
         assert path.read_text() == "first"
     assert not path.exists()
@@ -57,7 +57,7 @@ def test_of_many_who_find_a_dead_holder_one_gets_in(path: RemotePath, monkeypatc
 
         def take(name: str) -> str:
             try:
-                return str(held.enter_context(hold_object(path, name, _unheard)))
+                return str(held.enter_context(hold_object(path, name, _unheard))[0])
             except FileHeldError:
                 return "refused"
 
