@@ -21,6 +21,8 @@ from ripu_ray.runs.versions import private_use
 
 READ_FROM = "2.60"
 """Version of Ray in whose source these were found."""
+_NAMESPACE = "ripu-ray"
+"""Of the texts in the control store."""
 
 try:
     from ray._private import parameter, ray_constants
@@ -28,6 +30,7 @@ try:
     from ray._private.state import state
     from ray._raylet import ActorID, GcsClient, PlacementGroupID  # type: ignore[attr-defined]
     from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
+    from ray.experimental import internal_kv
 except ImportError as error:
     raise ClusterError(private_use("ray", READ_FROM, error)) from None
 
@@ -93,6 +96,23 @@ def own_processes() -> list[tuple[str, Popen[bytes]]]:
     node = ray._private.worker._global_node
     processes: dict[str, list[Any]] = node.all_processes if node else {}
     return [(kind, info.process) for kind, infos in processes.items() for info in infos]
+
+
+def share_secret(name: str, text: str) -> None:
+    """Keep a text in the memory of the control store, where `read_secret` finds it in every process of this Ray.
+
+    Ray writes an environment to its session folder. If the raylet dies, Ray tries to recover the objects of the driver,
+    and ends the driver because it cannot.
+    """
+    with as_read():
+        internal_kv._internal_kv_put(name, text.encode(), namespace=_NAMESPACE)
+
+
+def read_secret(name: str) -> str:
+    """What `share_secret` keeps under this name."""
+    with as_read():
+        kept: bytes = internal_kv._internal_kv_get(name, namespace=_NAMESPACE)
+        return kept.decode()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from ripu_ray.distributed.capacity import (
 from ripu_ray.distributed.draining import NodeLeavesError
 from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.prometheus import FailureMetrics
+from ripu_ray.distributed.ray_internals import read_secret, share_secret
 from ripu_ray.distributed.shared_storage import check_storage, ray_storage
 from ripu_ray.distributed.trial_queue import FreeProcessFirst, TrialQueue
 from ripu_ray.distributed.watching import FailureMonitor
@@ -95,12 +96,11 @@ def _tune(
     takes: dict[str, int | float] = {"memory": 1, "GPU": trial_gpus(cluster)}
     forwarder = _Forwarder(on_progress)
     control, monitor = _Control(forwarder, run.stop, meanwhile), FailureMonitor(run.path, cluster, forwarder)
+    if key := _key(run):
+        share_secret(KEY, key)
     tuner = tune.Tuner(
-        tune.with_resources(
-            # In the memory of this process, not in an environment, which Ray would write down.
-            tune.with_parameters(_trainable(run), key=_key(run)),
-            tune.PlacementGroupFactory([takes]),
-        ),
+        # No `with_parameters`: this process would own an object, see `share_secret`.
+        tune.with_resources(_trainable(run, has_key=bool(key)), tune.PlacementGroupFactory([takes])),
         tune_config=tune.TuneConfig(
             search_alg=queue,
             scheduler=FreeProcessFirst(),
@@ -149,13 +149,13 @@ def _key(run: RunFolder) -> str | None:
     return os.environ.get(KEY) if config.tracking.wandb != "disabled" and not config.cluster.address else None
 
 
-def _trainable(run: RunFolder) -> Callable[[dict[str, Any], str | None], None]:
+def _trainable(run: RunFolder, has_key: bool) -> Callable[[dict[str, Any]], None]:
     """The function that Tune runs in a trial's process."""
     path, config = run.path, run.config  # pickled with its plug-ins, which run in that process before it is read
 
-    def trainable(parameters: dict[str, Any], key: str | None) -> None:
-        if key:
-            os.environ[KEY] = key
+    def trainable(parameters: dict[str, Any]) -> None:
+        if has_key:
+            os.environ[KEY] = read_secret(KEY)
         name = parameters["name"]
         latest, reported_s = Progress(name, "start", 0, 0), 0.0
 

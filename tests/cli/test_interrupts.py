@@ -235,9 +235,7 @@ def test_the_death_of_our_own_ray_ends_the_run_at_once(
         start = time.monotonic()
         assert tree.process.wait(30) == code
         seconds = time.monotonic() - start
-        # Ray's own library may write one line in this process when it learns of the death before we do.
-        ours = [line for line in tree.err.splitlines() if "core_worker.cc" not in line]
-        assert [re.sub(r" died \(.*\)", " died", line) for line in ours] == says
+        assert [re.sub(r" died \(.*\)", " died", line) for line in tree.err.splitlines()] == says
         tree.wait_until_gone(5)
     assert seconds < 5
     (partial,) = _partials(tmp_path)

@@ -27,6 +27,8 @@ from ripu_ray.distributed.ray_internals import (
     draining_nodes,
     orphaned_groups,
     own_processes,
+    read_secret,
+    share_secret,
 )
 from ripu_ray.distributed.session_files import private_folder
 from ripu_ray.errors import ClusterError
@@ -51,6 +53,8 @@ def test_a_live_ray_answers_to_them() -> None:
     kinds = {kind for kind, process in own_processes() if process.poll() is None}
     assert kinds >= {"gcs_server", "raylet"}
     assert not kinds & {"monitor", "log_monitor"}
+    share_secret("key", "value")
+    assert ray.get(ray.remote(read_secret).remote("key")) == "value"
 
 
 @pytest.mark.usefixtures("ray_cpus")
