@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,60 +38,70 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
     """
     stop, received = ripu.StopRequest.of(folder), list[int]()
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int) -> None:
         if received or not _request(stop):
-            # No cleanup, which could take long: all state is on disk, and Ray ends with its parent.
-            _write(f"ripu: stopped now; {_how_to_resume(folder)}")
-            os._exit(128 + number)
+            stop_now(number)
         received.append(number)
         _write("ripu: stopping after the current step; interrupt again to stop now")
 
+    def stop_now(number: int, frame: FrameType | None = None) -> NoReturn:
+        # No cleanup, which could take long: all state is on disk, and Ray ends with its parent.
+        _write(f"ripu: stopped now; {_how_to_resume(folder)}")
+        os._exit(128 + number)
+
     def end(reason: str) -> NoReturn:
-        # A signal to all processes may have arrived here, too, while the main thread waits for Ray.
         time.sleep(_GRACE_S)
-        for number in arrived():
-            if number in numbers and not received:
-                handle(number, None)
         _write(f"ripu: {reason}; {_how_to_resume(folder)}")
         os._exit(128 + received[0] if received else 1)
 
     stop.withdraw()
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in numbers}
+    close, stopped = _listen(handle), False
+    before = {number: signal.signal(number, _leave_to_thread) for number in numbers}
     try:
-        with _arrivals() as arrived:
-            yield end
+        yield end
     except StoppedError:
-        typer.echo(f"ripu: stopped; {_how_to_resume(folder)}", err=True)
-        raise typer.Exit(128 + (received or SIGNALS)[0]) from None
+        stopped = True
     finally:
+        for number, handler in before.items():
+            signal.signal(number, stop_now if received else handler)
+        close()
         stop.withdraw()
-        if not received:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    if received:
-        raise typer.Exit(128 + received[0])
+    if stopped:
+        typer.echo(f"ripu: stopped; {_how_to_resume(folder)}", err=True)
+    if stopped or received:
+        raise typer.Exit(128 + (received or SIGNALS)[0])
 
 
-@contextmanager
-def _arrivals() -> Iterator[Callable[[], bytes]]:
-    """Yield a function that returns the numbers of the signals that arrived, whether or not Python has handled them."""
+def _listen(handle: Callable[[int], None]) -> Callable[[], None]:
+    """Call `handle` in a thread for each signal with a handler: the main thread may wait for Ray, outside Python.
+
+    Returns:
+        A function that ends this, once all signals that arrived are handled.
+    """
     reading, writing = os.pipe()
-    for end in (reading, writing):
-        os.set_blocking(end, False)
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    os.set_blocking(writing, False)
 
-    def read() -> bytes:
-        with suppress(BlockingIOError):
-            return os.read(reading, 64)
-        return b""
-
-    try:
-        yield read
-    finally:
-        signal.set_wakeup_fd(before)
+    def listen() -> None:
+        while numbers := os.read(reading, 64):
+            for number in numbers:
+                if number in SIGNALS:
+                    handle(number)
         os.close(reading)
+
+    def close() -> None:
+        signal.set_wakeup_fd(before)
         os.close(writing)
+        thread.join()
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return close
+
+
+def _leave_to_thread(number: int, frame: FrameType | None) -> None:
+    """Let the thread of `_listen` handle a signal: it learns only of those that have a handler."""
 
 
 def _request(stop: "ripu.StopRequest") -> bool:

@@ -105,7 +105,10 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
     except SystemExit:
         # SIGTERM: Ray has replaced our handler by its own.
         _handle_sigterm(on_sigterm)
-        signal.raise_signal(signal.SIGTERM)
+        if callable(on_sigterm):
+            on_sigterm(signal.SIGTERM, None)
+        else:
+            signal.raise_signal(signal.SIGTERM)
         raise StoppedError("stopped") from None
     except Exception as error:  # noqa: BLE001  # Ray raises plain Exceptions, such as on a machine too busy to start it
         if "AF_UNIX path" in str(error):

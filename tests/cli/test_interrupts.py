@@ -206,14 +206,22 @@ def _kill_everybody(tree: ProcessTree) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def _kill_one(name: bytes) -> Callable[[ProcessTree], None]:
-    def kill(tree: ProcessTree) -> None:
+def _signal_one(name: bytes, number: int = signal.SIGKILL) -> Callable[[ProcessTree], None]:
+    def send(tree: ProcessTree) -> None:
         for pid in tree.members():
             with suppress(OSError):
                 if Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].endswith(name):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, number)
 
-    return kill
+    return send
+
+
+def _hang_and_kill_everybody(tree: ProcessTree) -> None:
+    for name in (b"gcs_server", b"raylet"):
+        _signal_one(name, signal.SIGSTOP)(tree)
+    # The driver asks the control store once a second, and then waits in Ray's library. Nothing can be seen of that.
+    time.sleep(2)
+    _kill_everybody(tree)
 
 
 @pytest.mark.slow
@@ -221,10 +229,11 @@ def _kill_one(name: bytes) -> Callable[[ProcessTree], None]:
     ("kill", "code", "says"),
     [
         (_kill_everybody, 143, [STOPPING, f"ripu: Ray on this machine died; {RESUME}"]),
-        (_kill_one(b"gcs_server"), 1, [f"ripu: Ray on this machine died; {RESUME}"]),
-        (_kill_one(b"raylet"), 1, [f"ripu: Ray on this machine died; {RESUME}"]),
+        (_hang_and_kill_everybody, 143, [STOPPING, f"ripu: Ray on this machine died; {RESUME}"]),
+        (_signal_one(b"gcs_server"), 1, [f"ripu: Ray on this machine died; {RESUME}"]),
+        (_signal_one(b"raylet"), 1, [f"ripu: Ray on this machine died; {RESUME}"]),
     ],
-    ids=["SIGTERM to all", "control store", "raylet"],
+    ids=["SIGTERM to all", "SIGTERM to all while Ray hangs", "control store", "raylet"],
 )
 def test_the_death_of_our_own_ray_ends_the_run_at_once(
     tmp_path: Path, kill: Callable[[ProcessTree], None], code: int, says: list[str]
