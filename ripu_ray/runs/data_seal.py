@@ -53,10 +53,6 @@ class DataSeal:
         }
         return DataSeal(self.sets, self.weights | {name: line((mark,)) for name, mark in marks.items()})
 
-    def renewed(self, now: "DataSeal") -> "DataSeal":
-        """The same data with the times of a later reading, without weights that an earlier version did not read."""
-        return DataSeal(now.sets, {name: now.weights[name] for name in self.weights})
-
     def digest(self, config: Config) -> str:
         """SHA-256, in hex, of the data and initial weights of one trial; "" if it has no files."""
         contents = self.contents(config.data)
@@ -90,7 +86,7 @@ class DataSeal:
     def _changes(self, now: "DataSeal") -> Iterator[str]:
         for key in dict.fromkeys((*self.sets, *now.sets)):
             yield from find_changes(self.sets.get(key, NOTHING), now.sets.get(key, NOTHING))
-        for name in self.weights:
+        for name in dict.fromkeys((*self.weights, *now.weights)):
             first, second = self._mark(name), now._mark(name)
             if first is None or second is None or first.digest != second.digest:
                 yield f"{name} was changed"

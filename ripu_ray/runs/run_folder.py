@@ -99,8 +99,8 @@ class RunFolder:
         if run:
             if run.seal and seal:
                 run.seal.check(seal, path)
-                if (renewed := run.seal.renewed(seal)) != run.seal:
-                    renewed.write(path)
+                if seal != run.seal:  # the same data, with the times of a later reading
+                    seal.write(path)
             return run
         write_environment(path)
         for name, source in read_sources(config.plugins).items():
