@@ -14,7 +14,7 @@ from ripu_ray.distributed.capacity import check_capacity, local_cpus
 from ripu_ray.errors import DataError
 from ripu_ray.runs.event_log import EventLog, OnProgress, ignore_progress
 from ripu_ray.runs.grid import expand
-from ripu_ray.runs.interrupt import STOP
+from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.lock import lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
 from ripu_ray.storage.locks import Release
@@ -179,13 +179,13 @@ def open_run(
             run.warn(line)
         if changed := add_environment(run.path):
             observer.notify(f"versions changed since the last start, environment.json keeps both: {changed}")
-        yield run, None if end is None else partial(_leave, run.path, release, end)
+        yield run, None if end is None else partial(_leave, run.stop, release, end)
 
 
-def _leave(folder: Path, release: Release, end: Notify, reason: str) -> None:
-    """Remove the stop request, release the lock, and end this process with `end`."""
+def _leave(stop: StopRequest, release: Release, end: Notify, reason: str) -> None:
+    """Withdraw the stop request, release the lock, and end this process with `end`."""
     with suppress(OSError):
-        (folder / STOP).unlink(missing_ok=True)
+        stop.withdraw()
     release()
     end(reason)
 

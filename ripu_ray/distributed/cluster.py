@@ -103,7 +103,8 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
             f"no Ray at {cluster.address}, or none for this token (RAY_AUTH_TOKEN): {first_line(error)}"
         ) from None
     except SystemExit:
-        # SIGTERM: Ray has replaced our handler by its own.
+        # SIGTERM: Ray has replaced our handler by its own. Raised again, the signal would be the second one of the CLI,
+        # whose thread has learned of the first.
         _handle_sigterm(on_sigterm)
         if callable(on_sigterm):
             on_sigterm(signal.SIGTERM, None)

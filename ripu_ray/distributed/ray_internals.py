@@ -101,8 +101,8 @@ def own_processes() -> list[tuple[str, Popen[bytes]]]:
 def share_secret(name: str, text: str) -> None:
     """Keep a text in the memory of the control store, where `read_secret` finds it in every process of this Ray.
 
-    Ray writes an environment to its session folder. If the raylet dies, Ray tries to recover the objects of the driver,
-    and ends the driver because it cannot.
+    Ray would write an environment to its session folder. An object of the driver would end the driver with exit code 1
+    if the raylet dies: Ray then tries to recover such objects, and cannot.
     """
     with as_read():
         internal_kv._internal_kv_put(name, text.encode(), namespace=_NAMESPACE)
