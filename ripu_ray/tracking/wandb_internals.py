@@ -50,7 +50,8 @@ def read_local_runs(folder: Path) -> LocalRuns:
             continue
         steps |= {entry["history"]["step"].get("num", 0) for entry in entries if entry["type"] == "history"}
         artifacts |= {entry["artifact"]["name"] for entry in entries if entry["type"] == "artifact"}
-        if entries[-1]["type"] != "exit":
+        # Not always the last entry: W&B describes the machine in a thread, which may write after the exit.
+        if all(entry["type"] != "exit" for entry in entries):
             keep_for_upload(file.parent)
     pending = [run for run in folder.glob("wandb/offline-run-*") if not list(run.glob("*.synced"))]
     return LocalRuns(frozenset(steps), bool(pending), frozenset(artifacts))

@@ -46,6 +46,25 @@ def test_a_local_run_has_the_files_and_entries_that_are_read(tmp_path: Path) -> 
     assert not read_local_runs(tmp_path).is_pending
 
 
+def test_a_run_has_ended_wherever_its_exit_is(tmp_path: Path) -> None:
+    run = open_run({"project": "wheat", "id": "field"}, tmp_path, is_online=False)
+    run.log({"miou": 0.5}, step=0)
+    run.finish()
+    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert read_entries(file)[-1]["type"] == "exit"
+    # After 7 bytes, each entry is a chunk: a checksum of 4 bytes, the length in 2, the type in 1, and the content.
+    content, chunks, start = file.read_bytes(), [], 7
+    while start < len(content):
+        end = start + 7 + int.from_bytes(content[start + 4 : start + 6], "little")
+        chunks.append(content[start:end])
+        start = end
+    online = tmp_path / "wandb" / file.parent.name.removeprefix("offline-")
+    file.parent.rename(online)
+    for order, is_pending in ((chunks[:-2] + chunks[:-3:-1], False), (chunks[:-1], True)):
+        (online / file.name).write_bytes(content[:7] + b"".join(order))
+        assert read_local_runs(tmp_path) == LocalRuns(frozenset({0}), is_pending)
+
+
 def test_the_folder_of_an_online_run_gets_the_name_of_an_offline_run(tmp_path: Path) -> None:
     online = tmp_path / "run-20260101_000000-field"
     online.mkdir()
