@@ -75,7 +75,15 @@ REDUCED_PHOTOGRAPHS = [
     "--set=training.warmup_steps=200",
     "--set=training.round_steps=40",
 ]
+# An hour on two cores of a CPU.
+LOW = [
+    PRETRAINED_FOLDER,
+    *PAIRS,
+    *("--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]", "--set=training.augmentation.flip=0.5"),
+    "--set=training.warmup_steps=300",
+]
 POWER_1 = "--vary=strategy.power=1"
+BEST = ["--budgets=0.22,2.2", "--mode=region", "--acquisitions=ripu", "--set=strategy.power=1"]
 # The sweep of README, which takes minutes for a seed.
 DEMO = ["--set=training.round_steps=30", "--budgets=2.2,5", "--mode=region"]
 PARTS = ("-spread", "-pixel")
@@ -126,13 +134,17 @@ STUDIES = {
     ],
     "pretrained": [*PRETRAINED, "--acquisitions=random,ripu,clasp_pe,halo_euclidean,source_only,full"],
     "pretrained-spread": [*PRETRAINED, "--acquisitions=ripu,entropy,margin", "--vary=strategy.power=1"],
-    # An hour on two cores of a CPU.
     "pretrained-low": [
-        PRETRAINED_FOLDER,
-        *PAIRS,
-        *("--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]", "--set=training.augmentation.flip=0.5"),
-        *("--set=training.warmup_steps=300", "--set=training.round_steps=20", "--vary=strategy.power=null,1"),
-        *("--budgets=0.22", "--mode=region,pixel", "--acquisitions=random,ripu,entropy,source_only,full"),
+        *LOW,
+        *("--set=training.round_steps=20", "--vary=strategy.power=null,1", "--budgets=0.22"),
+        *("--mode=region,pixel", "--acquisitions=random,ripu,entropy,source_only,full"),
+    ],
+    "pretrained-source": [*LOW, *BEST, "--set=training.round_steps=20", "--vary=training.source_free=false,true"],
+    # As many steps in all.
+    "pretrained-source-none": [
+        *LOW,
+        *BEST,
+        *("--set=training.warmup_steps=0", "--set=training.round_steps=80", "--vary=training.source_free=true"),
     ],
     "pretrained-embedded": [
         *REDUCED_EMBEDDED,

@@ -61,6 +61,12 @@ class ModelConfig(Section):
     head: Literal["linear", "aspp"] = "linear"
     """Of `backbone`: one convolution of all features, or spatial pyramid pooling (aspp) of the deepest features."""
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether weights are trained at the start: all, or the encoder's. A network of one's own may load some."""
+        weights = self.init_from or self.backbone_weights or self.pretrained == "imagenet"
+        return bool(weights or NETWORKS[self.name].is_foreign)
+
     def __hash__(self) -> int:
         # A dict, such as `options`, has no hash.
         return hash(self.model_dump_json())

@@ -43,8 +43,8 @@ class TrainingConfig(Section):
     schedule_steps: Steps | None = None
     """Horizon of the learning rate's schedule. None: the warm-up, all rounds, and `round_steps` more."""
     source_free: bool = False
-    """Train on bought target pixels only, without the losses of the source. Training starts from `model.init_from`, in
-    which case no image of the source is opened, or from a warm-up on the source."""
+    """Train on bought target pixels only, without the losses of the source. Training starts from a warm-up on the
+    source; or, with `warmup_steps: 0`, from `model.init_from` or a pretrained encoder, and no source is opened."""
     source_sampling: Literal["uniform", "rarity"] = "uniform"
     """How images of the source are sampled. rarity: images with classes that were rare in the images sampled so far are
     sampled more often."""

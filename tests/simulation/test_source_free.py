@@ -47,6 +47,18 @@ def test_a_source_free_run_opens_no_source(tmp_path: Path) -> None:
         assert record.losses["total"] == pytest.approx(total, rel=1e-5)
 
 
+def test_a_pretrained_encoder_needs_no_source(tmp_path: Path) -> None:
+    write_data_set(tmp_path / "data")
+    (tmp_path / "data/day").rename(tmp_path / "elsewhere")
+    start = ("training.source_free=true", "training.warmup_steps=0", "model.name=efficientnet_lite0")
+    run = run_all(tmp_path / "run", load_small(tmp_path / "data", *start))
+    (trial_id,) = run.trials
+    assert run.config.model.pretrained == "imagenet"
+    records = [run.trial(trial_id).stage(index).read() for index in range(2)]
+    assert [record.step for record in records] == [2, 4]
+    assert [record.clicks > 0 for record in records] == [True, True]
+
+
 def test_a_warm_up_serves_trials_with_and_without_source(tmp_path: Path) -> None:
     flags = {"sweep.vary": ["training.source_free=false,true"]}
     run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0"), flags))
@@ -62,6 +74,7 @@ def test_a_warm_up_serves_trials_with_and_without_source(tmp_path: Path) -> None
     ("settings", "says"),
     [
         (["training.source_free=true", "training.warmup_steps=0"], "starts either from model.init_from"),
+        (["training.source_free=true", "training.warmup_steps=0", "model.name=deeplabv2"], "or from pretrained weights"),
         (["training.source_free=true", "model.init_from=w.pt"], "or from a warm-up on the source, without"),
     ],
 )
