@@ -90,9 +90,9 @@ class Config(Section):
         has_warmup = self.training.warmup_steps > 0
         if self.training.source_free and (self.model.init_from if has_warmup else not self.model.is_trained):
             raise ValueError(
-                "training.source_free starts either from model.init_from, the checkpoint of a source-only model, or from "
-                "pretrained weights of the network, with training.warmup_steps=0, or from a warm-up on the source, "
-                "without model.init_from"
+                "training.source_free starts either from model.init_from, the checkpoint of a source-only model, "
+                "or from pretrained weights of the network, with training.warmup_steps=0, "
+                "or from a warm-up on the source, without model.init_from"
             )
         return self
 
