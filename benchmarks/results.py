@@ -83,10 +83,10 @@ LOW = [
     "--set=training.warmup_steps=300",
 ]
 POWER_1 = "--vary=strategy.power=1"
-BEST = ["--budgets=0.22,2.2", "--mode=region", "--acquisitions=ripu", "--set=strategy.power=1"]
+BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
 # The sweep of README, which takes minutes for a seed.
 DEMO = ["--set=training.round_steps=30", "--budgets=2.2,5", "--mode=region"]
-PARTS = ("-spread", "-pixel")
+PARTS = ("-spread", "-pixel", "-none")
 """Ends of names of sweeps that belong to a study."""
 MERGED = ("demo", "photographs", "pretrained", "pretrained-embedded", "pretrained-photographs")
 """Studies with one table for all their sweeps."""
@@ -145,6 +145,11 @@ STUDIES = {
         *LOW,
         *BEST,
         *("--set=training.warmup_steps=0", "--set=training.round_steps=80", "--vary=training.source_free=true"),
+    ],
+    "pretrained-teacher": [
+        *LOW,
+        *("--set=training.round_steps=20", "--set=strategy.power=1", "--vary=training.teacher=none,ema"),
+        *("--budgets=0.22", "--mode=pixel", "--acquisitions=random,ripu"),
     ],
     "pretrained-embedded": [
         *REDUCED_EMBEDDED,
