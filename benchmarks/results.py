@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.studies import COMMON, FOLDER, PRETRAINED_FOLDER, STUDIES
 from ripu_ray.config import REFERENCES
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.statistics import compare, outcomes, summarise
@@ -27,153 +28,10 @@ from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
-# A study that does not vary the power is greedy, and has no flips, unlike the demo and configs/folder.yaml.
-RECIPE = ["--set=strategy.power=null", "--set=training.augmentation.flip=0"]
-COMMON = ["--seeds=0,1,2,3,4", "--wandb=disabled", "--set=cluster.scorers=0", *RECIPE]
-SMALL = ["--set=data.size=[64,96]", "--set=training.round_steps=30"]
-SIZE = "[90,120]"
-FOLDER = "--config=configs/folder.yaml"
-PHOTOGRAPHS = [
-    FOLDER,
-    f"--set=data.input_size={SIZE}",
-    f"--set=data.label_size={SIZE}",
-    "--set=training.round_steps=60",
-    "--budgets=2.2",
-]
-PRETRAINED_FOLDER = "--config=configs/pretrained.yaml"
-PRETRAINED = [
-    PRETRAINED_FOLDER,
-    "--set=data.input_size=[360,480]",
-    "--set=data.label_size=[360,480]",
-    "--budgets=0.05,0.22,2.2",
-    "--mode=region,pixel",
-    "--set=cluster.gpu=true",
-    "--set=cluster.processes_per_gpu=10",
-]
-PAIRS = ["--set=training.source_batch=2", "--set=training.target_batch=2", "--set=training.channels_last=true"]
-# An hour on one core of a CPU: small images, small batches, few steps.
-REDUCED = [
-    *PAIRS,
-    "--set=model.name=efficientnet_lite0",
-    "--set=model.pretrained=imagenet",
-    "--set=cluster.cpus=1",
-    "--budgets=2.2",
-]
-REDUCED_EMBEDDED = [
-    *REDUCED,
-    "--set=data.size=[64,96]",
-    "--set=data.num_pool=24",
-    "--set=data.num_validation=16",
-    "--set=training.warmup_steps=80",
-    "--set=training.round_steps=12",
-]
-REDUCED_PHOTOGRAPHS = [
-    *REDUCED,
-    FOLDER,
-    f"--set=data.input_size={SIZE}",
-    f"--set=data.label_size={SIZE}",
-    "--set=training.warmup_steps=200",
-    "--set=training.round_steps=40",
-]
-# An hour on two cores of a CPU.
-LOW = [
-    PRETRAINED_FOLDER,
-    *PAIRS,
-    *("--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]", "--set=training.augmentation.flip=0.5"),
-    "--set=training.warmup_steps=300",
-]
-POWER_1 = "--vary=strategy.power=1"
-BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
-# The sweep of README, which takes minutes for a seed.
-DEMO = ["--set=training.round_steps=30", "--budgets=2.2,5", "--mode=region"]
 PARTS = ("-spread", "-pixel", "-none")
 """Ends of names of sweeps that belong to a study."""
-MERGED = ("demo", "photographs", "pretrained", "pretrained-embedded", "pretrained-photographs")
+MERGED = ("demo", "photographs", "pretrained", "pretrained-embedded", "pretrained-photographs", "pretrained-source")
 """Studies with one table for all their sweeps."""
-STUDIES = {
-    "demo": [*DEMO, "--acquisitions=random,ripu,source_only,full"],
-    "demo-spread": [*DEMO, POWER_1, "--acquisitions=ripu"],
-    "embedded": [
-        *SMALL,
-        "--budgets=2.2,5",
-        "--mode=region,pixel",
-        "--acquisitions=random,ripu,entropy,margin,impurity,uncertainty,source_only,full",
-    ],
-    "embedded-spread": [
-        *SMALL,
-        "--budgets=2.2,5",
-        "--mode=region,pixel",
-        "--acquisitions=random,ripu",
-        "--vary=strategy.power=null,1",
-    ],
-    "photographs": [*PHOTOGRAPHS, "--acquisitions=random,entropy,ripu,source_only,full"],
-    "photographs-spread": [
-        *PHOTOGRAPHS,
-        "--acquisitions=ripu",
-        "--vary=strategy.power=1",
-        "--vary=strategy.balanced=false,true",
-    ],
-    # Minutes on one H100; here, on 2 cores, a step takes one.
-    "photographs-deeplab": [
-        FOLDER,
-        "--set=model.name=deeplabv3plus",
-        "--set=data.input_size=[360,480]",
-        "--set=data.label_size=[360,480]",
-        "--set=data.cache=runs/cache-deeplab",
-        "--set=training.warmup_steps=360",
-        "--set=training.round_steps=22",
-        "--set=training.source_batch=2",
-        "--set=training.target_batch=2",
-        "--set=training.learning_rate=0.0002",
-        "--set=training.precision=bfloat16",
-        "--set=training.checkpoint_every=1000",
-        "--set=cluster.gpu=true",
-        "--set=cluster.processes_per_gpu=10",
-        "--budgets=2.2",
-        "--acquisitions=random,entropy,ripu,full",
-    ],
-    "pretrained": [*PRETRAINED, "--acquisitions=random,ripu,clasp_pe,halo_euclidean,source_only,full"],
-    "pretrained-spread": [*PRETRAINED, "--acquisitions=ripu,entropy,margin", "--vary=strategy.power=1"],
-    "pretrained-low": [
-        *LOW,
-        *("--set=training.round_steps=20", "--vary=strategy.power=null,1", "--budgets=0.22"),
-        *("--mode=region,pixel", "--acquisitions=random,ripu,entropy,source_only,full"),
-    ],
-    "pretrained-source": [*LOW, *BEST, "--set=training.round_steps=20", "--vary=training.source_free=false,true"],
-    # As many steps in all.
-    "pretrained-source-none": [
-        *LOW,
-        *BEST,
-        *("--set=training.warmup_steps=0", "--set=training.round_steps=80", "--vary=training.source_free=true"),
-    ],
-    "pretrained-teacher": [
-        *LOW,
-        *("--set=training.round_steps=20", "--set=strategy.power=1", "--vary=training.teacher=none,ema"),
-        *("--budgets=0.22", "--mode=pixel", "--acquisitions=random,ripu"),
-    ],
-    "pretrained-embedded": [
-        *REDUCED_EMBEDDED,
-        "--mode=region",
-        "--acquisitions=random,ripu,source_only,full,clasp_pe,halo_euclidean",
-    ],
-    "pretrained-embedded-spread": [*REDUCED_EMBEDDED, POWER_1, "--mode=region", "--acquisitions=ripu,entropy,margin"],
-    "pretrained-embedded-pixel": [*REDUCED_EMBEDDED, POWER_1, "--mode=pixel", "--acquisitions=random,ripu,entropy"],
-    "pretrained-photographs": [*REDUCED_PHOTOGRAPHS, "--acquisitions=random,ripu,source_only,full"],
-    "pretrained-photographs-spread": [*REDUCED_PHOTOGRAPHS, POWER_1, "--acquisitions=ripu,entropy"],
-    "pretrained-photographs-pixel": [
-        *REDUCED_PHOTOGRAPHS,
-        POWER_1,
-        "--mode=pixel",
-        "--acquisitions=random,ripu,entropy",
-    ],
-    "shift": [
-        *SMALL,
-        "--budgets=2.2,5",
-        "--acquisitions=ripu",
-        "--vary=data.shift=0,1,2",
-        "--vary=training.source_free=false,true",
-    ],
-}
 
 
 def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool, also: Sequence[str] = ()) -> None:
@@ -195,6 +53,9 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     for name in ("embedded-spread", "pretrained-low"):
         if name in results:
             results[name] = _as_acquisitions(results[name])
+    for name in ("pretrained-source", "pretrained-source-none"):
+        if name in results:
+            results[name] = _by_source(results[name], has_warmup=name == "pretrained-source")
     for name in MERGED:
         parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
         if parts:
@@ -219,6 +80,13 @@ def _as_acquisitions(results: pd.DataFrame) -> pd.DataFrame:
     )
     spread += results["balanced"].map({True: " balanced", False: ""})
     return results.assign(acquisition=spread, power=float("nan"), balanced=False)
+
+
+def _by_source(results: pd.DataFrame, has_warmup: bool) -> pd.DataFrame:
+    """Name each arm by the source that it learns from, so that all are compared."""
+    free = "source in the warm-up" if has_warmup else "no source"
+    source = results["training.source_free"].map(lambda is_free: free if is_free else "source in all steps")
+    return results.drop(columns="training.source_free").assign(acquisition=source, power=float("nan"))
 
 
 def _put(page: str, name: str, text: str) -> str:
