@@ -142,6 +142,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "costs": tables.costs(finished) if len(competitors(finished)) else None,
         "stopping": [table for table in (tables.stopped(finished), tables.signals(named)) if table],
         "phases": tables.phases(named),
+        "speeds": tables.speeds(named),
     }
 
 

@@ -32,7 +32,7 @@ def collect(run: RunFolder) -> pd.DataFrame:
         only in their seed; each key of `sweep.vary` has a column. References have no mode, window or budget. `rounds`
         is the number of rounds of the finished trial; `stopped` says that a stopping rule ended it. miou, accuracy and
         iou_<class> are in [0, 1]; pixels, clicks, labelled_share, bought_<class> and the columns of COSTS are
-        cumulative over the pool; signal_<name>, seconds_<phase> and loss_<name> are values of the round.
+        cumulative over the pool; signal_<name>, seconds_<phase>, speed_<name> and loss_<name> are values of the round.
     """
     rows = []
     for trial_id, trial in run.trials.items():
@@ -104,4 +104,5 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Endi
         **{f"signal_{name}": value for name, value in record.signals.items()},
         **{f"loss_{name}": value for name, value in record.losses.items()},
         **{f"seconds_{phase}": value for phase, value in stage.seconds().items()},
+        **{f"speed_{name}": value for name, value in stage.speed().items()},
     }

@@ -223,6 +223,32 @@ def phases(results: pd.DataFrame) -> Table:
     return table
 
 
+def speeds(results: pd.DataFrame) -> Table | None:
+    """Median speed of training, over rounds and trials; None if no phase was as long as `tracking.log_every`.
+
+    Args:
+        results: with the columns of `add_names`.
+    """
+    heads = {
+        "speed_steps_per_s": ("steps/s", "{:.3g}"),
+        "speed_images_per_s": ("images/s", "{:.3g}"),
+        "speed_data_wait_share": ("waiting for data", "{:.0%}"),
+        "speed_gpu_memory_gib": ("GPU memory, GiB", "{:.3g}"),
+        "speed_peak_share": ("of the GPU's peak", "{:.0%}"),
+    }
+    columns = [name for name in heads if name in results]
+    if not columns:
+        return None
+    table = Table("Median speed of training in a trial's process", ("", *(heads[name][0] for name in columns)))
+    stages = results.assign(stage=results["strategy"].where(results["round"] >= 0, "warm-up"))
+    for name, rows in stages.groupby("stage", sort=False):
+        values = rows[columns].median()
+        styles = ((values[column], heads[column][1]) for column in columns)
+        texts = ["–" if np.isnan(value) else style.format(value).replace("%", " %") for value, style in styles]
+        table.rows.append(([str(name)], [Cell(text) for text in texts]))
+    return table
+
+
 def _part(seconds: float, total: float) -> str:
     return "" if np.isnan(seconds) or not total else f" ({100 * seconds / total:.0f} %)"
 

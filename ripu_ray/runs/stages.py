@@ -19,6 +19,8 @@ from ripu_ray.storage.files import digest
 _SECONDS = TypeAdapter(dict[str, float])
 _OF = "round"
 """Key in `seconds.json` of the round, -1 for a warm-up."""
+_SPEED = "training/"
+"""Prefix in `seconds.json` of numbers that say how fast training was."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,23 @@ class StageFolder:
         """Whether the record exists."""
         return self._record.exists()
 
-    def commit(self, record: RoundRecord, seconds: Mapping[str, float], confusion_CC: NDArray[np.int64]) -> None:
-        """Write the seconds of each phase, the confusion counts and the record; remove the mid-phase checkpoint.
+    def commit(
+        self,
+        record: RoundRecord,
+        seconds: Mapping[str, float],
+        confusion_CC: NDArray[np.int64],
+        speed: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write the times, the confusion counts and the record; remove the mid-phase checkpoint.
 
         Args:
             record: of the round.
             seconds: phase -> seconds.
             confusion_CC: (C, C) pixels of the validation split, rows are true classes; all 0 without validation images.
+            speed: numbers that say how fast training was.
         """
-        write_json(self._seconds, {**seconds, _OF: record.round})
+        measured = {f"{_SPEED}{name}": value for name, value in (speed or {}).items()}
+        write_json(self._seconds, {**seconds, **measured, _OF: record.round})
         write_json(self._confusion, asdict(_Confusion(record.round, confusion_CC.tolist())))
         write_json(self._record, record.to_tree())
         self.partial.unlink(missing_ok=True)
@@ -73,10 +83,12 @@ class StageFolder:
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase. Raises RunFolderError if the file was altered or is of another stage."""
-        read = read_typed(_SECONDS, self._seconds)
-        if read.pop(_OF, None) != self.record().round:
-            raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
-        return read
+        return {name: value for name, value in self._times().items() if not name.startswith(_SPEED)}
+
+    def speed(self) -> dict[str, float]:
+        """Numbers that say how fast training was. Raises RunFolderError as `seconds` does."""
+        times = self._times().items()
+        return {name.removeprefix(_SPEED): value for name, value in times if name.startswith(_SPEED)}
 
     def confusion(self) -> NDArray[np.int64] | None:
         """The confusion counts behind the committed record's IoU.
@@ -97,6 +109,12 @@ class StageFolder:
             if read.round == record.round and np.array_equal(iou(counts_CC), expected, equal_nan=True):
                 return counts_CC
         raise RunFolderError(f"{self._confusion}: belongs to another round or warm-up")
+
+    def _times(self) -> dict[str, float]:
+        read = read_typed(_SECONDS, self._seconds)
+        if read.pop(_OF, None) != self.record().round:
+            raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
+        return read
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,8 @@
 It uses the protocols of `simulation.protocols`. Uncommitted work is repeated after a crash and gives the same bytes.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import floor
 from pathlib import Path
 
@@ -28,12 +25,13 @@ from ripu_ray.runs.record import Losses, RoundRecord
 from ripu_ray.runs.references import WholePool
 from ripu_ray.runs.selections import Selection
 from ripu_ray.runs.stages import Ending, StageFolder, TrialFolder
+from ripu_ray.simulation.clock import Clock
 from ripu_ray.simulation.pool import measure_signals, open_ledger, select_regions, until_stopped
 from ripu_ray.simulation.protocols import FineTuner, Scorer, Tracker
 from ripu_ray.simulation.stopping import make_rule, records_signals
 from ripu_ray.storage.files import digest
 from ripu_ray.training.checkpoint import find_fault
-from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.job import Measurement, TrainingJob
 
 WARMUP_ROUND = -1
 """Round index of the record of a warm-up."""
@@ -85,18 +83,18 @@ def run_warmup(name: str, config: Config, stage: StageFolder, bench: Workbench) 
     if stage.is_committed():
         return stage.read()
     steps = config.training.warmup_steps
-    seconds: dict[str, float] = {}
+    clock = Clock()
     job = TrainingJob(config, 0, steps, start=None, output=stage.weights, phase="warm-up", stop=bench.stop)
 
     def report(phase: str, done: int = 0, note: str = "") -> None:
         phase = "warm-up" if phase == "train" else phase
         bench.report(Progress(name, phase, WARMUP_ROUND, done, note=note))
 
-    losses, confusion = _train(job, WARMUP_ROUND, bench, seconds, report)
+    losses, confusion = _train(job, WARMUP_ROUND, bench, clock, report)
     bench.scorer.release()
     record = _record(job, WARMUP_ROUND, bench.domains, confusion, losses, _nothing(bench.domains))
-    stage.commit(record, seconds, confusion)
-    bench.tracker.log_round(record, seconds)
+    stage.commit(record, clock.seconds, confusion, clock.speed())
+    bench.tracker.log_round(record, clock.seconds)
     bench.report(Progress(name, "done", WARMUP_ROUND, steps, (record.miou,)))
     return record
 
@@ -156,7 +154,7 @@ def _run_round(
     bench: Workbench,
     records: list[RoundRecord],
 ) -> None:
-    config, first_step, curve, seconds = trial.config, records[-1].step, _curve(records), dict[str, float]()
+    config, first_step, curve, clock = trial.config, records[-1].step, _curve(records), Clock()
 
     def report(phase: str, done: int = 0, note: str = "", images: int = 0) -> None:
         bench.report(Progress(trial.trial_id, phase, round_index, first_step + done, curve, note, images=images))
@@ -169,9 +167,9 @@ def _run_round(
     bench.stop.check()
     if not config.strategy.is_reference and ledger.num_rounds == round_index:
         report("score")
-        with _timed(seconds, "acquire"):
+        with clock.phase("acquire"):
             bench.scorer.acquire()
-        with _timed(seconds, "score"):
+        with clock.phase("score"):
             selections = select_regions(config, round_index, previous.weights, ledger, bench.domains, bench.scorer)
             ledger.commit(round_index, scored(selections))
     bench.scorer.release()
@@ -189,13 +187,13 @@ def _run_round(
         stop=bench.stop,
         named=bought.named,
     )
-    losses, confusion = _train(job, round_index, bench, seconds, report)
+    losses, confusion = _train(job, round_index, bench, clock, report)
     record = _record(job, round_index, bench.domains, confusion, losses, bought)
     if records_signals(config.stopping) and not config.strategy.is_reference:
-        with _timed(seconds, "sample"):
+        with clock.phase("sample"):
             signals = measure_signals(config, previous.weights, stage.weights, ledger, bench.domains, bench.scorer)
         record = replace(record, signals=signals)
-    stage.commit(record, seconds, confusion)
+    stage.commit(record, clock.seconds, confusion, clock.speed())
 
 
 def _bought(config: Config, round_index: int, ledger: Ledger, domains: Domains, folder: Path) -> _Bought:
@@ -221,7 +219,7 @@ def _train(
     job: TrainingJob,
     round_index: int,
     bench: Workbench,
-    seconds: dict[str, float],
+    clock: Clock,
     report: Callable[[str, int, str], None],
 ) -> tuple[Losses, NDArray[np.int64]]:
     """Train a stage, from its mid-phase checkpoint if there is one, and evaluate: mean losses, confusion counts."""
@@ -229,17 +227,21 @@ def _train(
     if fault := find_fault(job):
         report("train", 0, f"{fault}; {job.phase} starts again from its first step")
         job.partial.unlink()
-    with _timed(seconds, "train"):
-        log = partial(bench.tracker.log_training, round_index)
+
+    def log(measured: Measurement) -> None:
+        clock.add(measured)
+        bench.tracker.log_training(round_index, measured)
+
+    with clock.phase("train"):
         losses = bench.fine_tuner.fit(job, lambda done: report("train", done, ""), log)
     if not bench.domains.validation.image_ids:
         num_classes = bench.domains.classes.num_classes
         return losses, np.zeros((num_classes, num_classes), np.int64)
     report("evaluate", job.num_steps, "")
-    with _timed(seconds, "acquire"):
+    with clock.phase("acquire"):
         bench.scorer.acquire()
     try:
-        with _timed(seconds, "evaluate"):
+        with clock.phase("evaluate"):
             return losses, bench.scorer.evaluate(job.output).confusion_CC
     except NonFiniteError as error:
         raise NonFiniteError(f"{job.phase}, step {job.first_step + job.num_steps}: {error}") from None
@@ -279,10 +281,3 @@ def _record(
 
 def _curve(records: list[RoundRecord]) -> tuple[float, ...]:
     return tuple(record.miou for record in records)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - start

@@ -26,13 +26,16 @@ class Measurement:
         step: completed steps since the start of the warm-up.
         numbers: `loss/<term>`, means over these steps; `learning_rate` of the last step, before the factors of groups;
             `steps_per_s`, `images_per_s`; `data_wait_share` of the time, in [0, 1], of worker 0; on a GPU
-            `gpu_memory_gib`, the largest memory of tensors since the process started.
+            `gpu_memory_gib`, the largest memory of tensors since the process started, and `peak_share`, the speed as
+            a share of `images_at_peak`, if the network's operations can be counted.
     """
 
     step: int
     numbers: Mapping[str, float]
 
 
+SPEED = ("steps_per_s", "images_per_s", "data_wait_share", "gpu_memory_gib", "peak_share")
+"""Those `Measurement.numbers` that say how fast training is."""
 OnMeasured = Callable[[Measurement], None]
 
 

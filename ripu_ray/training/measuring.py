@@ -9,11 +9,14 @@ from typing import TypeVar
 import torch
 
 from ripu_ray.config import Config
+from ripu_ray.models.protocol import Network
 from ripu_ray.storage.files import append_line
 from ripu_ray.storage.remote import RemotePath
+from ripu_ray.training.batches import Batches
 from ripu_ray.training.job import Measurement, OnMeasured
 from ripu_ray.training.optimiser import learning_rate
-from ripu_ray.training.workers import worker_rank
+from ripu_ray.training.peak import images_at_peak
+from ripu_ray.training.workers import num_workers, worker_rank
 
 _STORE_INTERVAL_S = 30.0
 """Shortest interval of writes to a remote file, which rewrite it."""
@@ -28,12 +31,16 @@ class Meter:
         config: of the trial; reports come at the multiples of `tracking.log_every`, counted from the start of the
             warm-up.
         device: of the training.
+        network: in training, on its device.
         sums: sum of each loss over the phase so far; read at each report.
         report: receives the reports.
     """
 
-    def __init__(self, config: Config, device: str, sums: Mapping[str, float], report: OnMeasured) -> None:
+    def __init__(
+        self, config: Config, device: str, network: Network, sums: Mapping[str, float], report: OnMeasured
+    ) -> None:
         self._config, self._device, self._sums, self._report = config, device, sums, report
+        self._network, self._at_peak = network, -1.0
         self._every = config.tracking.log_every if worker_rank() == 0 else 0
         self._waited_s = 0.0
         self._begin()
@@ -46,11 +53,11 @@ class Meter:
             yield batch
             start_s = time.perf_counter()
 
-    def count(self, step: int, has_source: bool, has_target: bool) -> None:
+    def count(self, step: int, batches: Batches) -> None:
         """Count a step and report if it is due; `step` is the number of completed steps since the warm-up began."""
-        training = self._config.training
+        training, (source, target) = self._config.training, batches
         self._steps += 1
-        self._images += training.source_batch * has_source + training.target_batch * has_target
+        self._images += training.source_batch * bool(source) + training.target_batch * bool(target)
         if not self._every or step % self._every:
             return
         elapsed_s = time.perf_counter() - self._start_s
@@ -64,8 +71,15 @@ class Meter:
         }
         if self._device.startswith("cuda"):
             numbers["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self._device) / _GIB
+            numbers |= self._peak_share(batches, numbers["images_per_s"])
         self._report(Measurement(step, numbers))
         self._begin()
+
+    def _peak_share(self, batches: Batches, images_per_s: float) -> dict[str, float]:
+        if self._at_peak < 0:  # measured once, between the times that are reported
+            _, height, width, _ = next(batch for batch in batches if batch).images_BHW3.shape
+            self._at_peak = images_at_peak(self._network, self._config.training, height, width)
+        return {"peak_share": images_per_s / (num_workers() * self._at_peak)} if self._at_peak else {}
 
     def _begin(self) -> None:
         self._start_s, self._before = time.perf_counter(), dict(self._sums)

@@ -92,12 +92,12 @@ def train(
     enter_training(learner.network, config.training)
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
     last = job.first_step + job.num_steps
-    meter = Meter(config, device, sums, on_measured)
+    meter = Meter(config, device, learner.network, sums, on_measured)
 
     def finish(step: int, batches: Batches, means: dict[str, float]) -> None:
         _add_means(sums, means, job, step, batches)
         on_step(step + 1 - job.first_step)
-        meter.count(step + 1, *(batch is not None for batch in batches))
+        meter.count(step + 1, batches)
 
     batches = meter.waits(drawn_ahead(draw, range(first, last)))
     place = _take_steps(phase, _backward(phase, step_module), batches, on_images, TakenSteps(finish))

@@ -12,8 +12,10 @@ import pytest
 from ripu_ray.api.names import setting_keys
 from ripu_ray.config import Config, load_config, setting, to_tree
 from ripu_ray.config.safe_yaml import walk
+from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.results import COSTS, collect, write_tables
+from ripu_ray.reporting.tables import speeds
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 from tests.reporting.tables import make_results
@@ -44,6 +46,22 @@ def test_a_row_for_each_trial_and_round(run: RunFolder) -> None:
         assert (results.groupby("trial")[column].diff().dropna() >= 0).all()
     bought = results.filter(regex="^bought_").sum(axis=1)
     assert (bought + results["void_pixels"]).tolist() == results["spent_pixels"].tolist()
+
+
+def test_the_speed_of_training_is_in_results_and_report(tmp_path: Path) -> None:
+    settings = ("cluster.scorers=0", "strategy.rounds=1", "tracking.log_every=1")
+    results = collect(run_all(tmp_path / "run", load_config(None, (*TINY, *settings))))
+    assert (results["speed_steps_per_s"] > 0).all()
+    assert results["speed_data_wait_share"].between(0, 1).all()
+    on_gpu = results.assign(speed_steps_per_s=19.04, speed_gpu_memory_gib=21.5, speed_peak_share=[0.4, float("nan")])
+    table = speeds(add_names(on_gpu))
+    assert table is not None
+    assert table.columns == ("", "steps/s", "images/s", "waiting for data", "GPU memory, GiB", "of the GPU's peak")
+    assert [(names, cells[0].text, cells[3].text, cells[4].text) for names, cells in table.rows] == [
+        (["warm-up"], "19", "21.5", "40 %"),
+        (["ripu"], "19", "21.5", "–"),
+    ]
+    assert speeds(add_names(results.filter(regex="^(?!speed_)"))) is None
 
 
 def test_what_varies_has_a_column(tmp_path: Path) -> None:
