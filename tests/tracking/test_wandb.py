@@ -143,7 +143,7 @@ def test_a_failed_trial_is_marked_as_failed(field: RunFolder) -> None:
     WandbTracker(field, TRIAL, field.trial(TRIAL).path).close(failure="round 1, step 2: total is nan")
     (file,) = field.trial(TRIAL).path.glob("wandb/offline-run-*/*.wandb")
     entries = read_entries(file)
-    assert entries[-1]["exit"]["exit_code"] == 1
+    assert [entry["exit"]["exit_code"] for entry in entries if entry["type"] == "exit"] == [1]
     assert "round 1, step 2: total is nan" in json.dumps(entries)
 
 
