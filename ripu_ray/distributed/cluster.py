@@ -40,7 +40,7 @@ from ripu_ray.distributed.ray_internals import (
     bound_to_loopback,
     own_processes,
     running_address,
-    without_monitors,
+    with_few_processes,
 )
 from ripu_ray.distributed.session_files import private_folder
 from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
@@ -124,7 +124,7 @@ def _join(cluster: ClusterConfig, folder: Path | None) -> None:
 @contextmanager
 def _our_own() -> Iterator[None]:
     """Start a Ray in the block that other machines cannot connect to, with the processes that one machine needs."""
-    with bound_to_loopback(), without_monitors(), _without_key():
+    with bound_to_loopback(), with_few_processes(), _without_key():
         yield
 
 

@@ -25,7 +25,7 @@ _NAMESPACE = "ripu-ray"
 """Of the texts in the control store."""
 
 try:
-    from ray._private import parameter, ray_constants
+    from ray._private import node, parameter, ray_constants, utils
     from ray._private.services import canonicalize_bootstrap_address
     from ray._private.state import state
     from ray._raylet import ActorID, GcsClient, PlacementGroupID  # type: ignore[attr-defined]
@@ -93,8 +93,8 @@ def orphaned_groups() -> Iterator[PlacementGroup]:
 
 def own_processes() -> list[tuple[str, Popen[bytes]]]:
     """Kind, such as `gcs_server`, and process of all that this process started for Ray; none if it joined a Ray."""
-    node = ray._private.worker._global_node
-    processes: dict[str, list[Any]] = node.all_processes if node else {}
+    own = ray._private.worker._global_node
+    processes: dict[str, list[Any]] = own.all_processes if own else {}
     return [(kind, info.process) for kind, infos in processes.items() for info in infos]
 
 
@@ -130,21 +130,32 @@ def bound_to_loopback() -> Iterator[None]:
 
 
 @contextmanager
-def without_monitors() -> Iterator[None]:
-    """Start a Ray in the block without its autoscaler and its log monitor: they take 1.3 s, and it uses neither."""
+def with_few_processes() -> Iterator[None]:
+    """Start a Ray in the block without autoscaler, log monitor and dashboard, which it does not use.
+
+    Ray starts a dashboard also where it is to show nothing, and waits for it.
+    """
     with as_read():
-        params: Any = parameter.RayParams
-    before = params.__init__
+        places: Any = (
+            (parameter.RayParams, "__init__"),
+            (node.Node, "start_api_server"),
+            (utils, "get_dashboard_dependency_error"),
+        )
+        before = [getattr(owner, name) for owner, name in places]
 
     def initialise(self: Any, *values: Any, **named: Any) -> None:
-        before(self, *values, **named)
+        before[0](self, *values, **named)
         self.no_monitor, self.include_log_monitor = True, False
 
-    params.__init__ = initialise
+    # The last one imports what the agents need, to know whether it is installed: it is, as `ray[default]`.
+    replaced = (initialise, lambda self, **named: None, lambda: None)
+    for (owner, name), function in zip(places, replaced, strict=True):
+        setattr(owner, name, function)
     try:
         yield
     finally:
-        params.__init__ = before
+        for (owner, name), function in zip(places, before, strict=True):
+            setattr(owner, name, function)
 
 
 class DriverJob(JobConfig):

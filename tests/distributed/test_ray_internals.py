@@ -52,7 +52,7 @@ def test_a_live_ray_answers_to_them() -> None:
     assert draining_nodes() == {}
     kinds = {kind for kind, process in own_processes() if process.poll() is None}
     assert kinds >= {"gcs_server", "raylet"}
-    assert not kinds & {"monitor", "log_monitor"}
+    assert not kinds & {"monitor", "log_monitor", "dashboard"}
     share_secret("key", "value")
     assert ray.get(ray.remote(read_secret).remote("key")) == "value"
 
