@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ripu_ray.distributed.ray_internals import own_processes
+from ripu_ray.distributed.ray_internals import AGENTS, own_processes
 from ripu_ray.runs.interrupt import StopRequest
 
 _CORE = {"gcs_server", "raylet"}
@@ -21,8 +21,9 @@ Process = tuple[int, int]
 def watch_own_ray(stop: StopRequest, on_death: Callable[[str], object]) -> Iterator[None]:
     """Watch the processes of a Ray that this process started, until the block ends.
 
-    When the control store or the raylet ends, or any of them after a stop was requested, all processes that descend
-    from this one are killed, and `on_death` is called. A raylet that gets SIGTERM with all others ends after 10 s only.
+    When the control store or the raylet ends, or an agent of the raylet after a stop was requested, all processes that
+    descend from this one are killed, and `on_death` is called. A control store and a raylet that get SIGTERM with all
+    others end after 10 s and more.
 
     Args:
         stop: request to stop, which SIGTERM makes.
@@ -40,12 +41,15 @@ def watch_own_ray(stop: StopRequest, on_death: Callable[[str], object]) -> Itera
 
 def _watch(ended: threading.Event, stop: StopRequest, on_death: Callable[[str], object]) -> None:
     watched = own_processes()
-    seen: set[Process] = set()
+    seen, agents = set[Process](), set[Process]()
     while not ended.wait(INTERVAL_S):
         dead = [name for name, process in watched if process.poll() is not None]
         # Descendants of a dead raylet have another parent now.
         table = _processes()
         seen = {process for process in seen if table.get(process[0], (0, 0))[1] == process[1]} | _descendants(table)
+        agents |= {process for process in seen if _is_agent(process[0])}  # once they have their titles
+        if not agents <= seen and stop.is_made():
+            dead.append("agent")
         if dead and (_CORE.intersection(dead) or stop.is_made()):
             for pid, _ in seen:
                 with suppress(OSError):
@@ -61,12 +65,20 @@ def _descendants(table: dict[int, tuple[int, int]]) -> set[Process]:
     return {(pid, table[pid][1]) for pid in found if pid in table and pid != os.getpid()}
 
 
+def _is_agent(pid: int) -> bool:
+    """Whether a process is an agent of a raylet."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").strip("\0") in AGENTS
+    return False
+
+
 def _processes() -> dict[int, tuple[int, int]]:
-    """Id -> parent and start of every process of this machine."""
+    """Id -> parent and start of every process of this machine that has not ended."""
     table = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            # Fields 4 and 22 of proc(5); the name, field 2, may contain spaces and brackets.
+            # Fields 3, 4 and 22 of proc(5); the name, field 2, may contain spaces and brackets.
             fields = path.read_text(errors="replace").rpartition(")")[2].split()
-            table[int(path.parent.name)] = int(fields[1]), int(fields[19])
+            if fields[0] != "Z":
+                table[int(path.parent.name)] = int(fields[1]), int(fields[19])
     return table

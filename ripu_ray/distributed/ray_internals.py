@@ -44,6 +44,11 @@ def as_read() -> Iterator[None]:
         raise ClusterError(private_use("ray", READ_FROM, error)) from None
 
 
+with as_read():
+    AGENTS = {ray_constants.AGENT_PROCESS_TYPE_DASHBOARD_AGENT, ray_constants.AGENT_PROCESS_TYPE_RUNTIME_ENV_AGENT}
+"""Titles of the processes that live as long as their raylet."""
+
+
 def running_address() -> str | None:
     """HOST:PORT of the Ray that `auto` joins, or None. Raises ConnectionError if there is none."""
     with as_read():

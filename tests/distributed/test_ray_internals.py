@@ -22,6 +22,7 @@ from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
 from ripu_ray.distributed.own_ray import _descendants, _processes
 from ripu_ray.distributed.ray_internals import (
+    AGENTS,
     READ_FROM,
     ask_gcs,
     draining_nodes,
@@ -53,6 +54,8 @@ def test_a_live_ray_answers_to_them() -> None:
     kinds = {kind for kind, process in own_processes() if process.poll() is None}
     assert kinds >= {"gcs_server", "raylet"}
     assert not kinds & {"monitor", "log_monitor", "dashboard"}
+    titles = {Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid, _ in _descendants(_processes())}
+    assert titles >= AGENTS
     share_secret("key", "value")
     assert ray.get(ray.remote(read_secret).remote("key")) == "value"
 
