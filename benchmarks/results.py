@@ -86,7 +86,9 @@ def _by_source(results: pd.DataFrame, has_warmup: bool) -> pd.DataFrame:
     """Name each arm by the source that it learns from, so that all are compared."""
     free = "source in the warm-up" if has_warmup else "no source"
     source = results["training.source_free"].map(lambda is_free: free if is_free else "source in all steps")
-    return results.drop(columns="training.source_free").assign(acquisition=source, power=float("nan"))
+    trials = results["trial"] + ("" if has_warmup else "-none")  # both sweeps have trials of the same names
+    named = results.drop(columns="training.source_free")
+    return named.assign(acquisition=source, power=float("nan"), trial=trials)
 
 
 def _put(page: str, name: str, text: str) -> str:

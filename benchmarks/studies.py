@@ -115,11 +115,6 @@ STUDIES = {
         *BEST,
         *("--set=training.warmup_steps=0", "--set=training.round_steps=80", "--vary=training.source_free=true"),
     ],
-    "pretrained-teacher": [
-        *LOW,
-        *("--set=training.round_steps=20", "--set=strategy.power=1", "--vary=training.teacher=none,ema"),
-        *("--budgets=0.22", "--mode=pixel", "--acquisitions=random,ripu"),
-    ],
     "pretrained-embedded": [
         *REDUCED_EMBEDDED,
         "--mode=region",
