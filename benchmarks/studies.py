@@ -109,7 +109,7 @@ STUDIES = {
         *("--mode=region,pixel", "--acquisitions=random,ripu,entropy,source_only,full"),
     ],
     "pretrained-source": [*LOW, *BEST, "--set=training.round_steps=20", "--vary=training.source_free=false,true"],
-    # As many steps in all.
+    # As many steps in all as with the warm-up.
     "pretrained-source-none": [
         *LOW,
         *BEST,
