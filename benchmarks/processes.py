@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ripu_ray.distributed.process_table import descendants, running
+
 _MARK = "RIPU_PROCESS_TREE"
 
 
@@ -60,12 +62,8 @@ class ProcessTree:
 
     def members(self) -> set[int]:
         """Ids of the running processes. A process of Ray that names itself may overwrite its environment."""
-        processes = list(Path("/proc").glob("[0-9]*"))
-        parents = {int(path.name): _parent(path) for path in processes}
-        found = {int(path.name) for path in processes if self._mark in _environment(path)}
-        while children := {pid for pid, parent in parents.items() if parent in found} - found:
-            found |= children
-        return found
+        table = running()
+        return descendants(table, {pid for pid in table if self._mark in _environment(Path(f"/proc/{pid}"))})
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         """Send a signal to the process group, as a terminal does for Ctrl-C."""
@@ -98,14 +96,6 @@ class ProcessTree:
                 raise TimeoutError(f"waited {timeout_s} s in vain; it says {self.out} {self.err}")
             time.sleep(0.02)
         return True
-
-
-def _parent(process: Path) -> int:
-    try:
-        # Field 4 of proc(5); the name, field 2, may contain spaces and brackets.
-        return int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 def _environment(process: Path) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ripu_ray.distributed.process_table import descendants, running
 from ripu_ray.distributed.ray_internals import AGENTS, own_processes
 from ripu_ray.runs.interrupt import StopRequest
 
@@ -45,7 +46,7 @@ def _watch(ended: threading.Event, stop: StopRequest, on_death: Callable[[str], 
     while not ended.wait(INTERVAL_S):
         dead = [name for name, process in watched if process.poll() is not None]
         # Descendants of a dead raylet have another parent now.
-        table = _processes()
+        table = running()
         seen = {process for process in seen if table.get(process[0], (0, 0))[1] == process[1]} | _descendants(table)
         agents |= {process for process in seen if _is_agent(process[0])}  # once they have their titles
         if not agents <= seen and stop.is_made():
@@ -59,10 +60,8 @@ def _watch(ended: threading.Event, stop: StopRequest, on_death: Callable[[str], 
 
 
 def _descendants(table: dict[int, tuple[int, int]]) -> set[Process]:
-    found = {os.getpid()}
-    while more := {pid for pid, (parent, _) in table.items() if parent in found} - found:
-        found |= more
-    return {(pid, table[pid][1]) for pid in found if pid in table and pid != os.getpid()}
+    own = os.getpid()
+    return {(pid, table[pid][1]) for pid in descendants(table, {own}) if pid in table and pid != own}
 
 
 def _is_agent(pid: int) -> bool:
@@ -70,15 +69,3 @@ def _is_agent(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").strip("\0") in AGENTS
     return False
-
-
-def _processes() -> dict[int, tuple[int, int]]:
-    """Id -> parent and start of every process of this machine that has not ended."""
-    table = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # Fields 3, 4 and 22 of proc(5); the name, field 2, may contain spaces and brackets.
-            fields = path.read_text(errors="replace").rpartition(")")[2].split()
-            if fields[0] != "Z":
-                table[int(path.parent.name)] = int(fields[1]), int(fields[19])
-    return table

@@ -65,6 +65,7 @@ def _text(value: object) -> str:
 
 def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Ending | None) -> dict[str, Any]:
     record: RoundRecord = stage.record()
+    seconds, speed = stage.times()
     tree = to_tree(trial.config) if varied else {}  # slow for thousands of rows
     strategy = trial.config.strategy
     buys = not strategy.is_reference
@@ -103,6 +104,6 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Endi
         **{f"bought_{name}": pixels for name, pixels in record.bought.items()},
         **{f"signal_{name}": value for name, value in record.signals.items()},
         **{f"loss_{name}": value for name, value in record.losses.items()},
-        **{f"seconds_{phase}": value for phase, value in stage.seconds().items()},
-        **{f"speed_{name}": value for name, value in stage.speed().items()},
+        **{f"seconds_{phase}": value for phase, value in seconds.items()},
+        **{f"speed_{name}": value for name, value in speed.items()},
     }

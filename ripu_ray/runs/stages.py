@@ -83,12 +83,15 @@ class StageFolder:
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase. Raises RunFolderError if the file was altered or is of another stage."""
-        return {name: value for name, value in self._times().items() if not name.startswith(_SPEED)}
+        return self.times()[0]
 
-    def speed(self) -> dict[str, float]:
-        """Numbers that say how fast training was. Raises RunFolderError as `seconds` does."""
-        times = self._times().items()
-        return {name.removeprefix(_SPEED): value for name, value in times if name.startswith(_SPEED)}
+    def times(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The `seconds`, and the numbers that say how fast training was. Raises RunFolderError as `seconds` does."""
+        read = read_typed(_SECONDS, self._seconds)
+        if read.pop(_OF, None) != self.record().round:
+            raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
+        speed = {name.removeprefix(_SPEED): read.pop(name) for name in list(read) if name.startswith(_SPEED)}
+        return read, speed
 
     def confusion(self) -> NDArray[np.int64] | None:
         """The confusion counts behind the committed record's IoU.
@@ -109,12 +112,6 @@ class StageFolder:
             if read.round == record.round and np.array_equal(iou(counts_CC), expected, equal_nan=True):
                 return counts_CC
         raise RunFolderError(f"{self._confusion}: belongs to another round or warm-up")
-
-    def _times(self) -> dict[str, float]:
-        read = read_typed(_SECONDS, self._seconds)
-        if read.pop(_OF, None) != self.record().round:
-            raise RunFolderError(f"{self._seconds}: belongs to another round or warm-up")
-        return read
 
 
 @dataclass(frozen=True)

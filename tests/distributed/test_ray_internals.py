@@ -20,7 +20,7 @@ from ray.job_submission import JobSubmissionClient
 from ripu_ray.config import ClusterConfig
 
 from ripu_ray.distributed.cluster import start_ray  # isort: skip (sets Ray's variables)
-from ripu_ray.distributed.own_ray import _descendants, _processes
+from ripu_ray.distributed.process_table import descendants, running
 from ripu_ray.distributed.ray_internals import (
     AGENTS,
     READ_FROM,
@@ -54,7 +54,7 @@ def test_a_live_ray_answers_to_them() -> None:
     kinds = {kind for kind, process in own_processes() if process.poll() is None}
     assert kinds >= {"gcs_server", "raylet"}
     assert not kinds & {"monitor", "log_monitor", "dashboard"}
-    titles = {Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid, _ in _descendants(_processes())}
+    titles = {Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid in descendants(running(), {os.getpid()})}
     assert titles >= AGENTS
     share_secret("key", "value")
     assert ray.get(ray.remote(read_secret).remote("key")) == "value"
@@ -127,7 +127,7 @@ def test_the_folder_of_a_ray_of_our_own_is_absolute_and_in_ascii(
 @pytest.mark.usefixtures("ray_cpus")
 def test_a_ray_of_our_own_listens_on_loopback_only() -> None:
     ray.get(ray.remote(lambda: None).remote())
-    pids = {os.getpid(), *(pid for pid, _ in _descendants(_processes()))}
+    pids = descendants(running(), {os.getpid()})
     sockets = {}
     for table in ("tcp", "tcp6"):
         for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
