@@ -14,6 +14,7 @@ from typing import Any
 
 # Ray reads these on import: no usage report, no banner, no SIGINT handler; Train checks its workers 10 times a second.
 # `FailureMonitor` reports the errors of trials; Tune would print a traceback when a process dies.
+# `draining` notices nodes that leave; Train would start a process for it in each phase.
 # Tune's processes have an environment of their own, so those that Ray starts in advance would never be used.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -21,6 +22,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Three attempts for ray://, of 2, 3 and 3 seconds.

@@ -59,6 +59,13 @@ def private_folder() -> Iterator[Path]:
             os.environ |= {} if value is None else {name: value}
 
 
+def remove_unused_compiled() -> None:
+    """Remove torch's folder for compiled code if it is empty: to import its compiler makes the folder."""
+    if (folder := Path(os.environ.get(_COMPILED, ""))).name.startswith("torchinductor_"):
+        with suppress(OSError):
+            folder.rmdir()
+
+
 def _mark_owned(folder: Path) -> None:
     """Lock a file in the folder until this process ends. Without flock, the folder is not removed after a kill."""
     number = os.open(folder / f"{_OWNER}.part", os.O_CREAT | os.O_RDWR, 0o600)

@@ -1,11 +1,10 @@
 """What is trained, at which rate: frozen parameters, groups of the optimiser, the schedule, the moving average."""
 
+import inspect
 import math
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from fnmatch import fnmatchcase
-from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,8 @@ from ripu_ray.config import Config, TrainingConfig
 from ripu_ray.errors import ConfigError
 from ripu_ray.models.protocol import Network
 from ripu_ray.runs.grid import schedule_steps
+
+Optimiser = TypeVar("Optimiser", bound=torch.optim.Optimizer)
 
 
 def freeze(network: Network, training: TrainingConfig) -> None:
@@ -77,16 +78,20 @@ def make_optimiser(network: Network, training: TrainingConfig) -> torch.optim.Op
     rate, decay = training.learning_rate, training.weight_decay
     # On a GPU one kernel for many parameters; on the CPU torch's choice.
     fused = next(network.parameters()).is_cuda or None
-    optimiser: torch.optim.Optimizer
     if training.optimiser == "adamw":
-        optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=fused)
-    else:
-        optimiser = torch.optim.SGD(groups, lr=rate, momentum=training.momentum, weight_decay=decay, fused=fused)
-    # With the first optimiser torch makes a folder for compiled code. Without such code it is empty.
-    if (folder := Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", ""))).name.startswith("torchinductor_"):
-        with suppress(OSError):
-            folder.rmdir()
-    return optimiser
+        return _without_compiler(torch.optim.AdamW)(groups, lr=rate, weight_decay=decay, fused=fused)
+    sgd = _without_compiler(torch.optim.SGD)
+    return sgd(groups, lr=rate, momentum=training.momentum, weight_decay=decay, fused=fused)
+
+
+def _without_compiler(kind: type[Optimiser]) -> type[Optimiser]:
+    """The same optimiser without torch's decorators of its methods, which import `torch._dynamo`: seconds per process.
+
+    The decorators matter only inside of a compiled region, and no optimiser of ours is in one.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def _factor(name: str, rates: Mapping[str, float]) -> float:

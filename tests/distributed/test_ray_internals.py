@@ -31,7 +31,7 @@ from ripu_ray.distributed.ray_internals import (
     read_secret,
     share_secret,
 )
-from ripu_ray.distributed.session_files import private_folder
+from ripu_ray.distributed.session_files import private_folder, remove_unused_compiled
 from ripu_ray.errors import ClusterError
 
 
@@ -141,3 +141,18 @@ def test_a_ray_of_our_own_listens_on_loopback_only() -> None:
     addresses = [address for link, address in sockets.items() if link in links]
     assert len(addresses) > 3
     assert all(address.partition(":")[0].endswith("0100007F") for address in addresses)
+
+
+def test_no_empty_folder_for_compiled_code_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, is_used, stays in (
+        ("torchinductor_x", False, False),
+        ("torchinductor_y", True, True),
+        ("z", False, True),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        if is_used:
+            (folder / "code").touch()
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        remove_unused_compiled()
+        assert folder.exists() == stays

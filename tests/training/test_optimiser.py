@@ -1,10 +1,14 @@
 """What is trained, at which rate; and that no setting of it changes the result of an interrupted phase."""
 
 import math
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from ripu_ray.config import Config, TrainingConfig, load_config
 from ripu_ray.errors import ConfigError
@@ -134,20 +138,27 @@ def test_what_cannot_be_trained_is_refused_before_a_run(settings: list[str], mes
         check_trials(expand(load_config(None, [*TINY, *settings])))
 
 
-def test_no_empty_folder_for_compiled_code_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, training = _network()
-    for name, is_used, stays in (
-        ("torchinductor_x", False, False),
-        ("torchinductor_y", True, True),
-        ("z", False, True),
-    ):
-        folder = tmp_path / name
-        folder.mkdir()
-        if is_used:
-            (folder / "code").touch()
-        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
-        make_optimiser(network, training)
-        assert folder.exists() == stays
+def _updated(name: str, kind: Callable[..., torch.optim.Optimizer] | None = None) -> list[Tensor]:
+    """The parameters after three updates by our optimiser, or by one of a class of torch with the same groups."""
+    network, training = _network(f"training.optimiser={name}", "training.weight_decay=0.01", *MODULE)
+    optimiser = make_optimiser(network, training)
+    if kind:
+        optimiser = kind(optimiser.param_groups)
+    torch.manual_seed(0)
+    for _ in range(3):
+        optimiser.zero_grad(set_to_none=True)
+        sum((p * torch.randn_like(p)).sum() for p in network.parameters()).backward()  # type: ignore[union-attr]
+        optimiser.step()
+        optimiser.load_state_dict(optimiser.state_dict())
+    return list(network.parameters())
+
+
+def test_updates_are_those_of_torch_and_import_no_compiler() -> None:
+    for name, kind in (("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)):
+        assert all(torch.equal(*pair) for pair in zip(_updated(name), _updated(name, kind), strict=True))
+    program = "import sys; from tests.training.test_optimiser import _updated; "
+    program += "_updated('sgd'); _updated('adamw'); sys.exit('torch._dynamo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_the_average_is_the_recurrence() -> None:
