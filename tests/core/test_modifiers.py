@@ -1,6 +1,7 @@
 """Stochastic ranking and turns of the classes, each against its definition."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,10 +71,11 @@ def test_power_draws_in_proportion_to_the_power_of_the_score() -> None:
         np.testing.assert_allclose(np.bincount(first, minlength=4) / 4000, expected / expected.sum(), atol=0.03)
 
 
-def test_power_keeps_zero_and_negative_scores_finite_and_last() -> None:
+@pytest.mark.parametrize("power", [1e-300, 1e-3, 0.05, 1.0, 1000.0])
+def test_power_keeps_zero_and_negative_scores_finite_and_last(power: float) -> None:
     score_HW = torch.tensor([[0.0, -1e-6, 1e-4, 0.7]])
     for seed in range(200):
-        ranked_HW = stochastic(score_HW, 1.0, np.random.default_rng(seed))
+        ranked_HW = stochastic(score_HW, power, np.random.default_rng(seed))
         assert torch.isfinite(ranked_HW).all()
         assert ranked_HW[0, 2:].min() > ranked_HW[0, :2].max()
         assert ranked_HW.dtype == torch.float32
