@@ -1,4 +1,4 @@
-"""Modifiers of the greedy selection, to spread purchases: a stochastic ranking, and a balance of predicted classes.
+"""Modifiers of the greedy selection: weights, a stochastic ranking, and a balance of predicted classes.
 
 Shapes: H x W label pixels, C classes, n chosen centres, M candidates.
 """
@@ -36,6 +36,19 @@ def stochastic(score_HW: Tensor, power: float, rng: np.random.Generator) -> Tens
         # smallest ** power is not small, and most windows may have a score of 0.
         weight_HW.masked_fill_(score_HW <= 0, math.log(smallest))
     return weight_HW.sub_(exponential.log_())
+
+
+def lowered(score_HW: Tensor, weight_HW: Tensor) -> Tensor:
+    """Lower scores by weights: the product, or for a negative score, which a product would raise, score * (2 - weight).
+
+    Args:
+        score_HW: (H, W) float32.
+        weight_HW: (H, W) float32 in [0, 1]; 1 keeps a score.
+
+    Returns:
+        (H, W) float32.
+    """
+    return torch.where(score_HW > 0, score_HW * weight_HW, score_HW * (2 - weight_HW))
 
 
 def select_balanced(

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ripu_ray.core.modifiers import select_balanced, stochastic
+from ripu_ray.core.modifiers import lowered, select_balanced, stochastic
 from ripu_ray.core.selection import select
 
 
@@ -79,6 +79,13 @@ def test_power_keeps_zero_and_negative_scores_finite_and_last(power: float) -> N
         assert torch.isfinite(ranked_HW).all()
         assert ranked_HW[0, 2:].min() > ranked_HW[0, :2].max()
         assert ranked_HW.dtype == torch.float32
+
+
+def test_a_weight_lowers_scores_of_either_sign() -> None:
+    score_HW = torch.tensor([[0.5, 0.5, 1e-30, 0.0, -0.5, -0.5, -0.4]])
+    weight_HW = torch.tensor([[1.0, 0.2, 1e-6, 0.3, 1.0, 0.2, 0.0]])
+    assert lowered(score_HW, weight_HW)[0].tolist() == pytest.approx([0.5, 0.1, 1e-36, 0, -0.5, -0.9, -0.8])
+    assert lowered(score_HW, weight_HW)[0, 2] > 0
 
 
 def test_a_large_power_is_greedy() -> None:
