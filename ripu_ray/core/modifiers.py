@@ -46,9 +46,10 @@ def lowered(score_HW: Tensor, weight_HW: Tensor) -> Tensor:
         weight_HW: (H, W) float32 in [0, 1]; 1 keeps a score.
 
     Returns:
-        (H, W) float32.
+        (H, W) float32; the smallest float, with which a plug-in may say "never", stays finite.
     """
-    return torch.where(score_HW > 0, score_HW * weight_HW, score_HW * (2 - weight_HW))
+    lowered_HW = torch.where(score_HW > 0, score_HW * weight_HW, score_HW * (2 - weight_HW))
+    return lowered_HW.clamp_(min=torch.finfo(torch.float32).min)
 
 
 def select_balanced(

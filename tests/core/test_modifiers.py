@@ -86,6 +86,8 @@ def test_a_weight_lowers_scores_of_either_sign() -> None:
     weight_HW = torch.tensor([[1.0, 0.2, 1e-6, 0.3, 1.0, 0.2, 0.0]])
     assert lowered(score_HW, weight_HW)[0].tolist() == pytest.approx([0.5, 0.1, 1e-36, 0, -0.5, -0.9, -0.8])
     assert lowered(score_HW, weight_HW)[0, 2] > 0
+    never_HW = torch.full((1, 1), torch.finfo(torch.float32).min)
+    assert torch.equal(lowered(never_HW, torch.zeros(1, 1)), never_HW)
 
 
 def test_a_large_power_is_greedy() -> None:
