@@ -102,12 +102,13 @@ def status(folder: RunArgument) -> None:
     from ripu_cli.display import new_table, wide_console
 
     state = ripu.status(folder)
-    table = new_table("round", "asked", "answered", "open", "clicks", "seconds", "mIoU %")
+    table = new_table("round", "asked", "answered", "open", "clicks", "labelled %", "seconds", "mIoU %")
     for each in state.rounds:
         cells = (
             "warm-up" if each.round < 0 else str(each.round),
             *map(str, (each.asked, each.answered, each.open)),
             "-" if each.clicks is None else str(each.clicks),
+            "-" if each.labelled_share is None else f"{100 * each.labelled_share:.1f}",
             "-" if each.seconds is None else f"{each.seconds:.1f}",
             "-" if each.miou is None else f"{100 * each.miou:.2f}",
         )

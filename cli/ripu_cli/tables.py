@@ -45,7 +45,7 @@ def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:
     """The mIoU of each trial by round, and its cost."""
     rounds = range(results["round"].max() + 1)
     columns = (*run.config.sweep.vary, "budget", "mode", "window", "acquisition", "seed")
-    table = new_table(*columns, "start", *map(str, rounds), "spent", "clicks")
+    table = new_table(*columns, "start", *map(str, rounds), "spent", "labelled", "clicks")
     for _, rows in results.groupby("trial", sort=False):
         last = rows.iloc[-1]
         absent = {"budget", "mode", "window"} if last["acquisition"] in ripu.REFERENCES else set()
@@ -55,6 +55,7 @@ def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:
             *("-" if name in absent else str(last[name]) for name in columns),
             *(by_round.get(index, "") for index in (-1, *rounds)),
             f"{100 * last['spent_share']:.2f} %",
+            f"{100 * last['labelled_share']:.1f} %" if last["spent_pixels"] else "-",
             str(last["clicks"]),
         )
     return table

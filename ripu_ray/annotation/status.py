@@ -16,6 +16,7 @@ class RoundStatus:
         round: 0-based; -1 is the warm-up.
         asked, answered: questions.
         clicks, seconds: spent so far; None before the round is trained.
+        labelled_share: of the pixels bought so far, in [0, 1]; None before the round is trained, or nothing is bought.
         miou: in [0, 1]; None if the round is not trained or there are no validation images.
     """
 
@@ -25,6 +26,7 @@ class RoundStatus:
     clicks: int | None = None
     seconds: float | None = None
     miou: float | None = None
+    labelled_share: float | None = None
 
     @property
     def open(self) -> int:
@@ -64,7 +66,7 @@ def _status(round_index: int, asked: int, answered: int, record: RoundRecord | N
     if record is None:
         return RoundStatus(round_index, asked, answered)
     miou = None if math.isnan(record.miou) else record.miou
-    return RoundStatus(round_index, asked, answered, record.clicks, record.annotation_s, miou)
+    return RoundStatus(round_index, asked, answered, record.clicks, record.annotation_s, miou, record.labelled_share)
 
 
 def _next_step(asked: AskedTrial, rounds: list[RoundStatus]) -> str:

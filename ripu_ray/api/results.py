@@ -60,7 +60,7 @@ class Results:
         Columns: `condition` (budget and varied settings), `strategy`, `arm`, `is_reference`; `seeds` that are finished
         of `planned`; `start_mean`, `start_std`, `miou_mean` and `miou_std` in [0, 1], before the first round and after
         the last; `difference`, `low` and `high`: mean difference from random, paired over seeds, and its 95 % interval,
-        NaN where there is none; `spent_share` in [0, 1] and `clicks`, means.
+        NaN where there is none; `spent_share`, `labelled_share` of what is spent, both in [0, 1], and `clicks`, means.
         """
         from ripu_ray.reporting.summary import summarise_arms
 

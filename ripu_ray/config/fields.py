@@ -201,7 +201,7 @@ Count = Annotated[int, Number, Field(ge=1, le=10**6)]
 """Of images, cores, processes."""
 Steps = Annotated[int, Number, Field(ge=1, le=10**9)]
 Weight = Annotated[float, Number, Field(ge=0, le=10**6)]
-"""A factor of a loss or of a rate."""
+"""A factor of a loss, a rate or a cost."""
 Side = Annotated[int, Number, Field(ge=8, le=2**16)]
 """Of a picture, in pixels: a ledger writes rows and columns in 16 bits."""
 Size = Annotated[tuple[Side, Side], BeforeValidator(_two_sides)]

@@ -20,6 +20,7 @@ from ripu_ray.config.fields import (
     Section,
     Seed,
     WandbName,
+    Weight,
     Window,
 )
 from ripu_ray.config.strategy import AcquisitionName, Mode
@@ -72,9 +73,9 @@ class NoiseConfig(Section):
 class CostConfig(Section):
     """Model of the annotation time. Only `annotation_s` depends on it (docs/oracle.md)."""
 
-    seconds_per_click: float = Field(2.4, ge=0)
+    seconds_per_click: Weight = 2.4
     """Seconds to find a region and to name its first class."""
-    seconds_per_boundary_pixel: float = Field(0.2, ge=0)
+    seconds_per_boundary_pixel: Weight = 0.2
     """Seconds per pixel of the outlines between classes inside a region."""
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ripu_ray.core.regions import Regions
 from ripu_ray.core.selection import select
+from ripu_ray.errors import NonFiniteError
 
 
 def select_diverse(
@@ -32,7 +33,11 @@ def select_diverse(
 
     Returns:
         Centres (n, 2) int32 in the order of choice, n <= count, and their scores (n,) float32.
+
+    Raises as `select` does, and NonFiniteError: a NaN or an infinity among the features.
     """
+    if not features_Dhw.isfinite().all():
+        raise NonFiniteError("a NaN or an infinity among the features")
     centres_M2, scores_M = select(score_HW, excluded_HW, factor * count, regions.suppression)
     size = score_HW.shape[0], score_HW.shape[1]
     features = features_Dhw.cpu().double().numpy()

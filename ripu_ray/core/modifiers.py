@@ -1,9 +1,10 @@
-"""Modifiers of the greedy selection, to spread purchases: a stochastic ranking, and a balance of predicted classes.
+"""Modifiers of the greedy selection: weights, a stochastic ranking, and a balance of predicted classes.
 
 Shapes: H x W label pixels, C classes, n chosen centres, M candidates.
 """
 
 import heapq
+import math
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ def stochastic(score_HW: Tensor, power: float, rng: np.random.Generator) -> Tens
     """Perturb scores so that the greedy selection draws without replacement, with probability ~ score ** power.
 
     Args:
-        score_HW: (H, W) float32; a score of 0 or less counts as the smallest normal float, so that it ranks last.
-        power: > 0; near 0 the selection is uniform, for large powers it is greedy.
+        score_HW: (H, W) float32; scores of 0 or less have weight 0: they rank last, in random order.
+        power: > 0; near 0 the selection is uniform among positive scores, for large powers it is greedy.
         rng: the generator of this image and round.
 
     Returns:
@@ -28,8 +29,27 @@ def stochastic(score_HW: Tensor, power: float, rng: np.random.Generator) -> Tens
     """
     # -log of a standard exponential is a standard Gumbel
     exponential_HW = rng.standard_exponential(tuple(score_HW.shape), dtype=np.float32)
-    exponential = torch.from_numpy(exponential_HW).clamp_(min=torch.finfo(torch.float32).tiny).to(score_HW.device)
-    return score_HW.clamp(min=torch.finfo(torch.float32).tiny).log_().mul_(power).sub_(exponential.log_())
+    smallest = torch.finfo(torch.float32).tiny
+    exponential = torch.from_numpy(exponential_HW).clamp_(min=smallest).to(score_HW.device)
+    weight_HW = score_HW.clamp(min=smallest).log_().mul_(power)
+    if power < 1:
+        # smallest ** power is not small, and most windows may have a score of 0.
+        weight_HW.masked_fill_(score_HW <= 0, math.log(smallest))
+    return weight_HW.sub_(exponential.log_())
+
+
+def lowered(score_HW: Tensor, weight_HW: Tensor) -> Tensor:
+    """Lower scores by weights: the product, or for a negative score, which a product would raise, score * (2 - weight).
+
+    Args:
+        score_HW: (H, W) float32.
+        weight_HW: (H, W) float32 in [0, 1]; 1 keeps a score.
+
+    Returns:
+        (H, W) float32; the smallest float, with which a plug-in may say "never", stays finite.
+    """
+    lowered_HW = torch.where(score_HW > 0, score_HW * weight_HW, score_HW * (2 - weight_HW))
+    return lowered_HW.clamp_(min=torch.finfo(torch.float32).min)
 
 
 def select_balanced(

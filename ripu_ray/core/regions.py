@@ -57,7 +57,10 @@ class Regions(Protocol):
         """
 
     def mean(self, values_HW: Tensor) -> Tensor:
-        """(H, W) float32, the mean over the region of each pixel or the window around it, in the input's unit."""
+        """(H, W) float32, the mean over the region of each pixel or the window around it, in the input's unit.
+
+        It is on the input's device.
+        """
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
         """Entropy of the predicted classes in the region of each pixel or the window around it, over log C.
@@ -68,7 +71,7 @@ class Regions(Protocol):
             parity: windows of one class have the reference's value, slightly below 0.
 
         Returns:
-            (H, W) float32 in [0, 1]; exactly 0 where there is one class (unless `parity`).
+            (H, W) float32 in [0, 1], on the input's device; exactly 0 where there is one class (unless `parity`).
 
         Source: region impurity of RIPU, `windows.normalised_entropy`.
         """
@@ -219,7 +222,7 @@ class Cells:
     def mean(self, values_HW: Tensor) -> Tensor:
         """See `Regions`. Computed on the CPU, where sums do not depend on the order of threads."""
         mean_R = (self._sums(values_HW.cpu().numpy()) / self._size_R).astype(np.float32)
-        return torch.from_numpy(mean_R[self._region_HW])
+        return torch.from_numpy(mean_R[self._region_HW]).to(values_HW.device)
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
         """See `Regions`. Computed on the CPU. The reference has no such regions, so `parity` has no effect."""
@@ -227,7 +230,7 @@ class Cells:
         share_CR = torch.from_numpy(count_RC.T / self._size_R)
         impurity_R = normalised_entropy(share_CR).numpy()
         impurity_R[(count_RC == self._size_R[:, None]).any(axis=1)] = 0
-        return torch.from_numpy(impurity_R.astype(np.float32)[self._region_HW])
+        return torch.from_numpy(impurity_R.astype(np.float32)[self._region_HW]).to(predicted_HW.device)
 
     def _ids(self, centres: NDArray[np.integer]) -> NDArray[np.int32]:
         ids: NDArray[np.int32] = self._region_HW[tuple(centres.astype(np.int64).T)]

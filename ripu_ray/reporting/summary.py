@@ -50,6 +50,7 @@ def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
                 "miou_std": last["miou"].std(),
                 **{name: against.get(name, np.nan) for name in ("difference", "low", "high")},
                 "spent_share": last["spent_share"].mean(),
+                "labelled_share": last["labelled_share"].mean(),
                 "clicks": last["clicks"].mean(),
             }
         )
@@ -86,6 +87,7 @@ def arms_table(arms: pd.DataFrame) -> list[dict[str, str]]:
             "mIoU": _spread(arm["miou_mean"], arm["miou_std"]),
             "against random": _difference(arm),
             "spent": f"{100 * arm['spent_share']:.2f} %" if arm["seeds"] else "",
+            "labelled": "" if np.isnan(arm["labelled_share"]) else f"{100 * arm['labelled_share']:.1f} %",
             "clicks": f"{arm['clicks']:,.0f}" if arm["seeds"] else "",
         }
         for arm in arms.to_dict("records")

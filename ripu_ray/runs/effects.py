@@ -23,9 +23,10 @@ def is_ignored(key: str, config: Config) -> bool:
         return True
     if strategy.acquisition == "source_only" and (section == "oracle" or key in _OF_TARGET):
         return True
+    has_weights = strategy.spread.class_share > 0 or strategy.avoid_void != "none"
     return {
-        # Any power of independent random numbers gives the same draw.
-        "strategy.power": strategy.acquisition == "random",
+        # Any power of independent random numbers gives the same draw, but not of their products.
+        "strategy.power": strategy.acquisition == "random" and not has_weights,
         "oracle.answer": strategy.mode == "pixel" or strategy.is_reference,
         "stopping.min_gain": config.stopping.rule is None,
         "training.teacher": strategy.is_reference,

@@ -19,7 +19,8 @@ class RoundRecord:
     Attributes:
         round: 0-based; -1 is the source-only warm-up, before anything is bought.
         step: optimiser updates so far.
-        budget_pixels: pixels that may be bought over all rounds in the pool, rounded down by image; 0 in the warm-up.
+        budget_pixels: pixels that may be bought over all rounds in the pool, rounded down by image unless the images
+            share the budget; 0 in the warm-up.
         spent_pixels, void_pixels, clipped_pixels, clicks: so far, over the pool.
         spent_share: spent_pixels over the pool's pixels, in [0, 1].
         boundary_pixels: length of the outlines inside what was bought so far.

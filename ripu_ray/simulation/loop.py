@@ -256,12 +256,14 @@ def _record(
     bought: _Bought,
 ) -> RoundRecord:
     sizes = [height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids)]
-    budget, spent = job.config.strategy.budget, bought.spent
+    strategy, spent = job.config.strategy, bought.spent
+    budgets = [strategy.budget.pixels(size) for size in sizes]
+    allowed = floor(sum(budgets)) if strategy.allocation == "pool" else sum(map(floor, budgets))
     by_class = zip(domains.classes.names, iou(confusion_CC).tolist(), strict=True)
     return RoundRecord(
         round=round_index,
         step=job.first_step + job.num_steps,
-        budget_pixels=0 if bought.annotated is None else sum(floor(budget.pixels(size)) for size in sizes),
+        budget_pixels=0 if bought.annotated is None else allowed,
         spent_pixels=spent.pixels,
         void_pixels=spent.void_pixels,
         clipped_pixels=spent.clipped_pixels,

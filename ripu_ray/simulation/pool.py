@@ -61,7 +61,7 @@ def _learn(config: Config, weights: Path, ledger: Ledger, domains: Domains, scor
     bought_C, void_CD = None, None
     if "bought" in config.strategy.needs:
         bought_C = tuple(ledger.class_pixels(domains.classes.num_classes).tolist())
-    if config.strategy.avoid_void == "learned" and ledger.num_rounds:
+    if config.strategy.avoid_void == "learned" and ledger.spent.pixels:
         requests = (ScoreRequest(name, ledger.centres(name)) for name in domains.pool.image_ids)
         counts = scorer.count_voids(weights, (request for request in requests if len(request.centres_N2)))
         void_CD = void_shares(sum(counts, start=np.zeros((2, 1, 1), np.int64)))

@@ -37,9 +37,9 @@ def check_trials(
     Raises:
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a network lacks what a strategy needs, a window is larger than an image, a budget is too small for
-            one region in any image, a confusion matrix does not fit the classes, a network cannot be built, trained or
-            scored, `training.rates` names no parameter, people are asked what they cannot answer, or torch.compile
-            fails with `training.compile`.
+            one region in any image, or in the pool that shares it, a confusion matrix does not fit the classes, a
+            network cannot be built, trained or scored, `training.rates` names no parameter, people are asked what they
+            cannot answer, or torch.compile fails with `training.compile`.
     """
     configs = list(arms(trials).values())  # nothing that is checked depends on the seed
     with_source = {config.data: False for config in configs}
@@ -218,17 +218,19 @@ def _check_compiler() -> None:
 
 
 def _check_purchases(strategy: StrategyConfig, domains: Domains) -> None:
-    sizes = {domains.pool.label_size(image_id) for image_id in domains.pool.image_ids}
-    for height, width in sorted(sizes):
+    sizes = [domains.pool.label_size(image_id) for image_id in domains.pool.image_ids]
+    distinct, is_shared = sorted({*sizes}), strategy.allocation == "pool"
+    for height, width in distinct:
         if strategy.window > min(height, width):
             raise ConfigError(
                 f"window {strategy.window} is larger than the target's images of {height}x{width} (height x width)"
             )
     needed = purchase_area(strategy.mode, strategy.radius)
-    regions = [allowance(strategy, [size], strategy.rounds - 1).num_regions(needed) for size in sizes]
-    if not any(regions):
-        most = max(ceil(strategy.budget.pixels(height * width)) for height, width in sizes)
+    budgets = [sizes] if is_shared else [[size] for size in distinct]
+    if not any(allowance(strategy, each, strategy.rounds - 1).num_regions(needed) for each in budgets):
+        most = max(ceil(sum(strategy.budget.pixels(height * width) for height, width in each)) for each in budgets)
+        whose = "the pool" if is_shared else "an image"
         raise ConfigError(
-            f"budget {strategy.budget} is at most {most} pixels of an image, too little for a single window "
+            f"budget {strategy.budget} is at most {most} pixels of {whose}, too little for a single window "
             f"of {needed} pixels"
         )

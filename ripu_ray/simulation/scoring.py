@@ -13,7 +13,7 @@ from torch import Tensor
 from ripu_ray.config import Config
 from ripu_ray.core.acquisition import Query
 from ripu_ray.core.metrics import confusion_counts
-from ripu_ray.core.modifiers import stochastic
+from ripu_ray.core.modifiers import lowered, stochastic
 from ripu_ray.core.oracle import Annotator
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import ByClass, buy, score_image
@@ -52,7 +52,7 @@ class _Scored:
         power, rounds = self.config.strategy.spread.power, self.config.strategy.rounds
         score_HW = self.score_HW
         if label is not None:
-            score_HW = score_HW * self.query.mean(self.maps.probability(label))
+            score_HW = lowered(score_HW, self.query.mean(self.maps.probability(label)))
         if not power:
             return score_HW
         purpose = ("power", self.round_index, self.image_id, *(() if label is None else (label,)))
@@ -165,8 +165,7 @@ class ImageScorer:
         output = self._output(self.pool.image(image_id), ("dropout", round_index, image_id))
         score, maps = score_image(output[0], size, strategy.acquisition, query, *output[1:])
         if known.void_CD is not None:
-            labelled = 1 - query.mean(expected_void(maps.predicted_HW, known.void_CD))
-            score = torch.where(score > 0, score * labelled.to(score.device), score)
+            score = lowered(score, 1 - query.mean(expected_void(maps.predicted_HW, known.void_CD)))
         return _Scored(self._config, round_index, image_id, score, maps, query)
 
     def sample(self, request: ScoreRequest) -> PoolSample:

@@ -66,6 +66,7 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     state = ripu_here(tmp_path, "status", "run")
     assert "next       ask round 1" in state.stdout and "nan" not in state.stdout
     record = RunFolder(tmp_path / "run").trial("region-w3-ripu-b20-s0").stage(0).read()
+    assert record.labelled_share and f" {100 * record.labelled_share:.1f} " in state.stdout
     assert record.clicks == 9 and record.miou != record.miou
     assert "null" in (tmp_path / "run/trials/region-w3-ripu-b20-s0/metrics.jsonl").read_text()
 

@@ -34,18 +34,22 @@ def _rows(run: RunFolder, capsys: pytest.CaptureFixture[str], each: bool = False
 
 def test_a_row_for_each_arm_or_each_trial(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     head, *rows = _rows(run, capsys)
-    assert head == ["budget", "strategy", "seeds", "start", "mIoU", "against random", "spent", "clicks"]
+    assert head == ["budget", "strategy", "seeds", "start", "mIoU", "against random", "spent", "labelled", "clicks"]
     finished = outcomes(collect(run))
     means = summarise(finished).set_index("strategy")
     (pair,) = compare(finished, "miou").to_dict("records")
     by_name = {row[1]: row for row in rows}
+    shares = finished["labelled_share"]
+    by_arm = dict(iter(shares.groupby(finished["acquisition"])))
     assert list(by_name) == ["random", "ripu", "full"]
     for name, row in by_name.items():
         assert row[2] == "2"
         assert f"{100 * means['miou_mean'][name]:.1f} ± {100 * means['miou_std'][name]:.1f}" in row
+        assert row[-2] == f"{100 * by_arm[name].mean():.1f} %"
     interval = f"{100 * pair['low']:.1f} to {100 * pair['high']:.1f}"
     assert by_name["ripu"][5] == f"{100 * pair['difference']:+.1f} ({interval})"
     assert by_name["full"][0] == "-"
+    assert [row[-2] for row in _rows(run, capsys, each=True)][:2] == ["labelled", f"{100 * shares.iloc[0]:.1f} %"]
     assert len(_rows(run, capsys, each=True)) == 1 + 6
     lines = arms_in_markdown(ripu.Results(run.path).arms).splitlines()
     cells = [line.strip("|").split("|") for line in (lines[0], *lines[2:])]

@@ -9,11 +9,11 @@ import torch
 
 from ripu_ray.config import load_config
 from ripu_ray.core.acquisition import Query
-from ripu_ray.core.diversity import k_centre, region_features
+from ripu_ray.core.diversity import k_centre, region_features, select_diverse
 from ripu_ray.core.purchase import score_image
 from ripu_ray.core.regions import Cells, Windows, grid_map
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import ConfigError
+from ripu_ray.errors import ConfigError, NonFiniteError
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.ledger import Ledger
@@ -94,6 +94,16 @@ def test_bald_is_the_information_that_the_draws_share() -> None:
 def test_k_centre_takes_what_is_farthest(known: list[float], count: int, chosen: list[int]) -> None:
     candidates_MD = np.array([[0.0], [1.0], [2.0], [9.0]])
     assert k_centre(candidates_MD, np.array(known).reshape(-1, 1), count).tolist() == chosen
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_features_that_are_not_finite_have_no_distance(value: float) -> None:
+    features_Dhw, regions = torch.zeros(2, 4, 4), Windows((8, 8), "region", 1)
+    features_Dhw[0, 1, 1] = value
+    with pytest.raises(NonFiniteError, match="among the features"):
+        select_diverse(
+            torch.rand(8, 8), np.zeros((8, 8), np.bool_), 3, 2, regions, np.empty((0, 2), np.int32), features_Dhw
+        )
 
 
 def test_region_features_are_means_of_the_nearest() -> None:

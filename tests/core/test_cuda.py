@@ -6,6 +6,7 @@ import torch
 
 from ripu_ray.config import Mode
 from ripu_ray.core.losses import consistency, negative_learning
+from ripu_ray.core.regions import Cells, grid_map
 from ripu_ray.core.selection import select
 from tests.core.golden import score
 
@@ -23,6 +24,17 @@ def test_scores_agree_and_equal_scores_select_equally(radius: int, mode: Mode) -
         found, expected = (select(on, np.zeros(size, np.bool_), 50, 2) for on in (values.cuda(), values))
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("acquisition", ["ripu", "random", "random_boundary", "class_reweighted", "margin"])
+def test_cells_are_scored_where_the_logits_are(acquisition: str) -> None:
+    logits_CHW, size = torch.randn(5, 12, 16), (24, 32)
+    cpu, cuda = (
+        score(logits, size, acquisition, mode="region", radius=2, regions=Cells(grid_map(size, 5)))
+        for logits in (logits_CHW, logits_CHW.cuda())
+    )
+    assert cuda.is_cuda
+    torch.testing.assert_close(cuda.cpu(), cpu, rtol=0, atol=1e-5)
 
 
 def test_losses_agree() -> None:

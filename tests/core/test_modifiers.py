@@ -1,11 +1,12 @@
 """Stochastic ranking and turns of the classes, each against its definition."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ripu_ray.core.modifiers import select_balanced, stochastic
+from ripu_ray.core.modifiers import lowered, select_balanced, stochastic
 from ripu_ray.core.selection import select
 
 
@@ -70,13 +71,23 @@ def test_power_draws_in_proportion_to_the_power_of_the_score() -> None:
         np.testing.assert_allclose(np.bincount(first, minlength=4) / 4000, expected / expected.sum(), atol=0.03)
 
 
-def test_power_keeps_zero_and_negative_scores_finite_and_last() -> None:
+@pytest.mark.parametrize("power", [1e-300, 1e-3, 0.05, 1.0, 1000.0])
+def test_power_keeps_zero_and_negative_scores_finite_and_last(power: float) -> None:
     score_HW = torch.tensor([[0.0, -1e-6, 1e-4, 0.7]])
     for seed in range(200):
-        ranked_HW = stochastic(score_HW, 1.0, np.random.default_rng(seed))
+        ranked_HW = stochastic(score_HW, power, np.random.default_rng(seed))
         assert torch.isfinite(ranked_HW).all()
         assert ranked_HW[0, 2:].min() > ranked_HW[0, :2].max()
         assert ranked_HW.dtype == torch.float32
+
+
+def test_a_weight_lowers_scores_of_either_sign() -> None:
+    score_HW = torch.tensor([[0.5, 0.5, 1e-30, 0.0, -0.5, -0.5, -0.4]])
+    weight_HW = torch.tensor([[1.0, 0.2, 1e-6, 0.3, 1.0, 0.2, 0.0]])
+    assert lowered(score_HW, weight_HW)[0].tolist() == pytest.approx([0.5, 0.1, 1e-36, 0, -0.5, -0.9, -0.8])
+    assert lowered(score_HW, weight_HW)[0, 2] > 0
+    never_HW = torch.full((1, 1), torch.finfo(torch.float32).min)
+    assert torch.equal(lowered(never_HW, torch.zeros(1, 1)), never_HW)
 
 
 def test_a_large_power_is_greedy() -> None:

@@ -70,6 +70,14 @@ def test_a_trial_that_avoids_void_is_resumed_to_the_same(tmp_path: Path, more: t
     assert committed(run) == before
 
 
+def test_nothing_is_learned_of_rounds_that_bought_nothing(tmp_path: Path) -> None:
+    # A third and two thirds of 10 pixels are too few for a window of 9.
+    settings = (*TINY, "cluster.scorers=0", "strategy.budget=10px", "strategy.rounds=3", "strategy.avoid_void=learned")
+    run = run_all(tmp_path / "run", load_config(None, settings))
+    stages = [run.trial(next(iter(run.trials))).stage(index).read() for index in range(3)]
+    assert [stage.spent_pixels for stage in stages] == [0, 0, 5 * 9]
+
+
 def test_parity_knows_no_void() -> None:
     with pytest.raises(ConfigError, match=r"has no strategy\.avoid_void"):
         load_config(None, ["strategy.avoid_void=learned", "strategy.parity=true"])

@@ -113,6 +113,18 @@ def test_what_spreads_a_purchase_is_part_of_the_arm_where_it_is_not_the_default(
     [
         ([], "strategy.power=null,1,2", ["random"], ["region-w3-random-b2.2"]),
         ([], "strategy.power=1,2", ["random"], ["region-w3-random-b2.2"]),
+        *(
+            (
+                [setting],
+                "strategy.power=null,1",
+                ["random"],
+                [f"region-w3-random-b2.2{power}-{part}" for power in ("", "-power1")],
+            )
+            for setting, part in (
+                ("strategy.class_share=0.5", "classes0.5"),
+                ("strategy.avoid_void=learned", "learned_void"),
+            )
+        ),
         (
             [],
             "strategy.power=null,1",

@@ -4,14 +4,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.errors import ConfigError
+from ripu_ray.runs.grid import expand
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.selections import Selection
 from ripu_ray.simulation.allocation import allocate
+from ripu_ray.simulation.preflight import check_trials
 from ripu_ray.simulation.protocols import ScoreRequest
 from tests.conftest import TINY
 from tests.running import committed, run_all
@@ -74,3 +78,28 @@ def test_the_pool_s_budget_is_kept_and_goes_to_the_best(tmp_path: Path) -> None:
     assert len(set(counts)) > 1
     again = run_all(tmp_path / "again", config)
     assert committed(again) == committed(run)
+
+
+@pytest.mark.parametrize(
+    ("budget", "mode", "total", "spent"),
+    [
+        ("5px", "region", 5 * 5, 2 * 9),  # too little for a window of 9 pixels in any image
+        ("0.1", "pixel", 7, 7),  # 1.536 pixels an image
+        ("0.02", "pixel", 1, 1),
+    ],
+)
+def test_the_pool_s_budget_may_be_small_for_one_image(
+    tmp_path: Path, budget: str, mode: str, total: int, spent: int
+) -> None:
+    settings = (*TINY, "cluster.scorers=0", "strategy.allocation=pool", f"strategy.budget={budget}")
+    config = load_config(None, (*settings, f"strategy.mode={mode}"))
+    check_trials(expand(config))
+    run = run_all(tmp_path / "run", config)
+    last = run.trial(next(iter(run.trials))).stage(1).read()
+    assert (last.budget_pixels, last.spent_pixels) == (total, spent)
+
+
+def test_a_pool_that_cannot_buy_a_region_is_refused() -> None:
+    config = load_config(None, (*TINY, "strategy.allocation=pool", "strategy.budget=1px"))
+    with pytest.raises(ConfigError, match="at most 5 pixels of the pool, too little for a single window of 9 pixels"):
+        check_trials(expand(config))
