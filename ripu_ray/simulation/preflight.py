@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.config.fields import HubId
-from ripu_ray.config.registry import NETWORKS
+from ripu_ray.config.registry import NETWORKS, STOPPING_RULES
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
@@ -137,10 +137,9 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
         )
     if what := _counts_labels(trials[0].config.strategy):
         raise ConfigError(f"strategy.{what}: counts labels when they are bought, which oracle.kind human cannot do")
-    if trials[0].config.stopping.rule and not domains.validation.image_ids:
-        raise ConfigError(
-            f"stopping.rule {trials[0].config.stopping.rule}: needs validation images, and there are none"
-        )
+    rule = trials[0].config.stopping.rule
+    if rule and not domains.validation.image_ids and not getattr(STOPPING_RULES[rule], "needs_signals", False):
+        raise ConfigError(f"stopping.rule {rule}: needs validation images, and there are none")
 
 
 def _check_rules(configs: Sequence[Config]) -> None:
