@@ -7,6 +7,7 @@ _OF_TARGET = (
     "training.target_batch",
     "training.negative_weight",
     "training.negative_threshold",
+    "training.class_weights",
 )
 _RULE_OF = {
     "stopping.min_gain": "small_gain",

@@ -97,6 +97,8 @@ def _check_answer(config: Config) -> None:
         raise ConfigError(
             f"strategy.{what}: counts the pixels of each class, which oracle.answer {config.answer} does not say"
         )
+    if config.answer == "multi_hot" and config.training.class_weights != "none":
+        raise ConfigError("training.class_weights: needs one class for each pixel, not oracle.answer multi_hot")
 
 
 def _counts_labels(strategy: StrategyConfig) -> str:
