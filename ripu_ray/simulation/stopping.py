@@ -12,7 +12,7 @@ import numpy as np
 from ripu_ray.config import StoppingConfig
 from ripu_ray.config.registry import STOPPING_RULES
 from ripu_ray.core.stability import cohens_kappa
-from ripu_ray.errors import ConfigError, blamed, in_one_line
+from ripu_ray.errors import ConfigError, blamed, counted, in_one_line
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.simulation.protocols import PoolSample
 
@@ -75,7 +75,8 @@ class KappaAverage:
         mean = sum(kappas) / max(len(kappas), 1)
         if len(kappas) < self._window or mean < self._min_kappa:
             return None
-        return f"the last {self._window} rounds have a mean kappa of {mean:.3f}, at least {self._min_kappa:g}"
+        what = counted(self._window, "round")
+        return f"the mean kappa of the last {what} is {mean:.3f}, at least {self._min_kappa:g}"
 
 
 @stopping_rule("overall_uncertainty")
