@@ -178,11 +178,11 @@ def test_a_curve_is_of_finished_trials_where_there_are_any() -> None:
     # A rule ended seed 0 after round 2.
     ended = results[(results["seed"] > 0) | (results["round"] < 3)]
     ended = ended.assign(rounds=np.where(ended["seed"] == 0, 3, 5), stopped=ended["seed"] == 0)
-    named = add_panels(add_names(ended))
-    points = curve_points(named, outcomes(named), "spent_share").set_index(["line", "round"]).loc["ripu"]
-    assert (points["seeds"].tolist(), points.index[points["stopped"]].tolist()) == ([3] * 6, [2])
+    held = add_panels(add_names(ended))
+    curve = curve_points(held, outcomes(held), "spent_share").query("line == 'ripu'")
+    assert curve["seeds"].tolist() == [3] * 6 and curve["stopped"].tolist() == [number == 2 for number in range(-1, 5)]
     ripu = ended[ended["acquisition"] == "ripu"].groupby("trial").tail(1)
-    assert points.loc[4, ["x", "mean"]].tolist() == pytest.approx([ripu["spent_share"].mean(), ripu["miou"].mean()])
-    named = add_panels(add_names(partial.assign(rounds=5)))
+    expected = [ripu["spent_share"].mean(), ripu["miou"].mean()]
+    assert [curve["x"].iloc[-1], curve["mean"].iloc[-1]] == pytest.approx(expected)
     unbegun = named[(named["line"] == "random") | (named["round"] < 0)]
     assert curve_points(unbegun, outcomes(unbegun), "spent_share")["line"].unique().tolist() == ["random"]
