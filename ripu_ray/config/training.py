@@ -111,6 +111,9 @@ class TrainingConfig(Section):
     """Decay of an exponential moving average of the weights, such as 0.999. The average scores images and is evaluated.
     After n steps, the decay is at most (1 + n) / (10 + n). None: no average."""
     augmentation: AugmentationConfig = AugmentationConfig()
+    class_weights: Literal["none", "bought"] = "none"
+    """Weights of the classes in the cross-entropy of bought pixels. bought: 1 / log(1.02 + s), where s is the share of
+    a class in all labelled pixels bought so far, so that rare classes count more."""
     teacher: Literal["none", "ema"] = "none"
     """What target pixels that are not bought learn. none: nothing. ema: from the first round on, the confident
     predictions of an average of the weights. Its decay is `ema`, and it scores and is evaluated; without `ema` the
@@ -135,6 +138,7 @@ class TrainingConfig(Section):
             "clip_norm",
             "ema",
             "augmentation",
+            "class_weights",
             *TEACHER,
         }
         absent = {key for key in later if getattr(self, key) == fields[key].default}

@@ -35,21 +35,25 @@ class LossTerm(NamedTuple):
         return self.total / self.count.clamp(min=1)
 
 
-def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> LossTerm:
+def cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor, weights_C: Tensor | None = None) -> LossTerm:
     """Cross-entropy of the labelled pixels.
 
     Args:
         logits_BCHW: (B, C, H, W) float32 or float64; half precision cannot represent 1 + 1e-6.
         labels_BHW: (B, H, W) uint8 or int64 class ids, or IGNORE_LABEL.
+        weights_C: (C,) of the logits' dtype, factor of the pixels of each class; None: all are 1.
 
     Returns:
-        Sum in nats, and number of labelled pixels.
+        Sum in nats, and number of labelled pixels, or the sum of their weights.
 
     Source: the supervised loss of RIPU.
     """
     labels_BHW = labels_BHW.long()
-    total = F.cross_entropy(logits_BCHW, labels_BHW, ignore_index=IGNORE_LABEL, reduction="sum")
-    return LossTerm(total, (labels_BHW != IGNORE_LABEL).sum())
+    total = F.cross_entropy(logits_BCHW, labels_BHW, weights_C, ignore_index=IGNORE_LABEL, reduction="sum")
+    is_labelled_BHW = labels_BHW != IGNORE_LABEL
+    if weights_C is None:
+        return LossTerm(total, is_labelled_BHW.sum())
+    return LossTerm(total, (weights_C[labels_BHW.clamp(max=len(weights_C) - 1)] * is_labelled_BHW).sum())
 
 
 def partial_label(logits_BCHW: Tensor, set_BHW: Tensor, sets_SC: Tensor) -> LossTerm:

@@ -40,9 +40,9 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
 
     Returns:
         One row for each panel, line and round: `x`, the mean cost, `mean` and `deviation` of mIoU (NaN for one seed),
-        `seeds`, `finished`, and `stopped`: a stopping rule ended a trial
-        there. Lines without a purchase are left out. A line with finished trials consists of these
-        alone, so that all its points have the same seeds.
+        `seeds`, `finished`, and `stopped`: a stopping rule ended a trial there. Lines without a purchase are left out.
+        A line with finished trials consists of these alone, and a trial that a rule ended stays at its last point, so
+        that all points of a line have the same seeds.
     """
     buying = named[~named["acquisition"].isin(REFERENCES)]
     last = buying.groupby("trial")["round"].transform("max") == buying["round"]
@@ -51,7 +51,7 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
     )
     best = buying.groupby(["panel", "line"], sort=False)["finished"].transform("max")
     begun = buying.groupby(["panel", "line"], sort=False)["round"].transform("max") >= 0
-    shown = buying[begun & (buying["finished"] == best)]
+    shown = _held(buying[begun & (buying["finished"] == best)])
     return (
         shown.groupby(["panel", "line", "round"], sort=False)
         .agg(
@@ -64,6 +64,18 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
         )
         .reset_index()
     )
+
+
+def _held(shown: pd.DataFrame) -> pd.DataFrame:
+    """The rows, and the last row of each trial that a rule ended once more for every later round of its line."""
+    last = shown.groupby(["panel", "line"], sort=False)["round"].transform("max")
+    ended = shown[shown["stopped"]]
+    held = [
+        row | {"round": number, "stopped": False}
+        for row, end in zip(ended.to_dict("records"), last[ended.index], strict=True)
+        for number in range(row["round"] + 1, end + 1)
+    ]
+    return pd.concat([shown, pd.DataFrame(held)], ignore_index=True) if held else shown
 
 
 def reference_levels(finished: pd.DataFrame, world: str) -> dict[str, float]:

@@ -7,7 +7,16 @@ _OF_TARGET = (
     "training.target_batch",
     "training.negative_weight",
     "training.negative_threshold",
+    "training.class_weights",
 )
+_RULE_OF = {
+    "stopping.min_gain": "small_gain",
+    "stopping.min_kappa": "kappa_average",
+    "stopping.window": "kappa_average",
+    "stopping.max_uncertainty": "overall_uncertainty",
+    "stopping.max_change": "classification_change",
+}
+"""Settings of one rule. A rule of a plug-in may read any of them."""
 
 
 def is_ignored(key: str, config: Config) -> bool:
@@ -18,7 +27,9 @@ def is_ignored(key: str, config: Config) -> bool:
         config: of the trial, complete.
     """
     section, _, name = key.partition(".")
-    strategy = config.strategy
+    strategy, rule = config.strategy, config.stopping.rule
+    if key in _RULE_OF and (rule is None or (rule in _RULE_OF.values() and rule != _RULE_OF[key])):
+        return True
     if strategy.is_reference and (section == "stopping" or (section == "strategy" and name != "rounds")):
         return True
     if strategy.acquisition == "source_only" and (section == "oracle" or key in _OF_TARGET):
@@ -28,7 +39,7 @@ def is_ignored(key: str, config: Config) -> bool:
         # Any power of independent random numbers gives the same draw, but not of their products.
         "strategy.power": strategy.acquisition == "random" and not has_weights,
         "oracle.answer": strategy.mode == "pixel" or strategy.is_reference,
-        "stopping.min_gain": config.stopping.rule is None,
+        "stopping.images": rule in (None, "small_gain") and not config.stopping.monitor,
         "training.teacher": strategy.is_reference,
         "training.teacher_threshold": strategy.is_reference or config.training.teacher == "none",
         "training.teacher_weight": strategy.is_reference or config.training.teacher == "none",

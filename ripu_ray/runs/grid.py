@@ -223,7 +223,7 @@ def warmup_key(config: Config, data_digest: str = "") -> str:
     parts = {key: tree[key] for key in ("seed", "data", "model", "training", "workers")}
     for name in ("source_free", "round_steps", "last_round_steps", "schedule_steps"):
         del parts["training"][name]  # used after the warm-up only
-    for name in TEACHER:
+    for name in ("class_weights", *TEACHER):
         parts["training"].pop(name, None)
     parts["schedule_steps"] = schedule_steps(config)
     if data_digest:

@@ -38,7 +38,7 @@ def as_reference(config: Config, schedule_steps: int) -> Config:
     }
     steps |= {name: TrainingConfig.model_fields[name].default for name in TEACHER}
     if strategy.acquisition == "source_only":
-        steps["source_free"] = False
+        steps |= {"source_free": False, "class_weights": "none"}
     return config.model_copy(update={"strategy": strategy, "training": config.training.model_copy(update=steps)})
 
 

@@ -127,7 +127,8 @@ def run_trial(trial: Trial, folder: TrialFolder, warmup: StageFolder, bench: Wor
             ledger.check_record(round_index, records[-1])
         bench.tracker.log_round(records[-1], stage.seconds())
         previous = stage
-        if rule and (reason := rule.should_stop(records)):
+        is_last = round_index + 1 == strategy.rounds  # what is complete does not end early
+        if rule and not is_last and (reason := rule.should_stop(records)):
             break
     bench.scorer.release()
     if is_waiting:

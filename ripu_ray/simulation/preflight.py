@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.config.fields import HubId
-from ripu_ray.config.registry import NETWORKS
+from ripu_ray.config.registry import NETWORKS, STOPPING_RULES
 from ripu_ray.core.budget import allowance
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
@@ -97,6 +97,8 @@ def _check_answer(config: Config) -> None:
         raise ConfigError(
             f"strategy.{what}: counts the pixels of each class, which oracle.answer {config.answer} does not say"
         )
+    if config.answer == "multi_hot" and config.training.class_weights != "none":
+        raise ConfigError("training.class_weights: needs one class for each pixel, not oracle.answer multi_hot")
 
 
 def _counts_labels(strategy: StrategyConfig) -> str:
@@ -137,10 +139,9 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
         )
     if what := _counts_labels(trials[0].config.strategy):
         raise ConfigError(f"strategy.{what}: counts labels when they are bought, which oracle.kind human cannot do")
-    if trials[0].config.stopping.rule and not domains.validation.image_ids:
-        raise ConfigError(
-            f"stopping.rule {trials[0].config.stopping.rule}: needs validation images, and there are none"
-        )
+    rule = trials[0].config.stopping.rule
+    if rule and not domains.validation.image_ids and not getattr(STOPPING_RULES[rule], "needs_signals", False):
+        raise ConfigError(f"stopping.rule {rule}: needs validation images, and there are none")
 
 
 def _check_rules(configs: Sequence[Config]) -> None:

@@ -1,4 +1,5 @@
-"""Stopping rules: after each committed round, a rule decides whether the trial ends before its budget is spent.
+"""Stopping rules: after a committed round, but not the last, a rule decides whether the trial ends before its budget
+is spent.
 
 A rule depends on the committed records alone, so a resumed trial ends after the same round as an uninterrupted one.
 """
@@ -11,13 +12,13 @@ import numpy as np
 from ripu_ray.config import StoppingConfig
 from ripu_ray.config.registry import STOPPING_RULES
 from ripu_ray.core.stability import cohens_kappa
-from ripu_ray.errors import ConfigError, blamed, in_one_line
+from ripu_ray.errors import ConfigError, blamed, counted, in_one_line
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.simulation.protocols import PoolSample
 
 
 class StoppingRule(Protocol):
-    """Decides after each round."""
+    """Decides after each round but the last."""
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
         """One line with the reason to end the trial now, or None to continue.
@@ -51,7 +52,7 @@ class SmallGain:
         if len(history) < 3:
             return None  # the first round is compared with no other round
         gain = history[-1].miou - history[-2].miou
-        if gain >= self._min_gain:
+        if not gain < self._min_gain:  # nor if it is NaN: there is no validation label
             return None
         return f"the last round changed mIoU by {100 * gain:+.1f} points, less than {100 * self._min_gain:g}"
 
@@ -74,7 +75,8 @@ class KappaAverage:
         mean = sum(kappas) / max(len(kappas), 1)
         if len(kappas) < self._window or mean < self._min_kappa:
             return None
-        return f"the last {self._window} rounds have a mean kappa of {mean:.3f}, at least {self._min_kappa:g}"
+        what = counted(self._window, "round")
+        return f"the mean kappa of the last {what} is {mean:.3f}, at least {self._min_kappa:g}"
 
 
 @stopping_rule("overall_uncertainty")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ripu_ray.config import AugmentationConfig, Config, NoiseConfig
+from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.oracle import Annotator
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.images import ImageSet
@@ -19,7 +20,7 @@ from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.runs.answers import Answers
 from ripu_ray.training.augmentation import augment, move
 from ripu_ray.training.named_labels import Labels, NamedLabels, without_sets
-from ripu_ray.training.sampling import RaritySampler, draw_ids
+from ripu_ray.training.sampling import RaritySampler, class_weights, draw_ids
 from ripu_ray.training.teacher import Views, make_views
 from ripu_ray.training.workers import num_workers, worker_rank
 
@@ -90,6 +91,19 @@ class Draw:
     def __call__(self, step: int) -> Batches:
         """Load source and target of a step. Raises DataError: a file is missing or damaged."""
         return self._source(step), self._target(step)
+
+    def class_weights(self) -> Tensor | None:
+        """(C,) float32 by `training.class_weights`, from the labels of all annotated images; None: all are 1."""
+        annotated, num_classes = self._annotated, self._domains.classes.num_classes
+        if annotated is None or self._config.training.class_weights == "none":
+            return None
+
+        def pixels(image_id: str) -> NDArray[np.int64]:
+            label_HW = self._annotation(image_id, annotated[image_id])
+            return np.bincount(label_HW.ravel(), minlength=IGNORE_LABEL + 1)[:num_classes]
+
+        counts = self._loaders.map(pixels, self._domains.pool.image_ids)
+        return torch.from_numpy(class_weights(sum(counts, start=np.zeros(num_classes, np.int64))))
 
     def _source(self, step: int) -> Batch | None:
         images, size = self._domains.source, self._config.training.source_batch

@@ -88,9 +88,9 @@ def train(
     learner, identity = _build(config, job, domains, device), identify(job)
     first, sums = _restore(job, identity, learner, device)
     phase = _Phase(job, config, device, identity, learner, sums)
-    step_module = wrap(TrainingStep(learner.network, config.training))
-    enter_training(learner.network, config.training)
     draw = Draw(config, domains, device, job.annotated, job.answers.open() if job.answers else None, job.named)
+    step_module = wrap(TrainingStep(learner.network, config.training, draw.class_weights()))
+    enter_training(learner.network, config.training)
     last = job.first_step + job.num_steps
     meter = Meter(config, device, learner.network, sums, on_measured)
 

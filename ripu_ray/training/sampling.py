@@ -1,4 +1,4 @@
-"""The images of a step, as a function of the seed and the position alone."""
+"""The images of a step, as a function of the seed and the position alone; and the weights of rare classes."""
 
 import os
 from collections.abc import Sequence
@@ -114,3 +114,18 @@ def rarity_order(presence_NC: NDArray[np.bool_], count: int, rng: np.random.Gene
         taken[class_id] += 1
         seen_C += presence_NC[order[index]]
     return order
+
+
+def class_weights(pixels_C: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights that are larger for rare classes.
+
+    Args:
+        pixels_C: (C,) labelled pixels of each class.
+
+    Returns:
+        (C,) 1 / log(1.02 + share), from 1.4 for the only class to 50.5 for one without a pixel.
+
+    Source: ENet, arXiv 1606.02147, with c = 1.02.
+    """
+    weights_C: NDArray[np.float32] = (1 / np.log(1.02 + pixels_C / max(pixels_C.sum(), 1))).astype(np.float32)
+    return weights_C

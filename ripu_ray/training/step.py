@@ -20,16 +20,25 @@ Terms = Callable[[Tensor, Tensor, Tensor | None], Weighted]
 
 
 class TrainingStep(nn.Module):
-    """The loss of one step as a module: one forward pass of DistributedDataParallel is one step."""
+    """The loss of one step as a module: one forward pass of DistributedDataParallel is one step.
+
+    Args:
+        network: on its device.
+        training: the recipe.
+        weights_C: see `core.losses.cross_entropy`, for bought pixels; on any device.
+    """
 
     network: Network
 
-    def __init__(self, network: Network, training: TrainingConfig) -> None:
+    def __init__(self, network: Network, training: TrainingConfig, weights_C: Tensor | None = None) -> None:
         super().__init__()
         self.network = network
         self._training = training
+        weights_C = None if weights_C is None else weights_C.to(next(network.parameters()).device)
         self._source_terms: Terms = partial(source_terms, training.consistency_weight)
-        self._target_terms: Terms = partial(target_terms, training.negative_weight, training.negative_threshold)
+        self._target_terms: Terms = partial(
+            target_terms, weights_C, training.negative_weight, training.negative_threshold
+        )
         if training.compile and next(network.parameters()).is_cuda:
             self._source_terms, self._target_terms = (
                 torch.compile(terms, dynamic=False) for terms in (self._source_terms, self._target_terms)
@@ -67,12 +76,17 @@ def source_terms(consistency_weight: float, logits_BChw: Tensor, labels_BHW: Ten
 
 
 def target_terms(
-    negative_weight: float, threshold: float, logits_BChw: Tensor, labels_BHW: Tensor, sets_SC: Tensor | None
+    weights_C: Tensor | None,
+    negative_weight: float,
+    threshold: float,
+    logits_BChw: Tensor,
+    labels_BHW: Tensor,
+    sets_SC: Tensor | None,
 ) -> Weighted:
-    """The losses of target images, with their weights. See `Batch` for `sets_SC`."""
+    """The losses of target images, with their weights. See `Batch` for `sets_SC`, `cross_entropy` for `weights_C`."""
     logits_BCHW = upsample(logits_BChw, labels_BHW.shape[-2:])
     if sets_SC is None:
-        name, bought = "target_cross_entropy", cross_entropy(logits_BCHW, labels_BHW)
+        name, bought = "target_cross_entropy", cross_entropy(logits_BCHW, labels_BHW, weights_C)
     else:
         name, bought = "target_partial_label", partial_label(logits_BCHW, labels_BHW, sets_SC)
     return {name: (1.0, bought), "negative_learning": (negative_weight, negative_learning(logits_BCHW, threshold))}

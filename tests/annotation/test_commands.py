@@ -32,6 +32,9 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert "run has rounds 0 to 1" in ripu_here(tmp_path, "query", "run", *flags, "--round", "2").stderr
     assert not (tmp_path / "run").exists()
     assert "not a run folder" in ripu_here(tmp_path, "query", "run").stderr
+    gain = ripu_here(tmp_path, "query", "run", *flags, "--set", "stopping.rule=small_gain")
+    assert gain.exit_code == 2 and "stopping.rule small_gain: needs validation images" in gain.stderr
+    flags += ["--set", "stopping.rule=kappa_average"]  # needs no labels
     early = ripu_here(tmp_path, "query", "run", *flags, "--round", "1")
     assert "round 0 is not asked yet" in early.stderr and not (tmp_path / "run").exists()
     for form in ("labelstudio", "cvat", "coco", "png"):
@@ -67,7 +70,7 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert "next       ask round 1" in state.stdout and "nan" not in state.stdout
     record = RunFolder(tmp_path / "run").trial("region-w3-ripu-b20-s0").stage(0).read()
     assert record.labelled_share and f" {100 * record.labelled_share:.1f} " in state.stdout
-    assert record.clicks == 9 and record.miou != record.miou
+    assert record.clicks == 9 and record.miou != record.miou and record.signals["kappa"] <= 1
     assert "null" in (tmp_path / "run/trials/region-w3-ripu-b20-s0/metrics.jsonl").read_text()
 
 

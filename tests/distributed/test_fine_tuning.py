@@ -80,7 +80,11 @@ def _fit(workers: int, folder: Path, *more: str) -> tuple[Losses, TrainingState,
             ),
             marks=pytest.mark.slow,
         ),
-        pytest.param(2, ("training.teacher=ema", "training.teacher_threshold=0.1"), marks=pytest.mark.slow),
+        pytest.param(
+            2,
+            ("training.teacher=ema", "training.teacher_threshold=0.1", "training.class_weights=bought"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_losses_and_gradients_are_those_of_one_process(workers: int, more: tuple[str, ...], tmp_path: Path) -> None:

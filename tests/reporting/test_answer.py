@@ -1,5 +1,6 @@
 """The answers, question and first sentence of a report, compared with the statistics that they state."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -174,5 +175,14 @@ def test_a_curve_is_of_finished_trials_where_there_are_any() -> None:
     assert not points.loc["ripu"]["finished"].any()
     of_two = results[(results["acquisition"] == "random") & (results["seed"] < 2) & last]["miou"]
     assert points.loc[("random", 4), "mean"] == pytest.approx(of_two.mean())
+    # A rule ended seed 0 after round 2.
+    ended = results[(results["seed"] > 0) | (results["round"] < 3)]
+    ended = ended.assign(rounds=np.where(ended["seed"] == 0, 3, 5), stopped=ended["seed"] == 0)
+    held = add_panels(add_names(ended))
+    curve = curve_points(held, outcomes(held), "spent_share").query("line == 'ripu'")
+    assert curve["seeds"].tolist() == [3] * 6 and curve["stopped"].tolist() == [number == 2 for number in range(-1, 5)]
+    ripu = ended[ended["acquisition"] == "ripu"].groupby("trial").tail(1)
+    expected = [ripu["spent_share"].mean(), ripu["miou"].mean()]
+    assert [curve["x"].iloc[-1], curve["mean"].iloc[-1]] == pytest.approx(expected)
     unbegun = named[(named["line"] == "random") | (named["round"] < 0)]
     assert curve_points(unbegun, outcomes(unbegun), "spent_share")["line"].unique().tolist() == ["random"]

@@ -133,3 +133,7 @@ def test_answers_that_say_nothing_new_or_too_little() -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             check_trials(expand(settle("oracle.answer=dominant", setting)))
+    weighted = ("oracle.answer=multi_hot", "training.class_weights=bought")
+    with pytest.raises(ConfigError, match="class_weights: needs one class for each pixel"):
+        check_trials(expand(settle(*weighted)))
+    check_trials(expand(settle(*weighted, "strategy.mode=pixel")))

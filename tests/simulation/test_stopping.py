@@ -1,6 +1,7 @@
 """Stopping rules, and the marker that states how a trial ended."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ def _history(*mious: float) -> list[RoundRecord]:
         ((0.3, 0.4, 0.41), False),
         ((0.3, 0.4, 0.404), True),
         ((0.3, 0.4, 0.2), True),
+        ((math.nan, math.nan, math.nan), False),  # without a label there is no mIoU
     ],
 )
 def test_small_gain_compares_the_last_two_rounds(mious: tuple[float, ...], stops: bool) -> None:
@@ -163,6 +165,20 @@ def test_rules_without_labels_compare_with_their_limits(rule: str, history: list
     made = make_rule(StoppingConfig(rule=rule))
     assert made
     assert (made.should_stop(history) is not None) == stops
+
+
+@pytest.mark.parametrize("rule", ["small_gain", "overall_uncertainty", "classification_change"])
+def test_references_and_last_rounds_do_not_end_early(tmp_path: Path, rule: str) -> None:
+    limits = ("stopping.min_gain=1", "stopping.max_uncertainty=1", "stopping.max_change=1", f"stopping.rule={rule}")
+    arms = ("sweep.acquisitions=[ripu, full, source_only]", "strategy.rounds=1")
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0", *limits, *arms)))
+    assert [run.trial(trial_id).ending() for trial_id in run.trials] == [Ending(1)] * 3
+    settings = (*TINY, "cluster.scorers=0", *limits, "strategy.rounds=2")
+    run = run_all(tmp_path / "two", load_config(None, settings))
+    (trial_id,) = run.trials
+    ending = run.trial(trial_id).ending()
+    expected = (1, True) if rule == "overall_uncertainty" else (2, False)
+    assert ending and (ending.rounds, bool(ending.reason)) == expected
 
 
 def test_signals_are_recorded_and_end_a_trial(tmp_path: Path) -> None:
