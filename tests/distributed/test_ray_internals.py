@@ -56,6 +56,8 @@ def test_a_live_ray_answers_to_them() -> None:
     assert not kinds & {"monitor", "log_monitor", "dashboard"}
     titles = {Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid in descendants(running(), {os.getpid()})}
     assert titles >= AGENTS
+    # Without it, the process of a trial grows with each trial.
+    assert ray.get(ray.remote(os.getenv).remote("MALLOC_ARENA_MAX")) == "2"
     share_secret("key", "value")
     assert ray.get(ray.remote(read_secret).remote("key")) == "value"
 
