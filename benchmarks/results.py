@@ -28,9 +28,17 @@ from ripu_ray.storage.files import replace_file, replace_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
-PARTS = ("-spread", "-pixel", "-none")
+PARTS = ("-spread", "-pixel", "-none", "-greedy")
 """Ends of names of sweeps that belong to a study."""
-MERGED = ("demo", "photographs", "pretrained", "pretrained-embedded", "pretrained-photographs", "pretrained-source")
+MERGED = (
+    "demo",
+    "photographs",
+    "pretrained",
+    "pretrained-embedded",
+    "pretrained-photographs",
+    "pretrained-source",
+    "pretrained-low",
+)
 """Studies with one table for all their sweeps."""
 
 
@@ -50,16 +58,15 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
             subprocess.run([sys.executable, "-m", "ripu_cli", *arguments], check=True, cwd=ROOT)
     found = {name: output / f"results-{name}" / "results.parquet" for name in STUDIES}
     results = {name: pd.read_parquet(path) for name, path in found.items() if path.exists()}
-    for name in ("embedded-spread", "pretrained-low"):
-        if name in results:
-            results[name] = _as_acquisitions(results[name])
+    if "embedded-spread" in results:
+        results["embedded-spread"] = _as_acquisitions(results["embedded-spread"])
     for name in ("pretrained-source", "pretrained-source-none"):
         if name in results:
             results[name] = _by_source(results[name], has_warmup=name == "pretrained-source")
     for name in MERGED:
         parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
         if parts:
-            results[name] = pd.concat([results[name], *map(_as_acquisitions, parts)], ignore_index=True)
+            results[name] = pd.concat(map(_as_acquisitions, [results[name], *parts]), ignore_index=True)
     page = PAGE.read_text()
     for name, table in results.items():
         page = _put(page, name, "\n\n".join([_means(table), _differences(table)]))

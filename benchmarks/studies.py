@@ -53,7 +53,7 @@ LOW = [
     PRETRAINED_FOLDER,
     *PAIRS,
     *("--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]", "--set=training.augmentation.flip=0.5"),
-    "--set=training.warmup_steps=300",
+    *("--set=training.warmup_steps=300", "--set=training.round_steps=20"),
 ]
 POWER_1 = "--vary=strategy.power=1"
 BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
@@ -105,10 +105,19 @@ STUDIES = {
     "pretrained-spread": [*PRETRAINED, "--acquisitions=ripu,entropy,margin", "--vary=strategy.power=1"],
     "pretrained-low": [
         *LOW,
-        *("--set=training.round_steps=20", "--vary=strategy.power=null,1", "--budgets=0.22"),
-        *("--mode=region,pixel", "--acquisitions=random,ripu,entropy,source_only,full"),
+        *("--budgets=0.22,2.2,0.05", "--mode=region,pixel", POWER_1),
+        "--acquisitions=random,ripu,entropy,source_only,full",
     ],
-    "pretrained-source": [*LOW, *BEST, "--set=training.round_steps=20", "--vary=training.source_free=false,true"],
+    "pretrained-low-greedy": [
+        *LOW,
+        *("--budgets=0.22", "--mode=region,pixel", "--acquisitions=ripu,clasp_pe,halo_euclidean"),
+    ],
+    "pretrained-teacher": [
+        *LOW,
+        *("--budgets=0.22,2.2", "--mode=pixel", POWER_1, "--acquisitions=entropy,random"),
+        "--vary=training.teacher=none,ema",
+    ],
+    "pretrained-source": [*LOW, *BEST, "--vary=training.source_free=false,true"],
     # As many steps in all as with the warm-up.
     "pretrained-source-none": [
         *LOW,
