@@ -117,6 +117,12 @@ STUDIES = {
         *("--budgets=0.22,2.2", "--mode=pixel", POWER_1, "--acquisitions=entropy,random"),
         "--vary=training.teacher=none,ema",
     ],
+    "pretrained-teacher-settings": [
+        *LOW,
+        *("--budgets=0.22", "--mode=pixel", POWER_1, "--acquisitions=entropy"),
+        *("--vary=training.teacher=none,ema", "--vary=training.source_free=false,true"),
+        "--vary=training.teacher_threshold=0.5,0.95",
+    ],
     "pretrained-source": [*LOW, *BEST, "--vary=training.source_free=false,true"],
     # As many steps in all as with the warm-up.
     "pretrained-source-none": [
