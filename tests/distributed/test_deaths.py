@@ -119,7 +119,8 @@ def test_trials_that_cannot_start_say_so(tmp_path: Path, monkeypatch: pytest.Mon
         def ready(self) -> None:
             """Nothing more to do."""
 
-    everything: float = ray.available_resources()["memory"]  # type: ignore[no-untyped-call]
+    # Not what is available now: a process of an earlier test may hold a byte until it has ended.
+    everything: float = ray.cluster_resources()["memory"]  # type: ignore[no-untyped-call]
     greedy: Any = ray.remote(Greedy).options(memory=everything, num_cpus=0).remote()
     ray.get(greedy.ready.remote())
     monkeypatch.setattr(cluster, "NOTICE_S", 0.5)
