@@ -63,6 +63,8 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     for name in ("pretrained-source", "pretrained-source-none"):
         if name in results:
             results[name] = _by_source(results[name], has_warmup=name == "pretrained-source")
+    if "pretrained-teacher-settings" in results:
+        results["pretrained-teacher-settings"] = _by_teacher(results["pretrained-teacher-settings"])
     for name in MERGED:
         parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
         if parts:
@@ -96,6 +98,16 @@ def _by_source(results: pd.DataFrame, has_warmup: bool) -> pd.DataFrame:
     trials = results["trial"] + ("" if has_warmup else "-none")  # both sweeps have trials of the same names
     named = results.drop(columns="training.source_free")
     return named.assign(acquisition=source, power=float("nan"), trial=trials)
+
+
+def _by_teacher(results: pd.DataFrame) -> pd.DataFrame:
+    """Name each arm by its teacher and its source, so that all are compared."""
+    threshold, is_free = results["training.teacher_threshold"], results["training.source_free"]
+    arm = ("teacher " + threshold.astype(str)).where(results["training.teacher"] == "ema", "no teacher")
+    varied = ["training.teacher", "training.teacher_threshold", "training.source_free"]
+    return results.drop(columns=varied).assign(
+        acquisition=arm + is_free.map({True: ", no source", False: ""}), power=float("nan")
+    )
 
 
 def _put(page: str, name: str, text: str) -> str:
