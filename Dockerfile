@@ -29,7 +29,8 @@ COPY cli cli
 COPY ripu_ray ripu_ray
 RUN pip install --no-deps . && rm -rf build *.egg-info
 
-# Ray without a token does not start here: docs/security.md. Two memory pools: docs/cluster.md. Run folders and Ray's own jobs lie on the shared volume.
+# Ray without a token does not start here: docs/security.md. Run folders and Ray's own jobs lie on the shared volume.
+# MALLOC_ARENA_MAX: docs/cluster.md.
 ENV RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2
 USER ripu
 WORKDIR /workspace

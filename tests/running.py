@@ -75,6 +75,12 @@ def ignore_steps(done: int) -> None:
     """Drop a count of steps."""
 
 
+def interrupt_third_step(done: int) -> None:
+    """Interrupt a phase after its third step, as Ctrl-C does."""
+    if done == 3:
+        raise KeyboardInterrupt
+
+
 def committed(run: RunFolder, names: tuple[str, ...] = COMMITTED) -> dict[str, bytes]:
     """Every committed file of a run by its path in the run folder."""
     files = [path for path in sorted(run.path.rglob("*")) if path.name in names]

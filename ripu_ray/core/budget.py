@@ -135,6 +135,11 @@ def allowance(
     )
 
 
+def sharing(strategy: StrategyConfig, sizes: Sequence[tuple[int, int]]) -> list[Sequence[tuple[int, int]]]:
+    """The sizes in groups that share a budget: all of them with `allocation: pool`, else each alone."""
+    return [sizes] if strategy.allocation == "pool" else [[size] for size in sizes]
+
+
 def annotate(label_HW: NDArray[np.uint8], centres: NDArray[np.int32], radius: int) -> NDArray[np.uint8]:
     """The annotation: ground truth inside the windows around the centres, IGNORE_LABEL elsewhere.
 

@@ -26,7 +26,6 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import WaitLimit, each, this_node
 from ripu_ray.distributed.draining import leaving_nodes
-from ripu_ray.distributed.session_files import remove_unused_compiled
 from ripu_ray.distributed.shared_storage import ray_storage
 from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError, counted, first_line
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
@@ -191,9 +190,7 @@ def _data_parallel(step: TrainingStep) -> nn.Module:
     """The step for a group of workers. A worker alone needs no group, and its step may become a CUDA graph."""
     if num_workers() == 1:
         return step
-    parallel = DistributedDataParallel(step, find_unused_parameters=step.network.may_idle)
-    remove_unused_compiled()
-    return parallel
+    return DistributedDataParallel(step, find_unused_parameters=step.network.may_idle)
 
 
 def _work(config: dict[str, Any]) -> None:

@@ -44,12 +44,12 @@ def private_folder() -> Iterator[Path]:
     except OSError as error:
         raise ClusterError(f"Ray cannot start: {parent}: {error.strerror}; set RAY_TMPDIR to a folder") from None
     _mark_owned(folder)
-    atexit.register(_end_own_ray, folder)
     before = {name: os.environ.get(name) for name in ("TMPDIR", _COMPILED)}
     # Code that torch compiled is used by later runs, too.
     with suppress(KeyError, OSError):
         user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
         os.environ.setdefault(_COMPILED, str(Path(tempfile.gettempdir(), f"torchinductor_{user}")))
+    atexit.register(_end_own_ray, folder, Path(os.environ.get(_COMPILED, "")))
     os.environ["TMPDIR"] = str(folder)
     try:
         yield folder
@@ -59,9 +59,9 @@ def private_folder() -> Iterator[Path]:
             os.environ |= {} if value is None else {name: value}
 
 
-def remove_unused_compiled() -> None:
+def remove_unused_compiled(folder: Path) -> None:
     """Remove torch's folder for compiled code if it is empty: to import its compiler makes the folder."""
-    if (folder := Path(os.environ.get(_COMPILED, ""))).name.startswith("torchinductor_"):
+    if folder.name.startswith("torchinductor_"):
         with suppress(OSError):
             folder.rmdir()
 
@@ -85,7 +85,8 @@ def _remove_left(parent: Path) -> None:
                 shutil.rmtree(owner.parent, ignore_errors=True)
 
 
-def _end_own_ray(folder: Path) -> None:
+def _end_own_ray(folder: Path, compiled: Path) -> None:
     """End the Ray of our own before Python ends, and remove its files."""
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+    remove_unused_compiled(compiled)

@@ -5,14 +5,13 @@ It uses the protocols of `simulation.protocols`. Uncommitted work is repeated af
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import floor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripu_ray.config import Config
-from ripu_ray.core.budget import Spent
+from ripu_ray.core.budget import Spent, allowed_pixels, sharing
 from ripu_ray.core.metrics import iou, miou, pixel_accuracy
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, counted
@@ -256,10 +255,12 @@ def _record(
     losses: Losses,
     bought: _Bought,
 ) -> RoundRecord:
-    sizes = [height * width for height, width in map(domains.pool.label_size, domains.pool.image_ids)]
-    strategy, spent = job.config.strategy, bought.spent
-    budgets = [strategy.budget.pixels(size) for size in sizes]
-    allowed = floor(sum(budgets)) if strategy.allocation == "pool" else sum(map(floor, budgets))
+    sizes, spent = list(map(domains.pool.label_size, domains.pool.image_ids)), bought.spent
+    strategy, num_pixels = job.config.strategy, sum(height * width for height, width in sizes)
+    allowed = sum(
+        allowed_pixels(strategy.budget, group, rounds=1, round_index=0, spent_pixels=0)
+        for group in sharing(strategy, sizes)
+    )
     by_class = zip(domains.classes.names, iou(confusion_CC).tolist(), strict=True)
     return RoundRecord(
         round=round_index,
@@ -269,7 +270,7 @@ def _record(
         void_pixels=spent.void_pixels,
         clipped_pixels=spent.clipped_pixels,
         clicks=spent.clicks,
-        spent_share=spent.pixels / sum(sizes),
+        spent_share=spent.pixels / num_pixels,
         miou=miou(confusion_CC),
         accuracy=pixel_accuracy(confusion_CC),
         iou={name: None if np.isnan(value) else value for name, value in by_class},

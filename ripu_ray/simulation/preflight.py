@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.config.fields import HubId
-from ripu_ray.config.registry import NETWORKS, STOPPING_RULES
-from ripu_ray.core.budget import allowance
+from ripu_ray.config.registry import NETWORKS
+from ripu_ray.core.budget import allowance, sharing
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
@@ -140,8 +140,11 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
     if what := _counts_labels(trials[0].config.strategy):
         raise ConfigError(f"strategy.{what}: counts labels when they are bought, which oracle.kind human cannot do")
     rule = trials[0].config.stopping.rule
-    if rule and not domains.validation.image_ids and not getattr(STOPPING_RULES[rule], "needs_signals", False):
-        raise ConfigError(f"stopping.rule {rule}: needs validation images, and there are none")
+    if rule and not domains.validation.image_ids:
+        from ripu_ray.simulation.stopping import needs_signals
+
+        if not needs_signals(rule):
+            raise ConfigError(f"stopping.rule {rule}: needs validation images, and there are none")
 
 
 def _check_rules(configs: Sequence[Config]) -> None:
@@ -220,17 +223,16 @@ def _check_compiler() -> None:
 
 def _check_purchases(strategy: StrategyConfig, domains: Domains) -> None:
     sizes = [domains.pool.label_size(image_id) for image_id in domains.pool.image_ids]
-    distinct, is_shared = sorted({*sizes}), strategy.allocation == "pool"
-    for height, width in distinct:
+    for height, width in sorted({*sizes}):
         if strategy.window > min(height, width):
             raise ConfigError(
                 f"window {strategy.window} is larger than the target's images of {height}x{width} (height x width)"
             )
     needed = purchase_area(strategy.mode, strategy.radius)
-    budgets = [sizes] if is_shared else [[size] for size in distinct]
-    if not any(allowance(strategy, each, strategy.rounds - 1).num_regions(needed) for each in budgets):
-        most = max(ceil(sum(strategy.budget.pixels(height * width) for height, width in each)) for each in budgets)
-        whose = "the pool" if is_shared else "an image"
+    groups = {tuple(group) for group in sharing(strategy, sizes)}
+    if not any(allowance(strategy, group, strategy.rounds - 1).num_regions(needed) for group in groups):
+        most = max(ceil(sum(strategy.budget.pixels(height * width) for height, width in group)) for group in groups)
+        whose = "the pool" if strategy.allocation == "pool" else "an image"
         raise ConfigError(
             f"budget {strategy.budget} is at most {most} pixels of {whose}, too little for a single window "
             f"of {needed} pixels"

@@ -113,9 +113,14 @@ class ClassificationChange:
         return f"the last round changed the class of {100 * changed:.2f} % of the sample, at most {100 * self._most:g}"
 
 
+def needs_signals(rule: str) -> bool:
+    """Whether a rule compares predictions, so that it needs no labels."""
+    return getattr(STOPPING_RULES[rule], "needs_signals", False)
+
+
 def records_signals(stopping: StoppingConfig) -> bool:
     """Whether rounds record the signals: the rule needs them, or `stopping.monitor` asks for them."""
-    return stopping.monitor or bool(stopping.rule and getattr(STOPPING_RULES[stopping.rule], "needs_signals", False))
+    return stopping.monitor or bool(stopping.rule and needs_signals(stopping.rule))
 
 
 def signals(before: Iterable[PoolSample], after: Iterable[PoolSample], num_classes: int) -> dict[str, float]:

@@ -82,12 +82,13 @@ def test_a_ray_of_our_own_leaves_no_files_and_is_closed_to_others(end: str) -> N
             "import os, pathlib, signal, tempfile, ray; from ripu_ray.config import ClusterConfig; "
             "from ripu_ray.distributed.cluster import start_ray; "
             "signal.signal(signal.SIGTERM, lambda *_: exit(143)); start_ray(ClusterConfig()); "
-            "ray.get(ray.remote(lambda: tempfile.mkdtemp() and None).remote()); "
-            "(private,) = pathlib.Path(os.environ['RAY_TMPDIR']).iterdir(); "
+            "ray.get(ray.remote(lambda: __import__('torch._dynamo') and tempfile.mkdtemp() and None).remote()); "
+            "compiled, private = sorted(pathlib.Path(os.environ['RAY_TMPDIR']).iterdir(), reverse=True); "
+            "assert compiled.name.startswith('torchinductor_'); "
             "assert list(private.glob('ray/session_*/logs')) and list(private.glob('tmp*')); "
             f"print(oct(private.stat().st_mode)); {end}"
         )
-        environment = {**os.environ, "RAY_TMPDIR": folder}
+        environment = {**os.environ, "RAY_TMPDIR": folder, "TMPDIR": folder}
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
         )
@@ -145,7 +146,7 @@ def test_a_ray_of_our_own_listens_on_loopback_only() -> None:
     assert all(address.partition(":")[0].endswith("0100007F") for address in addresses)
 
 
-def test_no_empty_folder_for_compiled_code_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_empty_folder_for_compiled_code_is_left(tmp_path: Path) -> None:
     for name, is_used, stays in (
         ("torchinductor_x", False, False),
         ("torchinductor_y", True, True),
@@ -155,6 +156,5 @@ def test_no_empty_folder_for_compiled_code_is_left(tmp_path: Path, monkeypatch: 
         folder.mkdir()
         if is_used:
             (folder / "code").touch()
-        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
-        remove_unused_compiled()
+        remove_unused_compiled(folder)
         assert folder.exists() == stays

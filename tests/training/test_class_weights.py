@@ -19,7 +19,7 @@ from ripu_ray.training.batches import Draw
 from ripu_ray.training.job import TrainingJob
 from ripu_ray.training.sampling import class_weights
 from tests.conftest import TINY
-from tests.running import ignore_steps
+from tests.running import ignore_steps, interrupt_third_step
 
 WEIGHTED = (*TINY, "cluster.scorers=0", "training.class_weights=bought")
 
@@ -77,12 +77,8 @@ def test_a_resumed_phase_is_the_phase_and_only_rounds_differ(tmp_path: Path) -> 
     broken.output.parent.mkdir()
     other.output.parent.mkdir()
 
-    def killed(done: int) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        LocalFineTuner(config).fit(broken, killed)
+        LocalFineTuner(config).fit(broken, interrupt_third_step)
     assert LocalFineTuner(config).fit(broken, ignore_steps) == losses
     assert broken.output.read_bytes() == job.output.read_bytes()
     plain = load_config(None, (*TINY, "cluster.scorers=0"))

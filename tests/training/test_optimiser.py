@@ -28,7 +28,7 @@ from ripu_ray.training.optimiser import (
     update_average,
 )
 from tests.conftest import TINY
-from tests.running import ignore_steps
+from tests.running import ignore_steps, interrupt_third_step
 
 MODULE = ["model.factory=tests.models.modules:tiny"]
 
@@ -195,13 +195,9 @@ def test_a_phase_that_was_interrupted_ends_with_the_same_bytes(settings: tuple[s
     _fit(config, tmp_path / "start/weights.pt", 1)
     start, output = tmp_path / "start/weights.pt", tmp_path / "rest/weights.pt"
 
-    def interrupt(done: int) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
     job = TrainingJob(config, 1, 5, start, output, "warm-up")
     with pytest.raises(KeyboardInterrupt):
-        LocalFineTuner(config).fit(job, interrupt)
+        LocalFineTuner(config).fit(job, interrupt_third_step)
     assert job.partial.exists() and not output.exists()
     LocalFineTuner(config).fit(job, ignore_steps)
     assert output.read_bytes() == whole.read_bytes()

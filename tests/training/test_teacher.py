@@ -21,7 +21,7 @@ from ripu_ray.training.logits import predict
 from ripu_ray.training.optimiser import update_average
 from ripu_ray.training.teacher import DECAY, draw_box, in_box, teach
 from tests.conftest import TINY
-from tests.running import ignore_steps
+from tests.running import ignore_steps, interrupt_third_step
 
 # A fresh network is sure of nothing.
 TEACHER = (*TINY, "cluster.scorers=0", "training.teacher=ema", "training.teacher_threshold=0.15")
@@ -110,12 +110,8 @@ def test_a_resumed_phase_is_the_phase_and_the_average_is_the_weights_average(tmp
     broken = replace(job, output=tmp_path / "broken" / "w.pt")
     broken.output.parent.mkdir()
 
-    def killed(done: int) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        LocalFineTuner(config).fit(broken, killed)
+        LocalFineTuner(config).fit(broken, interrupt_third_step)
     assert broken.partial.exists()
     assert LocalFineTuner(config).fit(broken, ignore_steps) == losses
     assert broken.output.read_bytes() == job.output.read_bytes()
