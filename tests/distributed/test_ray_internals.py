@@ -89,6 +89,7 @@ def test_a_ray_of_our_own_leaves_no_files_and_is_closed_to_others(end: str) -> N
             f"print(oct(private.stat().st_mode)); {end}"
         )
         environment = {**os.environ, "RAY_TMPDIR": folder, "TMPDIR": folder}
+        environment.pop("TORCHINDUCTOR_CACHE_DIR", None)  # set by torch's compiler in the process of the tests
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
         )
