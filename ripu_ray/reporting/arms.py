@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.runs.effects import DEPENDENT
 
 SETTINGS = (
     "acquisition",
@@ -76,15 +77,22 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
 def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object]) -> str:
     """The only setting in which two rows differ ("mode" for mode and window); empty if none or several differ.
 
-    A power does not count beside `random` without one: a grid leaves it out there, since it has no effect.
+    A setting does not count where it has no effect on one of the rows: a power for `random`, a threshold without a
+    teacher.
     """
     names = [name for name in map(str, first) if name in SETTINGS or ("." in name and not name.startswith(WORLD))]
     differing = [name for name in names if str(first[name]) != str(second[name])]
+    differing = [name for name in differing if not (_is_idle(name, first[name]) or _is_idle(name, second[name]))]
     if "mode" in differing and "window" in differing:
         differing.remove("window")
     if "acquisition" in differing and (_is_plain_random(first) or _is_plain_random(second)):
         differing = [name for name in differing if name not in _POWERS]
     return differing[0] if len(differing) == 1 else ""
+
+
+def _is_idle(name: str, value: object) -> bool:
+    """Whether the cell is empty because the setting has no effect on the trial."""
+    return name in DEPENDENT and bool(pd.isna(value))  # type: ignore[call-overload]
 
 
 def _is_plain_random(row: Mapping[Hashable, object]) -> bool:
@@ -106,6 +114,8 @@ def _differs(rows: pd.DataFrame, name: str) -> bool:
 
 
 def _setting(name: str, value: object) -> str:
+    if _is_idle(name, value):
+        return ""
     short = name.rpartition(".")[2].replace("class_share", "class share").replace("avoid_void", "avoid void")
     if name in ("acquisition", "mode", "shape", "allocation"):
         return str(value)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import setting, to_tree
+from ripu_ray.runs.effects import DEPENDENT, is_ignored
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
@@ -29,10 +30,11 @@ def collect(run: RunFolder) -> pd.DataFrame:
 
     Returns:
         One row per trial and round, in the order of the grid; round -1 is the shared warm-up. Trials of one arm differ
-        only in their seed; each key of `sweep.vary` has a column. References have no mode, window or budget. `rounds`
-        is the number of rounds of the finished trial; `stopped` says that a stopping rule ended it. miou, accuracy and
-        iou_<class> are in [0, 1]; pixels, clicks, labelled_share, bought_<class> and the columns of COSTS are
-        cumulative over the pool; signal_<name>, seconds_<phase>, speed_<name> and loss_<name> are values of the round.
+        only in their seed; each key of `sweep.vary` has a column, with an empty cell where the setting has no effect.
+        References have no mode, window or budget. `rounds` is the number of rounds of the finished trial; `stopped`
+        says that a stopping rule ended it. miou, accuracy and iou_<class> are in [0, 1]; pixels, clicks,
+        labelled_share, bought_<class> and the columns of COSTS are cumulative over the pool; signal_<name>,
+        seconds_<phase>, speed_<name> and loss_<name> are values of the round.
     """
     rows = []
     for trial_id, trial in run.trials.items():
@@ -59,6 +61,10 @@ def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
     replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
 
 
+def _is_idle(key: str, trial: Trial) -> bool:
+    return key in DEPENDENT and is_ignored(key, trial.config)
+
+
 def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -83,7 +89,7 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Endi
         "avoid_void": strategy.avoid_void,
         "diversity": strategy.diversity or float("nan"),
         "class_share": float("nan") if strategy.class_share is None else strategy.class_share,
-        **{key: setting(trial.config, key, tree) for key in varied},
+        **{key: None if _is_idle(key, trial) else setting(trial.config, key, tree) for key in varied},
         "seed": trial.config.seed,
         "rounds": ending.rounds if ending else strategy.rounds,
         "stopped": bool(ending and ending.reason),

@@ -17,6 +17,8 @@ _RULE_OF = {
     "stopping.max_change": "classification_change",
 }
 """Settings of one rule. A rule of a plug-in may read any of them."""
+DEPENDENT = (*_RULE_OF, "stopping.images", "training.teacher_threshold", "training.teacher_weight", "training.momentum")
+"""Settings of a competitor that depend on the value of another one. They are never null."""
 
 
 def is_ignored(key: str, config: Config) -> bool:

@@ -15,6 +15,7 @@ from ripu_ray.config.safe_yaml import walk
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.figures import draw_curves
 from ripu_ray.reporting.results import COSTS, collect, write_tables
+from ripu_ray.reporting.statistics import compare, outcomes
 from ripu_ray.reporting.tables import speeds
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
@@ -73,6 +74,20 @@ def test_what_varies_has_a_column(tmp_path: Path) -> None:
         "region-w3-ripu-b5-shift=1-s0": 1,
     }
     assert results["arm"].unique().tolist() == ["region-w3-ripu-b5-shift=0", "region-w3-ripu-b5-shift=1"]
+
+
+def test_a_setting_without_effect_has_no_value_and_no_name(tmp_path: Path) -> None:
+    flags = {"sweep.vary": ["training.teacher=none,ema", "training.teacher_threshold=0.25,0.95"]}
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0", "strategy.rounds=1"), flags))
+    results = collect(run)
+    assert results.drop_duplicates("arm")["training.teacher_threshold"].tolist() == pytest.approx(
+        [np.nan, 0.25, 0.95], nan_ok=True
+    )
+    finished = outcomes(results)
+    with_teacher = ["EMA teacher, teacher_threshold 0.25", "EMA teacher, teacher_threshold 0.95"]
+    assert finished["strategy"].tolist() == ["no teacher", *with_teacher]
+    pairs = compare(finished, "miou")[["first", "second"]].to_numpy().tolist()
+    assert pairs == [*(["no teacher", other] for other in with_teacher), with_teacher]
 
 
 def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -> None:
