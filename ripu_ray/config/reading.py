@@ -18,6 +18,8 @@ _EXPECTED = {
     "model_type": "expected keys and values",
     "dict_type": "expected keys and values",
     "tuple_type": "expected a list",
+    "too_long": "expected at most {max_length} values",
+    "too_short": "expected {min_length} or more values",
     "invalid_key": "unknown key",
     "missing": "expected a value, and there is none",
 }
@@ -63,7 +65,9 @@ def one_line(error: ValidationError, tree: Any, file: Path | None, section: type
     # Of a setting with several types, such as a URL or a path, our own words say more than pydantic's.
     alike = (other for other in found if other["type"] == "value_error" and _place(other["loc"], tree) == place)
     first = next(alike, found[0])
-    message = _EXPECTED.get(first["type"], first["msg"]).removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] in _EXPECTED:
+        message = _EXPECTED[first["type"]].format(**first.get("ctx", {}))
     message = message.replace("Input should be", "expected")
     if first["type"] not in ("extra_forbidden", "invalid_key", "value_error", "missing"):
         message = f"{message} (found {first['input']!r})"

@@ -112,6 +112,7 @@ def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
         (["oracle.noise.flip=0"], {}, "oracle.noise.flip: unknown key: expected flips"),
         (["training=3"], {}, "training: expected keys and values (found 3)"),
         (["sweep.modes=region"], {}, "sweep.modes: expected a list (found 'region')"),
+        (["training.augmentation.scale=[1,2,3]"], {}, "scale: expected at most 2 values (found [1, 2, 3])"),
         (["seed="], {}, "seed: expected a valid integer (found None)"),
         (["data.source="], {}, "data.source: expected a valid string (found None)"),
     ],
