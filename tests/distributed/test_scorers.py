@@ -180,10 +180,12 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decoders", [0, 1])
 def test_an_image_that_kills_its_actors_is_given_up_by_name(
-    weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
+    decoders: int, weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = _config(1, "cluster.max_failures=2")
+    """Decoders read the images of the next batch while the actor scores others, which are not to blame."""
+    config = _config(1, "cluster.max_failures=2", f"cluster.decoders={decoders}")
     monkeypatch.setattr(scorers, "ScoringActor", _Poisoned)
     closing.append(scorer := RayScorer(config, keep=True))
     with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 3 times; given up"):
