@@ -195,9 +195,11 @@ class ScorerPool:
     def _blame(self, deaths: Counter[str], more: dict[str, int]) -> None:
         """Add the deaths of a few images. Raises ClusterError: an image has too many."""
         deaths.update(more)
-        (name, number), *_ = deaths.most_common(1)
+        number = max(deaths.values())
         if number > self._cluster.max_failures:
-            raise ClusterError(f"image {name}: its scoring actor died {counted(number, 'time')}; given up")
+            first, *others = (name for name, count in deaths.items() if count == number)
+            among = f" or one of {counted(len(others), 'image')} sent with it" if others else ""
+            raise ClusterError(f"image {first}{among}: its scoring actor died {counted(number, 'time')}; given up")
 
 
 def _next(suspects: deque[Item], fresh: Iterator[list[Item]], load: int) -> list[Item]:
