@@ -59,7 +59,7 @@ class Regions(Protocol):
     def mean(self, values_HW: Tensor) -> Tensor:
         """(H, W) float32, the mean over the region of each pixel or the window around it, in the input's unit.
 
-        It is on the input's device.
+        It is on the input's device. Values of another type are converted to float32.
         """
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:
@@ -221,7 +221,7 @@ class Cells:
 
     def mean(self, values_HW: Tensor) -> Tensor:
         """See `Regions`. Computed on the CPU, where sums do not depend on the order of threads."""
-        mean_R = (self._sums(values_HW.cpu().numpy()) / self._size_R).astype(np.float32)
+        mean_R = (self._sums(values_HW.cpu().float().numpy()) / self._size_R).astype(np.float32)
         return torch.from_numpy(mean_R[self._region_HW]).to(values_HW.device)
 
     def impurity(self, predicted_HW: Tensor, num_classes: int, *, parity: bool = False) -> Tensor:

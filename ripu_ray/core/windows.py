@@ -27,7 +27,7 @@ def region_mean(values_HW: Tensor, radius: int) -> Tensor:
     """Mean over the window around every pixel, windows cut at the image border.
 
     Args:
-        values_HW: (H, W) float32, any unit.
+        values_HW: (H, W), any unit; numbers of another type, or bool, are converted to float32.
         radius: the window is 2 * radius + 1 pixels a side; 0 returns a copy of the input.
 
     Returns:
@@ -39,6 +39,7 @@ def region_mean(values_HW: Tensor, radius: int) -> Tensor:
     Source: the prediction uncertainty of RIPU; tests/core/test_windows.py compares with a float64 loop.
     """
     _check(values_HW, radius)
+    values_HW = values_HW.float()
     height, width = values_HW.shape
     window = 2 * radius + 1
     if radius > _RASTER_RADIUS:
@@ -72,6 +73,7 @@ def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, pari
     _check(predicted_HW, radius)
     if predicted_HW.dtype != torch.uint8:
         raise ValueError(f"predicted classes: expected uint8, found {predicted_HW.dtype}")
+    predicted_HW = predicted_HW.contiguous()  # flat indices are taken of what may be the image itself
     height = predicted_HW.shape[0]
     one_11 = F.one_hot(torch.zeros(1, dtype=torch.long, device=predicted_HW.device), num_classes).T.float()
     pure = float(normalised_entropy(one_11)) if parity else 0.0

@@ -6,7 +6,7 @@ free resources; the other actors continue meanwhile.
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 import ray
@@ -96,15 +96,17 @@ class ScorerPool:
             ClusterError: more than `cluster.max_failures` actors died with an image, or no actor is left or starts.
         """
         fresh = _batches(items, BATCH)
-        again: deque[list[Item]] = deque()
-        deaths: Counter[str] = Counter()
+        again: deque[Item] = deque()
+        deaths: Counter[str] = Counter()  # with 0 for images that a dead actor had not begun
         running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]] = {}
         while True:
-            load = Counter(actor for actor, _ in running.values())
+            load = Counter[Any]()
+            for actor, batch in running.values():
+                load[actor] += IN_FLIGHT if name(batch[0]) in deaths else 1
             for actor in (staying := self._part_from_leaving(load)) * IN_FLIGHT:
-                if load[actor] < IN_FLIGHT and (batch := again.popleft() if again else next(fresh, None)):
+                if batch := _next(again, fresh, load[actor]):
                     running[call(actor, batch)] = actor, batch
-                    load[actor] += 1
+                    load[actor] += IN_FLIGHT if name(batch[0]) in deaths else 1
             if staying and not running:
                 return
             for answer in self._await(running):
@@ -114,12 +116,10 @@ class ScorerPool:
                 try:
                     value = ray.get(answer)
                 except RayActorError:
-                    lost: list[list[Item]] = []
-                    yield from _answered(actor, running, lost)
-                    again.extend([item] for batch in lost for item in batch)  # single ones identify who kills an actor
-                    if actor not in self._leaving:
-                        deaths.update(map(name, lost[0]))
-                        self._give_up(deaths)
+                    lost = yield from _answered(actor, running)
+                    again.extend(item for batch in lost for item in batch)
+                    begun = [] if actor in self._leaving else lost[0]
+                    self._blame(deaths, dict.fromkeys(map(name, again), 0) | dict.fromkeys(map(name, begun), 1))
                     self._replace(actor, sum(map(len, lost)))
                 except RayTaskError as error:
                     raise own_error(error) from None
@@ -192,22 +192,39 @@ class ScorerPool:
         asked = each(self._cluster, scorer_cpus(self._cluster))
         return WaitLimit(self._cluster, f"{counted(number, 'scorer')}, {asked}", self._warn)
 
-    def _give_up(self, deaths: Counter[str]) -> None:
-        (name, number), *_ = deaths.most_common(1)
+    def _blame(self, deaths: Counter[str], more: dict[str, int]) -> None:
+        """Add the deaths of a few images. Raises ClusterError: an image has too many."""
+        deaths.update(more)
+        number = max(deaths.values())
         if number > self._cluster.max_failures:
-            raise ClusterError(f"image {name}: its scoring actor died {counted(number, 'time')}; given up")
+            first, *others = (name for name, count in deaths.items() if count == number)
+            among = f" or one of {counted(len(others), 'image')} sent with it" if others else ""
+            raise ClusterError(f"image {first}{among}: its scoring actor died {counted(number, 'time')}; given up")
+
+
+def _next(suspects: deque[Item], fresh: Iterator[list[Item]], load: int) -> list[Item]:
+    """The next batch for an actor that has `load` batches; empty: none.
+
+    An image of a dead actor is alone on the next one, so that it alone is to blame if that dies, too: an actor may read
+    the images of two batches at the same time.
+    """
+    if suspects:
+        return [] if load else [suspects.popleft()]
+    return next(fresh, []) if load < IN_FLIGHT else []
 
 
 def _answered(
-    actor: Any, running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]], lost: list[list[Item]]
-) -> Iterator[tuple[list[Item], Any]]:
-    """Remove a dead actor's batches from `running`; yield the answered ones, append the others to `lost`."""
+    actor: Any, running: dict[ray.ObjectRef[Any], tuple[Any, list[Item]]]
+) -> Generator[tuple[list[Item], Any], None, list[list[Item]]]:
+    """Remove a dead actor's batches from `running`; yield the answered ones, return the others."""
+    lost = []
     for reference in [reference for reference, (owner, _) in running.items() if owner == actor]:
         _, batch = running.pop(reference)
         try:
             yield batch, ray.get(reference)
         except RayActorError:
             lost.append(batch)
+    return lost
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

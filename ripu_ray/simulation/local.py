@@ -36,14 +36,15 @@ class LocalScorer:
 
     Args:
         config: of the trial.
-        heartbeat: receives the current image.
+        heartbeat: receives the current image, and those that decoders read.
     """
 
     def __init__(self, config: Config, heartbeat: Heartbeat | None = None) -> None:
         device = local_device(config)
         here = {"CPU": len(os.sched_getaffinity(0)), "GPU": torch.cuda.device_count()}
         decoders = config.cluster.num_decoders([here])
-        self._scorer = ImageScorer(override(config, {"cluster.decoders": decoders}), device)
+        watch = heartbeat.watch if heartbeat else lambda domains: domains
+        self._scorer = ImageScorer(override(config, {"cluster.decoders": decoders}), device, watch)
         self._heartbeat = heartbeat
 
     def acquire(self) -> None:

@@ -1,6 +1,6 @@
 """Scoring of one target image: decode, forward, acquisition, selection, and the pixel counts of the regions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -20,7 +20,7 @@ from ripu_ray.core.purchase import ByClass, buy, score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.voids import count_voids, expected_void
 from ripu_ray.data.ahead import ReadAhead
-from ripu_ray.data.loading import open_domains
+from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import NonFiniteError, ScoreError
 from ripu_ray.models.inference import predict
@@ -73,16 +73,19 @@ class ImageScorer:
     Args:
         config: of the trial; with `cluster.decoders: auto`, no image is read ahead.
         device: of the network.
+        watch: wraps the image sets that are read.
 
     Attributes:
         pool, validation: the images; told which ones come next, `cluster.decoders` threads read them.
     """
 
-    def __init__(self, config: Config, device: str = "cpu") -> None:
+    def __init__(
+        self, config: Config, device: str = "cpu", watch: Callable[[Domains], Domains] = lambda domains: domains
+    ) -> None:
         torch.set_num_threads(config.cluster.threads)
         self._config = config
         self._device = torch.device(device)
-        domains = open_domains(config.data, with_source=False)
+        domains = watch(open_domains(config.data, with_source=False))
         decoders = config.cluster.num_decoders([])
         self.pool, self.validation = (ReadAhead(images, decoders) for images in (domains.pool, domains.validation))
         self._num_classes = domains.classes.num_classes

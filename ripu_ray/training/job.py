@@ -26,8 +26,8 @@ class Measurement:
         step: completed steps since the start of the warm-up.
         numbers: `loss/<term>`, means over these steps; `learning_rate` of the last step, before the factors of groups;
             `steps_per_s`, `images_per_s`; `data_wait_share` of the time, in [0, 1], of worker 0; on a GPU
-            `gpu_memory_gib`, the largest memory of tensors since the process started, and `peak_share`, the speed as
-            a share of `images_at_peak`, if the network's operations can be counted.
+            `gpu_memory_gib`, the largest memory of tensors in this phase so far, and `peak_share`, the speed as a share
+            of `images_at_peak`, if the network's operations can be counted.
     """
 
     step: int

@@ -43,6 +43,7 @@ class Meter:
         self._network, self._at_peak = network, -1.0
         self._every = config.tracking.log_every if worker_rank() == 0 else 0
         self._waited_s = 0.0
+        self._forget_memory()
         self._begin()
 
     def waits(self, batches: Iterable[T]) -> Iterator[T]:
@@ -79,7 +80,13 @@ class Meter:
         if self._at_peak < 0:  # measured once, between the times that are reported
             _, height, width, _ = next(batch for batch in batches if batch).images_BHW3.shape
             self._at_peak = images_at_peak(self._network, self._config.training, height, width)
+            self._forget_memory()
         return {"peak_share": images_per_s / (num_workers() * self._at_peak)} if self._at_peak else {}
+
+    def _forget_memory(self) -> None:
+        """Forget the largest memory of earlier phases and trials of this process, or of the measurement of the peak."""
+        if self._device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(self._device)
 
     def _begin(self) -> None:
         self._start_s, self._before = time.perf_counter(), dict(self._sums)

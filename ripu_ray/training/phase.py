@@ -36,7 +36,7 @@ from ripu_ray.training.cuda_graph import Backward, GraphedBackward
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.measuring import Meter
 from ripu_ray.training.optimiser import enter_training, freeze, make_optimiser, set_rate, start_average, update_average
-from ripu_ray.training.speed import fastest
+from ripu_ray.training.speed import compile_without_limit, fastest
 from ripu_ray.training.step import TrainingStep
 from ripu_ray.training.taken import TakenSteps
 from ripu_ray.training.teacher import DECAY, teach
@@ -154,6 +154,7 @@ def _build(config: Config, job: TrainingJob, domains: Domains, device: str) -> L
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.training.compile:
+        compile_without_limit()
         # In place: a compiled copy would prefix the names of the state dict with `_orig_mod.`. One program per size.
         network.compile(dynamic=False)
     average = start_average(network, config.training)

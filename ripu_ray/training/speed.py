@@ -13,6 +13,7 @@ _FASTEST: dict[str, dict[str, Any]] = {
     **{f"efficientnet_lite{version}": _SMALL for version in range(3)},
 }
 """Of the networks that were measured. Code from outside this package may do what a CUDA graph does not repeat."""
+_NO_LIMIT = 10**9
 
 
 def fastest(config: Config, device: str) -> Config:
@@ -21,3 +22,14 @@ def fastest(config: Config, device: str) -> Config:
         return config
     training = config.training.model_copy(update=_FASTEST.get(config.model.name, {}))
     return config.model_copy(update={"training": training})
+
+
+def compile_without_limit() -> None:
+    """Let torch compile for every network, size of images and setting of this process.
+
+    Torch compiles a function 8 times and then runs it as it is, so that the speed and the last bits of a trial would
+    depend on the trials before it in the same process, or on the sizes before a restart.
+    """
+    import torch._dynamo  # takes seconds
+
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _NO_LIMIT

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import reference
+from ripu_ray.core.regions import Cells, grid_map
 from ripu_ray.core.windows import _count_others, region_impurity, region_mean
 
 
@@ -62,6 +63,22 @@ def test_a_pure_window_is_exactly_0_and_in_parity_just_below() -> None:
     assert (region_impurity(predicted_HW, 5, 2) == 0).all()
     below_HW = region_impurity(predicted_HW, 5, 2, parity=True)
     assert ((below_HW < 0) & (below_HW > -1e-6)).all()
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+def test_any_type_and_layout_counts_as_float32_in_order(radius: int) -> None:
+    predicted_HW = blobs(5, (20, 30), 0)
+    for image_HW in (predicted_HW.T, predicted_HW[:, ::2]):
+        plain_HW = image_HW.clone(memory_format=torch.contiguous_format)
+        assert torch.equal(region_impurity(image_HW, 5, radius), region_impurity(plain_HW, 5, radius))
+    values_HW = torch.rand(20, 30, generator=torch.Generator().manual_seed(0)) * 9
+    for dtype in (torch.bool, torch.int64, torch.float16, torch.bfloat16, torch.float64):
+        given_HW = (values_HW > 3).T if dtype == torch.bool else values_HW.to(dtype).T
+        cells = Cells(grid_map((30, 20), 2 * radius + 1))
+        for mean in (lambda values: region_mean(values, radius), cells.mean):
+            found_HW = mean(given_HW)
+            assert found_HW.dtype == torch.float32
+            assert torch.equal(found_HW, mean(given_HW.float().contiguous()))
 
 
 def test_wrong_shapes_are_refused() -> None:

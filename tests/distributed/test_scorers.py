@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed import cluster, scorers
+from ripu_ray.distributed.actor_pool import ScorerPool
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.scorers import RayScorer, ScoringActor
 from ripu_ray.errors import ClusterError, NonFiniteError
@@ -180,16 +182,27 @@ def test_actors_that_are_killed_are_replaced_and_nothing_is_lost(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decoders", [0, 1])
 def test_an_image_that_kills_its_actors_is_given_up_by_name(
-    weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
+    decoders: int, weights: Path, tmp_path: Path, closing: list[RayScorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = _config(1, "cluster.max_failures=2")
+    """Decoders read the images of the next batch while the actor scores others, which are not to blame."""
+    config = _config(1, "cluster.max_failures=2", f"cluster.decoders={decoders}")
     monkeypatch.setattr(scorers, "ScoringActor", _Poisoned)
     closing.append(scorer := RayScorer(config, keep=True))
     with pytest.raises(ClusterError, match=r"image .*00007: its scoring actor died 3 times; given up"):
         _purchase(scorer, config, weights, tmp_path)
     with pytest.raises(ClusterError, match=r"image .*val/00001: its scoring actor died 3 times; given up"):
         scorer.evaluate(weights)
+
+
+def test_images_that_died_together_are_not_blamed_one_by_one() -> None:
+    pool = ScorerPool(
+        lambda: (None, ray.put(None)), load_config(None, ["cluster.max_failures=0"]).cluster, ignore_warning
+    )
+    for number, among in ((1, ""), (8, " or one of 7 images sent with it")):
+        with pytest.raises(ClusterError, match=rf"^image 0{among}: its scoring actor died 1 time; given up$"):
+            pool._blame(Counter(), {str(name): 1 for name in range(number)} | {"not begun": 0})
 
 
 def _with_environment(actor: type[ScoringActor], variables: dict[str, str]) -> type[ScoringActor]:

@@ -66,3 +66,14 @@ def test_training_on_a_gpu_reports_it(tmp_path: Path) -> None:
     LocalFineTuner(config).fit(job, ignore_steps, found.append)
     assert len(found) == 4
     assert all(0 < measured.numbers["peak_share"] < 1 for measured in found)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_memory_on_a_gpu_is_that_of_the_phase(tmp_path: Path) -> None:
+    """Not that of a trial before it in the same process, nor that of the measurement of the peak."""
+    config = load_config(None, (*TINY, "cluster.scorers=0", "cluster.gpu=true", "tracking.log_every=5"))
+    torch.empty(2**30, dtype=torch.uint8, device="cuda")
+    found: list[Measurement] = []
+    job = TrainingJob(config, 0, 20, None, tmp_path / "weights.pt", "warm-up")
+    LocalFineTuner(config).fit(job, ignore_steps, found.append)
+    assert all(0 < measured.numbers["gpu_memory_gib"] < 0.15 for measured in found)

@@ -99,6 +99,27 @@ def test_a_compiled_network_trains_alike_and_keeps_its_names(tiny: Config, tmp_p
     assert_near(with_training(tiny, compile=True), tiny, tmp_path, rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_every_network_of_a_process_is_compiled(tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process runs one trial after another: a later one must not train in another way because of earlier ones."""
+    compiled: list[torch.fx.GraphModule] = []
+
+    def compile_nothing(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> torch.fx.GraphModule:
+        compiled.append(graph)
+        return graph
+
+    monkeypatch.setattr("torch._dynamo.config.recompile_limit", 1)  # torch's own is 8
+    numbers = []
+    with torch.compiler.set_stance("default", force_backend=compile_nothing):
+        for width in (40, 48, 56):
+            model = tiny.model.model_copy(update={"width": width})
+            config = with_training(tiny, compile=True).model_copy(update={"model": model})
+            trained(config, tmp_path / f"{width}.pt", num_steps=1)
+            numbers.append(len(compiled))
+    assert numbers == [1, 2, 3]
+
+
 def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config) -> None:
     auto = with_training(tiny, speed="auto")
     assert fastest(auto, "cpu") is auto
