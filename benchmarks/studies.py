@@ -24,24 +24,20 @@ PRETRAINED = [
     "--set=cluster.processes_per_gpu=10",
 ]
 PAIRS = ["--set=training.source_batch=2", "--set=training.target_batch=2", "--set=training.channels_last=true"]
-# An hour on one core of a CPU: small images, small batches, few steps.
-REDUCED = [
+LITE = ["--set=model.name=efficientnet_lite0", "--set=model.pretrained=imagenet"]
+# An hour on two cores of a CPU: small batches, few steps.
+PRETRAINED_EMBEDDED = [
     *PAIRS,
-    "--set=model.name=efficientnet_lite0",
-    "--set=model.pretrained=imagenet",
-    "--set=cluster.cpus=1",
-    "--budgets=2.2",
+    *LITE,
+    *("--set=training.learning_rate=0.0001", "--set=training.head_rate_factor=10"),
+    *("--set=data.num_pool=24", "--set=data.num_validation=16"),
+    *("--set=training.warmup_steps=300", "--set=training.round_steps=20"),
 ]
-REDUCED_EMBEDDED = [
-    *REDUCED,
-    "--set=data.size=[64,96]",
-    "--set=data.num_pool=24",
-    "--set=data.num_validation=16",
-    "--set=training.warmup_steps=80",
-    "--set=training.round_steps=12",
-]
+# Half an hour on two cores of a CPU: small images, small batches, few steps.
 REDUCED_PHOTOGRAPHS = [
-    *REDUCED,
+    *PAIRS,
+    *LITE,
+    "--budgets=2.2",
     FOLDER,
     f"--set=data.input_size={SIZE}",
     f"--set=data.label_size={SIZE}",
@@ -106,11 +102,15 @@ STUDIES = {
     "pretrained-low": [
         *LOW,
         *("--budgets=0.22,2.2,0.05", "--mode=region,pixel", POWER_1),
-        "--acquisitions=random,ripu,entropy,source_only,full",
+        "--acquisitions=random,ripu,entropy,margin,source_only,full",
     ],
     "pretrained-low-greedy": [
         *LOW,
-        *("--budgets=0.22", "--mode=region,pixel", "--acquisitions=ripu,clasp_pe,halo_euclidean"),
+        *("--budgets=0.22,2.2,0.05", "--mode=region,pixel", "--acquisitions=ripu,clasp_pe,halo_euclidean"),
+    ],
+    "pretrained-ten-seeds": [
+        *LOW,
+        *("--seeds=0-9", "--budgets=0.22,2.2,0.05", "--mode=region", POWER_1, "--acquisitions=random,entropy,margin"),
     ],
     "pretrained-teacher": [
         *LOW,
@@ -131,12 +131,14 @@ STUDIES = {
         *("--set=training.warmup_steps=0", "--set=training.round_steps=80", "--vary=training.source_free=true"),
     ],
     "pretrained-embedded": [
-        *REDUCED_EMBEDDED,
-        "--mode=region",
-        "--acquisitions=random,ripu,source_only,full,clasp_pe,halo_euclidean",
+        *PRETRAINED_EMBEDDED,
+        *("--budgets=2.2,0.22", "--mode=region,pixel", POWER_1),
+        "--acquisitions=random,ripu,entropy,margin,source_only,full",
     ],
-    "pretrained-embedded-spread": [*REDUCED_EMBEDDED, POWER_1, "--mode=region", "--acquisitions=ripu,entropy,margin"],
-    "pretrained-embedded-pixel": [*REDUCED_EMBEDDED, POWER_1, "--mode=pixel", "--acquisitions=random,ripu,entropy"],
+    "pretrained-embedded-greedy": [
+        *PRETRAINED_EMBEDDED,
+        *("--budgets=2.2", "--mode=region,pixel", "--acquisitions=ripu,clasp_pe,halo_euclidean"),
+    ],
     "pretrained-photographs": [*REDUCED_PHOTOGRAPHS, "--acquisitions=random,ripu,source_only,full"],
     "pretrained-photographs-spread": [*REDUCED_PHOTOGRAPHS, POWER_1, "--acquisitions=ripu,entropy"],
     "pretrained-photographs-pixel": [
