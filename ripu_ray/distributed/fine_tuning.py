@@ -26,6 +26,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.capacity import process_gpus
 from ripu_ray.distributed.cluster import WaitLimit, each, this_node
 from ripu_ray.distributed.draining import leaving_nodes
+from ripu_ray.distributed.ray_internals import remove_orphaned_groups, with_few_callbacks
 from ripu_ray.distributed.shared_storage import ray_storage
 from ripu_ray.errors import ClusterError, NonFiniteError, RipuError, StoppedError, counted, first_line
 from ripu_ray.runs.event_log import Event, Warn, ignore_warning
@@ -83,9 +84,11 @@ class RayFineTuner:
                 place = join_places(_places(attempt, ranks or range(self._cluster.train_workers)))
                 if ranks:
                     why = f"on node {place.node} died"
-            except TrainingFailedError as error:
+            except (TrainingFailedError, RayActorError) as error:
                 cause = error.controller_failure if isinstance(error, ControllerError) else error
-                place, why = Place(), f"failed ({first_line(cause)})"
+                why = "lost its controller" if isinstance(error, RayActorError) else f"failed ({first_line(cause)})"
+                place = Place(done=join_places(_places(attempt, range(self._cluster.train_workers))).done)
+                remove_orphaned_groups()
             if deaths and place.done > max(earlier.done for earlier in deaths):
                 deaths = []
             deaths.append(place)
@@ -137,7 +140,7 @@ class RayFineTuner:
         wait_limit = WaitLimit(cluster, asked, self._warn)
         done = 0
         with ThreadPoolExecutor(max_workers=1) as thread:
-            running = thread.submit(trainer.fit)
+            running = thread.submit(with_few_callbacks(trainer).fit)
             while not wait([running], timeout=POLL_S).done:
                 place = read_place(_heartbeat_path(folder, 0))
                 if place is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 from ray.job_config import JobConfig
-from ray.util.placement_group import PlacementGroup
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ripu_ray.errors import ClusterError
 from ripu_ray.runs.versions import private_use
@@ -96,6 +96,12 @@ def orphaned_groups() -> Iterator[PlacementGroup]:
             yield PlacementGroup(PlacementGroupID(group.placement_group_id))
 
 
+def remove_orphaned_groups() -> None:
+    """Free the resources of `orphaned_groups`."""
+    for group in orphaned_groups():
+        remove_placement_group(group)
+
+
 def own_processes() -> list[tuple[str, Popen[bytes]]]:
     """Kind, such as `gcs_server`, and process of all that this process started for Ray; none if it joined a Ray."""
     own = ray._private.worker._global_node
@@ -161,6 +167,22 @@ def with_few_processes() -> Iterator[None]:
     finally:
         for (owner, name), function in zip(places, before, strict=True):
             setattr(owner, name, function)
+
+
+def with_few_callbacks(trainer: Any) -> Any:
+    """The trainer of Ray Train, without the processes that Train starts in each run and that are not used.
+
+    The one of `DatasetsCallback` serves Ray Data. The one of the cleaner of placement groups asks the dashboard whether
+    the run's controller lives. Without a dashboard it waits, and the end of each run waits 12 s for it; groups of dead
+    controllers are then `orphaned_groups`.
+    """
+    with as_read():
+        namespace = ray_constants.KV_NAMESPACE_DASHBOARD
+        has_dashboard = internal_kv._internal_kv_get(ray_constants.DASHBOARD_ADDRESS, namespace=namespace) is not None
+        make = trainer._create_default_callbacks
+    unused = {"DatasetsCallback"} if has_dashboard else {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    trainer._create_default_callbacks = lambda: [one for one in make() if type(one).__name__ not in unused]
+    return trainer
 
 
 class DriverJob(JobConfig):

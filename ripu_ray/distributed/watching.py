@@ -8,11 +8,10 @@ from typing import Any
 
 from ray import tune
 from ray.exceptions import RayActorError
-from ray.util.placement_group import remove_placement_group
 
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit
-from ripu_ray.distributed.ray_internals import orphaned_groups
+from ripu_ray.distributed.ray_internals import remove_orphaned_groups
 from ripu_ray.errors import counted, first_line
 from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress, ignore_progress
 from ripu_ray.runs.run_folder import RunFolder
@@ -78,8 +77,7 @@ class FailureMonitor(tune.Callback):
         if now < self._checked_s + ORPHAN_INTERVAL_S:
             return
         self._checked_s = now
-        for group in orphaned_groups():
-            remove_placement_group(group)
+        remove_orphaned_groups()
 
     def explain(self, name: str) -> str | None:
         """Why a trial or warm-up was given up, or None if its process did not die."""

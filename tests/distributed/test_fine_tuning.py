@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.data.synthetic import images as synthetic
 from ripu_ray.distributed import cluster, fine_tuning
 from ripu_ray.distributed.fine_tuning import RayFineTuner
+from ripu_ray.distributed.process_table import descendants, running
 from ripu_ray.errors import ClusterError, NonFiniteError
 from ripu_ray.runs.record import Losses
 from ripu_ray.simulation.local import LocalFineTuner
@@ -163,6 +165,40 @@ def test_a_worker_that_is_killed_costs_a_line_and_no_byte(tmp_path: Path, monkey
     (line,) = (line for line in said if "have waited for" not in line)
     says = r"a training worker on node \S+ \(\w{8}\) died after 3 of 4 steps; another group resumes after 2"
     assert re.fullmatch(says, line)
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_killed_costs_a_line_and_its_cores_are_free_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 3 of 4 cores: the next group fits once those of the first one are free.
+    config, grave = _config(1, "training.checkpoint_every=2", "cluster.threads=3"), tmp_path / "grave"
+    job = TrainingJob(config, 0, 4, start=None, output=tmp_path / "w.pt", phase="warm-up")
+
+    def patch() -> None:
+        class Deadly(heartbeat.Heartbeat):
+            def count(self, done: int) -> None:
+                super().count(done)
+                if done == 3 and not grave.exists():
+                    grave.touch()
+                    siblings = descendants(running(), {os.getppid()})
+                    (controller,) = (pid for pid in siblings if "TrainController" in _title(pid))
+                    os.kill(controller, signal.SIGKILL)
+                    Event().wait()  # Ray kills the workers of a dead controller
+
+        fine_tuning.Heartbeat = Deadly  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(fine_tuning, "_work", _in_workers(patch))
+    said: list[str] = []
+    RayFineTuner(config, tmp_path / "ray", into(said)).fit(job, ignore_steps)
+    assert grave.exists()
+    assert load_training_state(job.output).step == 4
+    (line,) = (line for line in said if "have waited for" not in line)
+    assert line == "a training worker lost its controller after 3 of 4 steps; another group resumes after 2"
+
+
+def _title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 @pytest.mark.slow

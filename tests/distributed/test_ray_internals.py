@@ -30,6 +30,7 @@ from ripu_ray.distributed.ray_internals import (
     own_processes,
     read_secret,
     share_secret,
+    with_few_callbacks,
 )
 from ripu_ray.distributed.session_files import private_folder, remove_unused_compiled
 from ripu_ray.errors import ClusterError
@@ -60,6 +61,19 @@ def test_a_live_ray_answers_to_them() -> None:
     assert ray.get(ray.remote(os.getenv).remote("MALLOC_ARENA_MAX")) == "2"
     share_secret("key", "value")
     assert ray.get(ray.remote(read_secret).remote("key")) == "value"
+
+
+@pytest.mark.usefixtures("ray_cpus")
+def test_a_training_run_starts_no_process_that_is_not_used() -> None:
+    """Without a dashboard, the end of each run would wait 12 s for Train's cleaner of placement groups."""
+    from ray.train.torch import TorchTrainer
+
+    def names(trainer: TorchTrainer) -> set[str]:
+        return {type(one).__name__ for one in trainer._create_default_callbacks()}  # type: ignore[attr-defined]
+
+    before, after = names(TorchTrainer(print)), names(with_few_callbacks(TorchTrainer(print)))
+    assert before - after == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    assert after < before
 
 
 @pytest.mark.usefixtures("ray_cpus")
