@@ -110,7 +110,8 @@ STUDIES = {
     ],
     "pretrained-ten-seeds": [
         *LOW,
-        *("--seeds=0-9", "--budgets=0.22,2.2,0.05", "--mode=region", POWER_1, "--acquisitions=random,entropy,margin"),
+        *("--seeds=0-9", "--budgets=0.22,2.2,0.05", "--mode=region,pixel", POWER_1),
+        "--acquisitions=random,entropy,margin",
     ],
     "pretrained-teacher": [
         *LOW,
