@@ -102,11 +102,11 @@ class ScorerPool:
         while True:
             load = Counter[Any]()
             for actor, batch in running.values():
-                load[actor] += IN_FLIGHT if name(batch[0]) in deaths else 1
+                load[actor] += _weight(name(batch[0]), deaths)
             for actor in (staying := self._part_from_leaving(load)) * IN_FLIGHT:
                 if batch := _next(again, fresh, load[actor]):
                     running[call(actor, batch)] = actor, batch
-                    load[actor] += IN_FLIGHT if name(batch[0]) in deaths else 1
+                    load[actor] += _weight(name(batch[0]), deaths)
             if staying and not running:
                 return
             for answer in self._await(running):
@@ -200,6 +200,11 @@ class ScorerPool:
             first, *others = (name for name, count in deaths.items() if count == number)
             among = f" or one of {counted(len(others), 'image')} sent with it" if others else ""
             raise ClusterError(f"image {first}{among}: its scoring actor died {counted(number, 'time')}; given up")
+
+
+def _weight(first_image: str, deaths: Counter[str]) -> int:
+    """What a batch adds to the load of its actor: an image of a dead actor leaves no room for others."""
+    return IN_FLIGHT if first_image in deaths else 1
 
 
 def _next(suspects: deque[Item], fresh: Iterator[list[Item]], load: int) -> list[Item]:

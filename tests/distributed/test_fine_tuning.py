@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -198,7 +199,9 @@ def test_a_controller_that_is_killed_costs_a_line_and_its_cores_are_free_again(
 
 
 def _title(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text()
+    with suppress(OSError):  # a process that has just ended
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
 
 
 @pytest.mark.slow
