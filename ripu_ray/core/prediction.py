@@ -18,7 +18,7 @@ from ripu_ray.errors import NonFiniteError
 EPSILON = 1e-6
 """Added inside every logarithm of the method, as in the reference implementation."""
 
-_STRIP_ROWS = 8
+_STRIP_ROWS = 4
 """Label rows per strip on the CPU: the three (C, n, W) buffers fit into the cache."""
 
 
@@ -151,13 +151,17 @@ def _upsampled(logits_CHW: Tensor, size: tuple[int, int]) -> Iterator[tuple[slic
     lower_weight_H = np.clip(position_H - upper_H.astype(np.float32), 0, 1)
     upper_weight_H = np.float32(1) - lower_weight_H
     buffer_CnW = torch.empty(logits_CHW.shape[0], _STRIP_ROWS, width)
+    wide: dict[int, Tensor] = {}  # rows (C, W) at the label's width; a strip keeps what it shares with the one before
     for top in range(0, height, _STRIP_ROWS):
         rows = slice(top, min(top + _STRIP_ROWS, height))
-        first, last = int(upper_H[rows][0]), int(lower_H[rows][-1])
-        wide_CnW = F.interpolate(logits_CHW[:, first : last + 1], size=width, mode="linear", align_corners=True)
+        first, end = int(upper_H[rows][0]), int(lower_H[rows][-1]) + 1
+        wide = {row: wide_CW for row, wide_CW in wide.items() if row >= first}
+        if (start := max([first, *(row + 1 for row in wide)])) < end:
+            new_CnW = F.interpolate(logits_CHW[:, start:end], size=width, mode="linear", align_corners=True)
+            wide.update(zip(range(start, end), new_CnW.unbind(1), strict=True))
         strip_CnW = buffer_CnW[:, : rows.stop - top]
         for row in range(top, rows.stop):
             out_CW = strip_CnW[:, row - top]
-            torch.mul(wide_CnW[:, lower_H[row] - first], float(lower_weight_H[row]), out=out_CW)
-            out_CW.add_(wide_CnW[:, upper_H[row] - first], alpha=float(upper_weight_H[row]))
+            torch.mul(wide[int(lower_H[row])], float(lower_weight_H[row]), out=out_CW)
+            out_CW.add_(wide[int(upper_H[row])], alpha=float(upper_weight_H[row]))
         yield rows, strip_CnW

@@ -4,7 +4,7 @@ Shapes: H x W pixels, n rows of a strip, M pixels whose window is mixed, C class
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import torch
@@ -21,6 +21,9 @@ _OUTSIDE = 255
 
 _RASTER_RADIUS = 2
 """Up to this radius, windows are summed in float32 in raster order, with the bits of a dense convolution."""
+
+_GATHERED_RADIUS = 2
+"""Up to this radius, the pixels of the mixed windows are copied out; the memory for it grows with the window."""
 
 
 def region_mean(values_HW: Tensor, radius: int) -> Tensor:
@@ -40,17 +43,26 @@ def region_mean(values_HW: Tensor, radius: int) -> Tensor:
     """
     _check(values_HW, radius)
     values_HW = values_HW.float()
-    height, width = values_HW.shape
-    window = 2 * radius + 1
-    if radius > _RASTER_RADIUS:
-        padded = F.pad(values_HW.double(), (radius,) * 4)
-        sum_HW = sliding(sliding(padded, 0, window, torch.add), 1, window, torch.add)
-    else:
-        padded = F.pad(values_HW, (radius,) * 4)
-        sum_HW = padded[:height, :width].clone()
-        for row, col in list(product(range(window), repeat=2))[1:]:
-            sum_HW += padded[row : row + height, col : col + width]
-    return sum_HW.div_(torch.outer(*_extents(values_HW, radius))).float()
+    mean_HW = torch.empty_like(values_HW)
+    row_extent_H, col_extent_W = _extents(values_HW, radius)
+    for rows in _strips(values_HW, radius):
+        padded_nW = _window_rows(values_HW, radius, rows, 0.0)
+        sum_nW = (_sum_in_raster_order if radius <= _RASTER_RADIUS else _sum)(padded_nW, 2 * radius + 1)
+        mean_HW[rows] = sum_nW.div_(torch.outer(row_extent_H[rows], col_extent_W))
+    return mean_HW
+
+
+def _sum_in_raster_order(padded_nW: Tensor, window: int) -> Tensor:
+    height, width = (length - window + 1 for length in padded_nW.shape)
+    sum_nW = padded_nW[:height, :width].clone()
+    for row, col in list(product(range(window), repeat=2))[1:]:
+        sum_nW += padded_nW[row : row + height, col : col + width]
+    return sum_nW
+
+
+def _sum(padded_nW: Tensor, window: int) -> Tensor:
+    """In float64."""
+    return sliding(sliding(padded_nW.double(), 0, window, torch.add), 1, window, torch.add)
 
 
 def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, parity: bool = False) -> Tensor:
@@ -74,13 +86,10 @@ def region_impurity(predicted_HW: Tensor, num_classes: int, radius: int, *, pari
     if predicted_HW.dtype != torch.uint8:
         raise ValueError(f"predicted classes: expected uint8, found {predicted_HW.dtype}")
     predicted_HW = predicted_HW.contiguous()  # flat indices are taken of what may be the image itself
-    height = predicted_HW.shape[0]
     one_11 = F.one_hot(torch.zeros(1, dtype=torch.long, device=predicted_HW.device), num_classes).T.float()
     pure = float(normalised_entropy(one_11)) if parity else 0.0
     impurity_HW = torch.full(predicted_HW.shape, pure, dtype=torch.float32, device=predicted_HW.device)
-    num_rows = max(_STRIP_ROWS, 2 * radius) if predicted_HW.is_cpu else height
-    for top in range(0, height, num_rows):
-        rows = slice(top, min(top + num_rows, height))
+    for rows in _strips(predicted_HW, radius):
         mixed_M, share_CM = _mixed_shares(predicted_HW, num_classes, radius, rows)
         impurity_HW[rows].view(-1)[mixed_M] = normalised_entropy(share_CM)
     return impurity_HW
@@ -95,9 +104,7 @@ def normalised_entropy(share_CM: Tensor) -> Tensor:
 def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: slice) -> tuple[Tensor, Tensor]:
     """Flat indices (M,) of the windows centred in `rows` with several classes, and the shares (C, M) of each class."""
     window = 2 * radius + 1
-    top, bottom = max(rows.start - radius, 0), min(rows.stop + radius, predicted_HW.shape[0])
-    border = (radius, radius, top - rows.start + radius, rows.stop + radius - bottom)
-    padded_nW = F.pad(predicted_HW[top:bottom], border, value=_OUTSIDE)
+    padded_nW = _window_rows(predicted_HW, radius, rows, _OUTSIDE)
     smallest_nW = sliding(sliding(padded_nW, 0, window, torch.minimum), 1, window, torch.minimum)
     # Each id plus 1 in 8 bits: _OUTSIDE becomes 0, so it affects neither the minimum nor the maximum.
     above_nW = sliding(sliding(padded_nW + 1, 0, window, torch.maximum), 1, window, torch.maximum)
@@ -105,7 +112,9 @@ def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: sli
     share_CM = torch.empty(num_classes, len(mixed_M), device=predicted_HW.device)
     if not len(mixed_M):
         return mixed_M, share_CM
-    if predicted_HW.is_cpu:  # class by class, for the cache
+    if predicted_HW.is_cpu and radius <= _GATHERED_RADIUS and window**2 <= num_classes:
+        share_CM.copy_(_count_each(padded_nW, mixed_M, num_classes, window))
+    elif predicted_HW.is_cpu:  # class by class, for the cache
         for label in range(num_classes):
             others_nW = _count_others(padded_nW, label, window)
             torch.sub(window**2, others_nW.view(-1).index_select(0, mixed_M), out=share_CM[label])
@@ -115,6 +124,17 @@ def _mixed_shares(predicted_HW: Tensor, num_classes: int, radius: int, rows: sli
         torch.sub(window**2, others_CN.index_select(1, mixed_M), out=share_CM)
     row_extent_H, col_extent_W = _extents(predicted_HW, radius)
     return mixed_M, share_CM.div_(torch.outer(row_extent_H[rows], col_extent_W).view(-1)[mixed_M])
+
+
+def _count_each(padded_nW: Tensor, mixed_M: Tensor, num_classes: int, window: int) -> Tensor:
+    """The pixels (C, M) of each class in each mixed window, uint8. Fast if a window has fewer pixels than classes."""
+    width, padded_width = padded_nW.shape[1] - window + 1, padded_nW.shape[1]
+    corner_M = mixed_M + mixed_M.div(width, rounding_mode="floor") * (padded_width - width)
+    offsets = [row * padded_width + col for row, col in product(range(window), repeat=2)]
+    label_KM = torch.stack([padded_nW.view(-1)[corner_M + offset] for offset in offsets])
+    count_CM = torch.zeros(num_classes + 1, len(mixed_M), dtype=torch.uint8)  # the last for pixels outside the image
+    count_CM.scatter_add_(0, label_KM.clamp_(max=num_classes).long(), torch.ones_like(label_KM))
+    return count_CM[:-1]
 
 
 def _count_others(padded_nW: Tensor, label: int | Tensor, window: int) -> Tensor:
@@ -143,6 +163,21 @@ def sliding(values: Tensor, dim: int, window: int, combine: Callable[[Tensor, Te
         size *= 2
     assert total is not None
     return total
+
+
+def _strips(image_HW: Tensor, radius: int) -> Iterator[slice]:
+    """Rows of strips for the cache of a CPU; one strip on other devices, where each operation costs a launch."""
+    height = image_HW.shape[0]
+    num_rows = max(_STRIP_ROWS, 2 * radius) if image_HW.is_cpu else max(height, 1)
+    for top in range(0, height, num_rows):
+        yield slice(top, min(top + num_rows, height))
+
+
+def _window_rows(image_HW: Tensor, radius: int, rows: slice, outside: float) -> Tensor:
+    """The pixels of all windows centred in `rows`; those outside the image have the value `outside`."""
+    top, bottom = max(rows.start - radius, 0), min(rows.stop + radius, image_HW.shape[0])
+    border = (radius, radius, top - rows.start + radius, rows.stop + radius - bottom)
+    return F.pad(image_HW[top:bottom], border, value=outside)
 
 
 def _extents(image_HW: Tensor, radius: int) -> list[Tensor]:
