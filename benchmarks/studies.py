@@ -44,13 +44,15 @@ REDUCED_PHOTOGRAPHS = [
     "--set=training.warmup_steps=200",
     "--set=training.round_steps=40",
 ]
-# An hour on two cores of a CPU.
-LOW = [
+SHORT = [
     PRETRAINED_FOLDER,
     *PAIRS,
-    *("--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]", "--set=training.augmentation.flip=0.5"),
-    *("--set=training.warmup_steps=300", "--set=training.round_steps=20"),
+    *("--set=training.augmentation.flip=0.5", "--set=training.warmup_steps=300", "--set=training.round_steps=20"),
 ]
+# An hour on two cores of a CPU.
+LOW = [*SHORT, "--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]"]
+# Two hours.
+LARGER = [*SHORT, "--set=data.input_size=[240,320]", "--set=data.label_size=[240,320]"]
 POWER_1 = "--vary=strategy.power=1"
 BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
 # The sweep of README, which takes minutes for a seed.
@@ -112,6 +114,11 @@ STUDIES = {
         *LOW,
         *("--seeds=0-9", "--budgets=0.22,2.2,0.05", "--mode=region,pixel", POWER_1),
         "--acquisitions=random,entropy,margin",
+    ],
+    "pretrained-larger": [
+        *LARGER,
+        *("--budgets=0.22,2.2", "--mode=region,pixel", POWER_1),
+        "--acquisitions=random,ripu,entropy,margin,source_only,full",
     ],
     "pretrained-teacher": [
         *LOW,
