@@ -1,5 +1,7 @@
 """The settings for speed that were measured to be fastest on a GPU. Source: docs/benchmarks.md."""
 
+import os
+import shutil
 from typing import Any
 
 from ripu_ray.config import Config
@@ -13,15 +15,26 @@ _FASTEST: dict[str, dict[str, Any]] = {
     **{f"efficientnet_lite{version}": _SMALL for version in range(3)},
 }
 """Of the networks that were measured. Code from outside this package may do what a CUDA graph does not repeat."""
+_NOT_COMPILED = {"compile": False, "channels_last": False}
 _NO_LIMIT = 10**9
 
 
 def fastest(config: Config, device: str) -> Config:
-    """The configuration, with the fastest settings for its network if `training.speed` is auto and there is a GPU."""
+    """The configuration, with the fastest settings for its network if `training.speed` is auto and there is a GPU.
+
+    Without a C compiler, the network is not compiled.
+    """
     if config.training.speed != "auto" or not device.startswith("cuda"):
         return config
-    training = config.training.model_copy(update=_FASTEST.get(config.model.name, {}))
-    return config.model_copy(update={"training": training})
+    settings = _FASTEST.get(config.model.name, {})
+    if settings and not _has_compiler():
+        settings = {**settings, **_NOT_COMPILED}
+    return config.model_copy(update={"training": config.training.model_copy(update=settings)})
+
+
+def _has_compiler() -> bool:
+    """Whether Triton, which torch.compile uses on a GPU, finds a C compiler."""
+    return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 
 def compile_without_limit() -> None:

@@ -120,7 +120,8 @@ def test_every_network_of_a_process_is_compiled(tiny: Config, tmp_path: Path, mo
     assert numbers == [1, 2, 3]
 
 
-def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config) -> None:
+def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "cc")
     auto = with_training(tiny, speed="auto")
     assert fastest(auto, "cpu") is auto
     assert fastest(tiny, "cuda") is tiny
@@ -128,5 +129,9 @@ def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config) -> None:
     assert (training.precision, training.cuda_graph, training.compile) == ("bfloat16", True, False)
     deep = auto.model_copy(update={"model": auto.model.model_copy(update={"name": "deeplabv2"})})
     assert fastest(deep, "cuda").training.compile
+    monkeypatch.setenv("PATH", "/nowhere")  # Triton finds no C compiler
+    monkeypatch.delenv("CC", raising=False)
+    training = fastest(deep, "cuda").training
+    assert (training.cuda_graph, training.compile, training.channels_last) == (True, False, False)
     foreign = auto.model_copy(update={"model": auto.model.model_copy(update={"name": "transformers"})})
     assert fastest(foreign, "cuda").training.precision == "float32"
