@@ -76,8 +76,8 @@ def test_a_faulty_module_is_refused_before_a_run(fault: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("no_such_package.x:build", "there is no module no_such_package"),
-        (f"{MODULES}_:build", f"there is no module {MODULES}_"),
+        ("no_such_package.x:build", "there is no module no_such_package, neither beside .*, nor installed"),
+        (f"{MODULES}_:build", f"there is no module {MODULES}_, neither .*"),
         (f"{MODULES}:build", f"the module {MODULES} has no build"),
         (f"{MODULES}:not_a_function", "expected a function, found int"),
     ],
