@@ -124,7 +124,7 @@ class _Lines:
 
     def __call__(self, report: ripu.Progress) -> None:
         if report.note:
-            self._console.print(_note(self._run, report))
+            self._console.print(_note(self._run, report), soft_wrap=True)
             return
         name, seen, now_s = report.trial_id, (report.phase, report.round), time.monotonic()
         begins = self._last.get(name) != seen and report.phase in ("warm-up", "score", *_ENDS)
@@ -155,10 +155,11 @@ def _title(run: ripu.RunFolder, name: str) -> str:
 
 
 def _note(run: ripu.RunFolder, report: ripu.Progress) -> str:
-    """The note of a report, with the trial and its state unless it concerns the whole sweep."""
+    """The note of a report, with the trial unless it concerns the whole sweep, and its state unless it ends here."""
     if not report.trial_id:
         return printable(report.note)
-    return f"{_title(run, report.trial_id)}, {_state(run, report)}: {printable(report.note)}"
+    state = "" if report.phase in _ENDS else f", {_state(run, report)}"
+    return f"{_title(run, report.trial_id)}{state}: {printable(report.note)}"
 
 
 def _total_steps(run: ripu.RunFolder, name: str) -> int:

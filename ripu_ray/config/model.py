@@ -97,7 +97,7 @@ class ModelConfig(Section):
                 raise ValueError(f"{key} and init_from: init_from replaces every weight; name one of them")
         for key in sorted(NETWORKS[self.name].needs):
             if not getattr(self, key):
-                raise ValueError(f"{key}: `{self.name}` needs one")
+                raise ValueError(f"{key}: the network `{self.name}` needs this setting")
         if self.pretrained == "auto":
             module = NETWORKS[self.name].module
             found = module and not self.init_from and find_spec(module)

@@ -69,12 +69,13 @@ def one_line(error: ValidationError, tree: Any, file: Path | None, section: type
     if first["type"] in _EXPECTED:
         message = _EXPECTED[first["type"]].format(**first.get("ctx", {}))
     message = message.replace("Input should be", "expected")
+    if place and not (first["type"] == "value_error" and place in message):  # our own words may name it
+        message = f"{place}: {message}"
     if first["type"] not in ("extra_forbidden", "invalid_key", "value_error", "missing"):
         message = f"{message} (found {first['input']!r})"
     if first["type"] == "extra_forbidden" and (keys := nearest_keys(section, first["loc"], tree)):
         message += f": expected {', '.join(keys)}"
-    prefix = f"{file}: " if file else ""
-    return f"{prefix}{place}: {message}" if place and place not in message else f"{prefix}{message}"
+    return f"{file}: {message}" if file else message
 
 
 def _place(location: Sequence[int | str], tree: Any) -> str:

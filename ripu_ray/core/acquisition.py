@@ -71,6 +71,11 @@ class Acquisition:
     balanced: bool = False
     class_share: float = 0.0
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the function is not of this package, so that it is tried before a run and its scores are checked."""
+        return getattr(self.function, "__module__", "") != __name__
+
 
 _NEEDS = ("bought", "dropout", "features")
 

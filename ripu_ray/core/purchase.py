@@ -52,7 +52,7 @@ def score_image(
     """
     maps = replace(pixel_maps(logits_CHW, size), features_Dhw=features_Dhw, draws_TChw=draws_TChw)
     registered: Acquisition = ACQUISITIONS[acquisition]
-    if getattr(registered.function, "__module__", "") == Acquisition.__module__:
+    if not registered.is_foreign:
         return registered.function(maps, query), maps
     given = [tensor for tensor in (maps.predicted_HW, maps.entropy_HW) if not tensor.is_inference()]
     versions = [tensor._version for tensor in given]

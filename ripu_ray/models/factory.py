@@ -73,7 +73,8 @@ def load_factory(reference: str) -> Callable[..., Any]:
         part: Any = find_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigError(f"model.factory {reference}: there is no module {error.name}") from None
+            places = "neither beside the configuration file or in the working directory, nor installed"
+            raise ConfigError(f"model.factory {reference}: there is no module {error.name}, {places}") from None
         raise
     for attribute in path.split("."):
         if not hasattr(part, attribute):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
 from ripu_ray.config.fields import HubId
-from ripu_ray.config.registry import NETWORKS
+from ripu_ray.config.registry import ACQUISITIONS, NETWORKS
 from ripu_ray.core.budget import allowance, sharing
 from ripu_ray.core.geometry import purchase_area
 from ripu_ray.core.oracle import flip_chances
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.contents import NOTHING
 from ripu_ray.data.loading import Domains, open_domains
-from ripu_ray.errors import ConfigError, check_torch
+from ripu_ray.errors import ConfigError, ScoreError, check_torch
 from ripu_ray.runs.data_seal import DataSeal, weight_files
 from ripu_ray.runs.grid import Trial, arms
 
@@ -38,8 +38,9 @@ def check_trials(
         DataError: images, labels or initial weights are missing or damaged; names the file.
         ConfigError: a network lacks what a strategy needs, a window is larger than an image, a budget is too small for
             one region in any image, or in the pool that shares it, a confusion matrix does not fit the classes, a
-            network cannot be built, trained or scored, `training.rates` names no parameter, people are asked what they
-            cannot answer, or torch.compile fails with `training.compile`.
+            network cannot be built, trained or scored, `training.rates` names no parameter, an acquisition function of
+            a plug-in cannot score an image, people are asked what they cannot answer, or torch.compile fails with
+            `training.compile`.
     """
     configs = list(arms(trials).values())  # nothing that is checked depends on the seed
     with_source = {config.data: False for config in configs}
@@ -57,6 +58,7 @@ def check_trials(
     # Last, since these checks import torch, which takes seconds.
     _check_rules(configs)
     notes |= dict.fromkeys(_check_networks(configs, opened))
+    _check_scores(configs)
     for model in {config.model for config in configs}:
         seal = seal.with_weights(_weight_files(model), earlier)
     if any(config.training.compile and not config.cluster.gpu for config in configs):
@@ -192,6 +194,30 @@ def _smallest_batch(config: Config) -> int:
     """Images of a training step that one worker gets, at most 2: a single one is what normalisation may refuse."""
     smallest = min(config.training.source_batch, config.training.target_batch)
     return min(2, smallest // max(1, config.cluster.train_workers))
+
+
+def _check_scores(configs: Sequence[Config]) -> None:
+    """Score one image with each acquisition function from outside this package. Raises ConfigError: it cannot."""
+    distinct = {}
+    for config in configs:
+        strategy = config.strategy
+        if not strategy.is_reference and ACQUISITIONS[strategy.acquisition].is_foreign:
+            chosen = strategy.acquisition, strategy.mode, strategy.shape, strategy.window
+            distinct[chosen, config.model, config.data] = config
+    for config in distinct.values():
+        import torch
+
+        from ripu_ray.simulation.scoring import ImageScorer
+
+        num_threads = torch.get_num_threads()
+        try:
+            with torch.random.fork_rng(devices=()):
+                scorer = ImageScorer(config)
+                scorer.score_map(0, scorer.pool.image_ids[0])
+        except ScoreError as error:
+            raise ConfigError(f"strategy.{error}") from None
+        finally:
+            torch.set_num_threads(num_threads)
 
 
 def _weight_files(model: ModelConfig) -> dict[str, Path]:

@@ -53,6 +53,11 @@ def test_lines_say_speed_and_what_is_left(
         _reports(run, clock, show)
         clock[0] = 100.0
         show(ripu.Progress(TRIAL, "train", 0, 150, (0.4,)))
+        show(
+            ripu.Progress(
+                TRIAL, "done", 0, 150, (0.4,), "a note of more than eighty characters is one line, too: " + 9 * "a"
+            )
+        )
         show(ripu.Progress(TRIAL, "done", 1, 200, (0.4, 0.5)))
     assert capsys.readouterr().out.splitlines() == [
         "1 trial, 1 warm-up; starting Ray",
@@ -62,6 +67,7 @@ def test_lines_say_speed_and_what_is_left(
         # No line for a minute: the next report of the phase is one. 50 steps of 8 images in 88 s.
         f"{TRIAL}: round 0 (1 of 2), train, mIoU 40.0 %, step 150 of 200, 0.568 steps/s, 4.55 images/s, "
         "about 33 s left",
+        f"{TRIAL}: a note of more than eighty characters is one line, too: aaaaaaaaa",
         f"{TRIAL}: done, mIoU 50.0 %",
     ]
     with progress.show_progress(run, False):

@@ -18,8 +18,10 @@ from ripu_ray.core.purchase import score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.regions import Windows
 from ripu_ray.errors import ConfigError, RunFolderError, ScoreError
+from ripu_ray.runs.grid import expand
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.export import export_weights
+from ripu_ray.simulation.preflight import check_trials
 from tests.conftest import TINY
 from tests.running import run_all
 
@@ -285,6 +287,27 @@ def test_a_wrong_score_is_named(returned: object, says: str) -> None:
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
     with pytest.raises(ScoreError, match=f"acquisition wrong.*{says}"):
         score_image(torch.randn(3, 4, 6), (8, 12), "wrong", query)
+
+
+@pytest.mark.parametrize(
+    ("score", "says"),
+    [
+        ("query.mean(maps.entropi_HW)", " failed: .*mine.py, line 5: AttributeError: .* no attribute 'entropi_HW'$"),
+        ("maps.entropy_HW[1:]", r": expected a float32 tensor of shape \(32, 48\), all finite, found shape \(31"),
+    ],
+)
+def test_a_faulty_function_of_a_plugin_is_refused_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: str, says: str
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        f"import ripu_ray\n\n@ripu_ray.acquisition('mine')\ndef mine(maps, query):\n    return {score}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    settings = [*TINY, "strategy.acquisition=mine"]
+    num_threads = torch.get_num_threads()
+    with pytest.raises(ConfigError, match=f"^strategy.acquisition mine{says}"):
+        check_trials(expand(load_config(None, settings, {"plugins": ["mine"]})))
+    assert torch.get_num_threads() == num_threads
 
 
 def test_maps_that_are_changed_in_place_are_named() -> None:

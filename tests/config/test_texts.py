@@ -107,6 +107,8 @@ def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
         ),
         (["data.label_size=[9, 9, 3]"], {}, "data.label_size: expected [height, width], such as [180, 240], found [9"),
         (["trainig.round_steps=3"], {}, "trainig: unknown key: expected training"),
+        (["trainin.round_steps=3"], {}, "trainin: unknown key: expected training"),
+        (["a=3"], {}, "a: unknown key: expected seed, "),
         (["data.num_pol=3"], {}, "data.num_pol: unknown key: expected dataset, "),
         (["data={dataset: synthetic, num_pol: 3}"], {}, "data.num_pol: unknown key: expected num_pool"),
         (["oracle.noise.flip=0"], {}, "oracle.noise.flip: unknown key: expected flips"),

@@ -76,8 +76,8 @@ def test_a_faulty_module_is_refused_before_a_run(fault: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("no_such_package.x:build", "there is no module no_such_package"),
-        (f"{MODULES}_:build", f"there is no module {MODULES}_"),
+        ("no_such_package.x:build", "there is no module no_such_package, neither beside .*, nor installed"),
+        (f"{MODULES}_:build", f"there is no module {MODULES}_, neither .*"),
         (f"{MODULES}:build", f"the module {MODULES} has no build"),
         (f"{MODULES}:not_a_function", "expected a function, found int"),
     ],
@@ -93,12 +93,12 @@ def test_a_missing_function_is_named(reference: str, message: str) -> None:
         (["model.factory=tiny"], "model.factory: expected package.module:function, found 'tiny'"),
         (["model.factory=tiny.py:f"], "model.factory: expected package.module:function, found 'tiny.py:f'"),
         (["model.options.width=8"], "model: options: `compact` has no options; choose name factory"),
-        (["model.name=factory"], "model: factory: `factory` needs one"),
+        (["model.name=factory"], "model: factory: the network `factory` needs this setting"),
         (["model.name=compact", "model.factory=a:b"], "model: factory: `compact` has no factory; choose name factory"),
         (["model.factory=a:b", "model.options.num_classes=3"], "model.options: num_classes is given by the data"),
         (["model.factory=a:b", "model.options={x: .nan}"], "model.options.x: expected a finite number"),
         (["model.factory=a:b", "model.options={x: 2020-01-01}"], "model.options.x: input was not a valid JSON value"),
-        (["model.name=backbone"], "model: checkpoint: `backbone` needs one"),
+        (["model.name=backbone"], "model: checkpoint: the network `backbone` needs this setting"),
         (["model.name=backbone", "model.checkpoint=s3://b/c"], "s3://b/c: expected a folder of this machine"),
     ],
 )
