@@ -188,6 +188,13 @@ def _two_sides(value: object) -> object:
     raise ValueError(f"expected [height, width], such as [180, 240], found {value!r}")
 
 
+def _address(value: str) -> str:
+    if value == "auto" or re.fullmatch(r"(ray|https?)://.+|[^/]+:\d{1,5}", value):
+        return value
+    raise ValueError(f"expected auto, HOST:PORT, ray://HOST:PORT or http://HEAD:8265, found {value!r}")
+
+
+Address = Annotated[str, AfterValidator(_address)]
 Url = Annotated[str, StringConstraints(pattern="^(https?|file)://", max_length=2000)]
 FilePath = Annotated[Path, BeforeValidator(_located), AfterValidator(check_nameable)]
 """On this machine, or behind a URL such as s3://bucket/folder."""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from ripu_ray.config.fields import (
+    Address,
     BudgetField,
     Chance,
     Count,
@@ -132,7 +133,7 @@ class SweepConfig(Section):
 class ClusterConfig(Section):
     """Processes, cores and GPUs."""
 
-    address: str | None = None
+    address: Address | None = None
     """A running Ray cluster. auto, HOST:PORT or ray://HOST:PORT: join it. http://HEAD:8265: submit a job to it. None:
     start Ray on this machine."""
     cpus: Count | None = None

@@ -75,6 +75,8 @@ def test_config_is_frozen() -> None:
         ("training.learning_rate=.inf", "training.learning_rate"),
         ("sweep.seeds=[0, 1, 0]", "sweep.seeds: 0 is there more than once"),
         ("sweep.budgets=['2.2', '2.20']", "sweep.budgets: 2.2 is there more than once"),
+        ("cluster.address=head", "cluster.address: expected auto, HOST:PORT, ray://"),
+        ("cluster.address=head:port", "found 'head:port'"),
         ("cluster.train_workers=9", "cluster.train_workers is 9"),
         ("seed", "--set seed: expected key=value"),
         ("=1", "--set =1: expected key=value"),
