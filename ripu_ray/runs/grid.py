@@ -164,7 +164,7 @@ def _modifiers(config: Config) -> list[str]:
     power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
     diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
     voids = ["learned_void"] if strategy.avoid_void == "learned" else []
-    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
+    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share}".removesuffix(".0")]
     return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids + teacher
 
 
@@ -188,6 +188,10 @@ def _without_folder(value: object, values: Sequence[object]) -> object:
 
 def _check_keys(sweep: SweepConfig) -> None:
     for key in sweep.vary:
+        if key == "strategy":  # a whole section would replace the values of the lists
+            raise ConfigError("sweep.vary strategy: expected one of its settings, such as strategy.power")
+        if inner := next((name for name in sweep.vary if name.startswith(f"{key}.")), ""):
+            raise ConfigError(f"sweep.vary {key}: contains {inner}, which varies, too")
         for own, listed in _OWN_LISTS.items():
             if key == own or key.startswith(f"{own}."):
                 raise ConfigError(f"sweep.vary {key}: has a list of its own, sweep.{listed}")
