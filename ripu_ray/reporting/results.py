@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ripu_ray.config import setting, to_tree
+from ripu_ray.reporting.arms import value_words
 from ripu_ray.runs.effects import DEPENDENT, is_ignored
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
@@ -52,7 +53,7 @@ def collect(run: RunFolder) -> pd.DataFrame:
 def with_uniform_columns(results: pd.DataFrame) -> pd.DataFrame:
     """Convert columns of numbers and texts, such as the powers 1 and "1 -> 100", to text, as typed tables need it."""
     mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
-    return results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
+    return results.assign(**{str(name): results[name].map(value_words, na_action="ignore") for name in mixed})
 
 
 def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
@@ -63,10 +64,6 @@ def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
 
 def _is_idle(key: str, trial: Trial) -> bool:
     return key in DEPENDENT and is_ignored(key, trial.config)
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Ending | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,23 @@ def test_a_setting_without_effect_has_no_value_and_no_name(tmp_path: Path) -> No
     assert finished["strategy"].tolist() == ["no teacher", *with_teacher]
     pairs = compare(finished, "miou")[["first", "second"]].to_numpy().tolist()
     assert pairs == [*(["no teacher", other] for other in with_teacher), with_teacher]
+
+
+def test_an_unset_setting_of_a_preset_is_named_after_it() -> None:
+    unset: dict[str, Any] = {"power": np.nan, "balanced": False, "class_share": np.nan}
+    values = {"clasp_pe": unset, "random_balanced": unset, "ripu": {"power": 1.0, "balanced": True, "class_share": 0.0}}
+    table = pd.DataFrame([{"acquisition": name, "budget": "5", **row} for name, row in values.items()])
+    assert add_names(table)["strategy"].tolist() == [
+        "clasp_pe, power by preset, not balanced, class share by preset",
+        "random_balanced, no power, balanced by preset, no class share",
+        "ripu, power 1, balanced, class share 0",
+    ]
+
+
+def test_close_values_have_different_names() -> None:
+    table = pd.DataFrame({"acquisition": "ripu", "budget": "5", "class_share": [0.1234561, 0.1234562, 0.1]})
+    names = [f"class share {share}" for share in ("0.1234561", "0.1234562", "0.1")]
+    assert add_names(table)["strategy"].tolist() == names
 
 
 def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -> None:
