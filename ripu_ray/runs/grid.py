@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ _MODIFIERS = (
     "training.teacher",
 )
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
+_STEPS = (
+    "strategy.rounds",
+    *(f"training.{name}" for name in ("round_steps", "last_round_steps", "schedule_steps")),
+)
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
 """Characters of a trial's id: W&B adds to it, and a file name has at most 255."""
@@ -45,10 +49,12 @@ class Trial:
     Attributes:
         arm: names all varied settings except the seed; trials of one arm are repetitions.
         config: the complete configuration, with an empty `sweep`.
+        asked: of a reference, key -> value of the varied settings of its steps, which `config` has as one round.
     """
 
     arm: str
     config: Config
+    asked: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def trial_id(self) -> str:
@@ -88,7 +94,9 @@ def expand(config: Config) -> tuple[Trial, ...]:
         kept = {key: value for key, value in varied.items() if key not in ignored}
         if "oracle.answer" in ignored:
             single = vary(single, {"oracle.answer": "mask"})
+        asked = {}
         if single.strategy.is_reference:
+            asked = {key: reduce(getattr, key.split("."), single) for key in kept if key in _STEPS}
             single = as_reference(single, schedule_steps(single))
             parts = [str(acquisition), *_name(kept, sweep)]
         else:
@@ -98,7 +106,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
             parts = [bought, *_modifiers(single), *_name(kept, sweep)]
         can_repeat = bool(ignored) or single.strategy.is_reference
         for seed in lists[-1]:
-            _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed})), can_repeat)
+            _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed}), asked), can_repeat)
     return tuple(trials.values())
 
 

@@ -108,6 +108,15 @@ def test_close_values_have_different_names() -> None:
     assert add_names(table)["strategy"].tolist() == names
 
 
+def test_references_of_other_steps_have_other_names(tmp_path: Path) -> None:
+    flags = {"sweep.vary": ["strategy.rounds=1,2", "training.last_round_steps=null,1"], "sweep.acquisitions": ["full"]}
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0"), flags))
+    results = outcomes(collect(run))
+    lasts = ("no last_round_steps", "last_round_steps 1")
+    assert results["strategy"].tolist() == [f"full, rounds {rounds}, {last}" for rounds in (1, 2) for last in lasts]
+    assert results["step"].tolist() == [5, 4, 7, 6]
+
+
 def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -> None:
     """Settings that came later are left out of `to_tree` where they have their defaults. They can be varied."""
     config = Config()
