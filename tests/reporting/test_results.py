@@ -125,6 +125,8 @@ def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -
     assert {"training.teacher", "training.augmentation.flip", "model.head"} <= {*keys} - {key for key, _ in walk(tree)}
     for key in keys:
         assert (setting(config, key, tree) is None) == (reduce(getattr, key.split("."), config) is None), key
+    assert setting(config, "training.augmentation.scale", tree) == [1, 1]
+    assert setting(config, "training.augmentation", tree) == {"flip": 0, "scale": [1, 1], "jitter": 0, "blur": 0}
 
 
 def test_the_tables_read_back_the_same(run: RunFolder) -> None:
