@@ -96,6 +96,8 @@ def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
         (["strategy.acquisition=no"], {}, "unknown acquisition 'no': expected ripu, impurity"),
         (["tracking.wandb=off"], {}, "(found 'off')"),
         (["oracle.noise.flips=x"], {}, "oracle.noise.flips: expected a number, found 'x'"),
+        (["tracking.images=yes"], {}, "tracking.images: expected a number, found True"),
+        (["tracking.log_every=1e10"], {}, "tracking.log_every: expected less than or equal to 1000000000"),
         (["oracle.cost.seconds_per_click=yes"], {}, "oracle.cost.seconds_per_click: expected a number, found True"),
         (["oracle.cost.seconds_per_boundary_pixel=1e308"], {}, "expected less than or equal to 1000000 (found"),
         (["data=3"], {}, "data: expected keys and values, found int"),
