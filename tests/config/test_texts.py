@@ -97,6 +97,8 @@ def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
         (["tracking.wandb=off"], {}, "(found 'off')"),
         (["oracle.noise.flips=x"], {}, "oracle.noise.flips: expected a number, found 'x'"),
         (["tracking.images=yes"], {}, "tracking.images: expected a number, found True"),
+        (["strategy.rounds=1e30"], {}, "strategy.rounds: expected a smaller whole number (found 1e+30)"),
+        (["tracking.project=a/b"], {}, "tracking.project: expected text that matches "),
         (["tracking.log_every=1e10"], {}, "tracking.log_every: expected less than or equal to 1000000000"),
         (["oracle.cost.seconds_per_click=yes"], {}, "oracle.cost.seconds_per_click: expected a number, found True"),
         (["oracle.cost.seconds_per_boundary_pixel=1e308"], {}, "expected less than or equal to 1000000 (found"),
