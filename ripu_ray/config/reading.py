@@ -13,6 +13,8 @@ from ripu_ray.errors import ConfigError
 from ripu_ray.storage.bounded import read_limited
 
 _EXPECTED = {
+    "int_parsing_size": "expected a smaller whole number",
+    "string_pattern_mismatch": "expected text that matches {pattern}",
     "extra_forbidden": "unknown key",
     "path_type": "expected a path",
     "model_type": "expected keys and values",

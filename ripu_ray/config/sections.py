@@ -192,10 +192,10 @@ class TrackingConfig(Section):
     """Project in W&B. None: WANDB_PROJECT, or ripu-ray."""
     entity: WandbName | None = None
     """Entity in W&B. None: WANDB_ENTITY, or W&B's default."""
-    log_every: int = Field(10, ge=0)
+    log_every: Annotated[int, Number] = Field(10, ge=0, le=10**9)
     """Interval in training steps at which losses, learning rate, speed, waiting time and GPU memory are logged to W&B.
     0: never."""
-    images: int = Field(4, ge=0, le=64)
+    images: Annotated[int, Number] = Field(4, ge=0, le=64)
     """Number of images that are logged to W&B after each round, half of them from the pool. 0: none."""
     artifacts: Literal["none", "ledger", "all"] = "ledger"
     """Files that W&B gets at the end of a trial. ledger: its purchases. all: also the weights of its last round and of

@@ -65,7 +65,8 @@ class StrategyConfig(Section):
     of the whole pool."""
     power: PowerField | None = None
     """Exponent p of random selection with probabilities proportional to score ** p. `1 -> 100`: p increases
-    geometrically from the first to the last round. None: select the best scores."""
+    geometrically from the first to the last round. None: the preset of the acquisition function, or select the best
+    scores."""
     balanced: bool = False
     """Alternate between the classes predicted in an image, and select the best region of each."""
     class_share: Annotated[float, Number, Field(ge=0, le=1)] | None = None

@@ -32,13 +32,17 @@ def dump_config(config: "Config", with_sources: bool = False) -> str:
 
 
 def setting(config: "Config", key: str, tree: Mapping[str, Any]) -> Any:
-    """The value of a dotted key in `tree`, or in `config` if `to_tree` leaves it out; None for an unknown key."""
+    """The plain value of a dotted key in `tree`, or in `config` if `to_tree` leaves it out; None for an unknown key."""
     in_tree: Any = tree
     value: Any = config
     for name in key.split("."):
         in_tree = in_tree.get(name) if isinstance(in_tree, Mapping) else None
         value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-    return value if in_tree is None else in_tree
+    if in_tree is not None:
+        return in_tree
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [*value] if isinstance(value, tuple) else value
 
 
 def to_tree(config: "Config") -> dict[str, Any]:

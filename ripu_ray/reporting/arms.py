@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.config.registry import ACQUISITIONS
 from ripu_ray.runs.effects import DEPENDENT
 
 SETTINGS = (
@@ -24,6 +25,7 @@ SETTINGS = (
 WORLD = ("data.", "oracle.")
 """Prefixes of settings that do not depend on the strategy."""
 _POWERS = ("power", "strategy.power")
+_PRESET = ("power", "balanced", "class_share")
 
 
 def add_names(results: pd.DataFrame) -> pd.DataFrame:
@@ -53,10 +55,10 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
 
     def strategy(row: Mapping[Hashable, object], without: str = "") -> str:
         shown = [name for name in trained.get(str(row["acquisition"]), differing) if name != without]
-        return ", ".join(filter(None, (_setting(name, row[name]) for name in shown)))
+        return ", ".join(filter(None, (_setting(name, row[name], str(row["acquisition"])) for name in shown)))
 
     def place(row: Mapping[Hashable, object]) -> str:
-        return ", ".join(f"{name} {_value(row[name])}" for name in world)
+        return ", ".join(f"{name} {value_words(row[name])}" for name in world)
 
     # Each combination is named once, because there may be thousands of rows.
     keys = [*dict.fromkeys(("acquisition", "budget", *world, *differing, *itertools.chain(*trained.values())))]
@@ -113,10 +115,18 @@ def _differs(rows: pd.DataFrame, name: str) -> bool:
     return rows[name].nunique(dropna=False) > 1
 
 
-def _setting(name: str, value: object) -> str:
+def _has_preset(name: str, acquisition: str) -> bool:
+    """Whether an acquisition function of this package has a value of its own for a setting."""
+    return name in _PRESET and acquisition in ACQUISITIONS.names() and bool(getattr(ACQUISITIONS[acquisition], name))
+
+
+def _setting(name: str, value: object, acquisition: str) -> str:
     if _is_idle(name, value):
         return ""
     short = name.rpartition(".")[2].replace("class_share", "class share").replace("avoid_void", "avoid void")
+    is_unset = bool(pd.isna(value)) or str(value) == "False"  # type: ignore[call-overload]
+    if is_unset and _has_preset(name, acquisition):
+        return f"{short} by preset"
     if name in ("acquisition", "mode", "shape", "allocation"):
         return str(value)
     if name == "window":
@@ -125,8 +135,10 @@ def _setting(name: str, value: object) -> str:
         return "EMA teacher" if value == "ema" else "no teacher"
     if isinstance(value, bool) or str(value) in ("True", "False"):
         return short if str(value) == "True" else f"not {short}"
-    return f"no {short}" if pd.isna(value) else f"{short} {_value(value)}"  # type: ignore[call-overload]
+    return f"no {short}" if is_unset else f"{short} {value_words(value)}"
 
 
-def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def value_words(value: object) -> str:
+    """A value as text, with all digits that distinguish it from another one."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if not isinstance(value, float) or float(text) == value else str(float(value))

@@ -1,11 +1,12 @@
 """The results of a sweep as one table with a row for each trial and round."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
 
 from ripu_ray.config import setting, to_tree
+from ripu_ray.reporting.arms import value_words
 from ripu_ray.runs.effects import DEPENDENT, is_ignored
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
@@ -52,7 +53,7 @@ def collect(run: RunFolder) -> pd.DataFrame:
 def with_uniform_columns(results: pd.DataFrame) -> pd.DataFrame:
     """Convert columns of numbers and texts, such as the powers 1 and "1 -> 100", to text, as typed tables need it."""
     mixed = [name for name in results if pd.api.types.infer_dtype(results[name], skipna=True).startswith("mixed")]
-    return results.assign(**{str(name): results[name].map(_text, na_action="ignore") for name in mixed})
+    return results.assign(**{str(name): results[name].map(value_words, na_action="ignore") for name in mixed})
 
 
 def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
@@ -61,12 +62,11 @@ def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
     replace_file(run.path / "results.parquet", lambda file: results.to_parquet(file, index=False))
 
 
-def _is_idle(key: str, trial: Trial) -> bool:
-    return key in DEPENDENT and is_ignored(key, trial.config)
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _varied(trial: Trial, key: str, tree: Mapping[str, Any]) -> Any:
+    """The value of a setting, or None where it has no effect."""
+    if key in DEPENDENT and is_ignored(key, trial.config):
+        return None
+    return trial.asked.get(key, setting(trial.config, key, tree))
 
 
 def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Ending | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _row(trial: Trial, stage: StageFolder, varied: Collection[str], ending: Endi
         "avoid_void": strategy.avoid_void,
         "diversity": strategy.diversity or float("nan"),
         "class_share": float("nan") if strategy.class_share is None else strategy.class_share,
-        **{key: None if _is_idle(key, trial) else setting(trial.config, key, tree) for key in varied},
+        **{key: _varied(trial, key, tree) for key in varied},
         "seed": trial.config.seed,
         "rounds": ending.rounds if ending else strategy.rounds,
         "stopped": bool(ending and ending.reason),

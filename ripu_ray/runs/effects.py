@@ -1,5 +1,8 @@
 """Settings that have no effect on a trial: arms that differ in nothing else are one arm."""
 
+from collections.abc import Collection
+from functools import reduce
+
 from ripu_ray.config import Config
 
 _OF_TARGET = (
@@ -47,3 +50,22 @@ def is_ignored(key: str, config: Config) -> bool:
         "training.teacher_weight": strategy.is_reference or config.training.teacher == "none",
         "training.momentum": config.training.optimiser != "sgd",
     }.get(key, False)
+
+
+def idle_settings(configs: Collection[Config]) -> list[str]:
+    """A line for each setting of `DEPENDENT`, and `oracle.answer`, that was set and that no trial depends on.
+
+    Args:
+        configs: of all trials.
+    """
+    default = Config()
+
+    def is_set(key: str, config: Config) -> bool:
+        value, usual = (reduce(getattr, key.split("."), any_config) for any_config in (config, default))
+        return bool(value != usual)
+
+    return [
+        f"{key} has no effect on {'this trial' if len(configs) == 1 else 'any of these trials'}"
+        for key in (*DEPENDENT, "oracle.answer")
+        if any(is_set(key, config) for config in configs) and all(is_ignored(key, config) for config in configs)
+    ]

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ _MODIFIERS = (
     "training.teacher",
 )
 _VARIED_SECTIONS = ("data", "model", "training", "strategy", "stopping", "oracle")
+_STEPS = (
+    "strategy.rounds",
+    *(f"training.{name}" for name in ("round_steps", "last_round_steps", "schedule_steps")),
+)
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
 """Characters of a trial's id: W&B adds to it, and a file name has at most 255."""
@@ -45,10 +49,12 @@ class Trial:
     Attributes:
         arm: names all varied settings except the seed; trials of one arm are repetitions.
         config: the complete configuration, with an empty `sweep`.
+        asked: of a reference, key -> value of the varied settings of its steps, which `config` has as one round.
     """
 
     arm: str
     config: Config
+    asked: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def trial_id(self) -> str:
@@ -88,7 +94,9 @@ def expand(config: Config) -> tuple[Trial, ...]:
         kept = {key: value for key, value in varied.items() if key not in ignored}
         if "oracle.answer" in ignored:
             single = vary(single, {"oracle.answer": "mask"})
+        asked = {}
         if single.strategy.is_reference:
+            asked = {key: reduce(getattr, key.split("."), single) for key in kept if key in _STEPS}
             single = as_reference(single, schedule_steps(single))
             parts = [str(acquisition), *_name(kept, sweep)]
         else:
@@ -98,7 +106,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
             parts = [bought, *_modifiers(single), *_name(kept, sweep)]
         can_repeat = bool(ignored) or single.strategy.is_reference
         for seed in lists[-1]:
-            _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed})), can_repeat)
+            _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed}), asked), can_repeat)
     return tuple(trials.values())
 
 
@@ -164,7 +172,7 @@ def _modifiers(config: Config) -> list[str]:
     power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
     diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
     voids = ["learned_void"] if strategy.avoid_void == "learned" else []
-    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share:g}"]
+    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share}".removesuffix(".0")]
     return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids + teacher
 
 
@@ -188,6 +196,10 @@ def _without_folder(value: object, values: Sequence[object]) -> object:
 
 def _check_keys(sweep: SweepConfig) -> None:
     for key in sweep.vary:
+        if key == "strategy":  # a whole section would replace the values of the lists
+            raise ConfigError("sweep.vary strategy: expected one of its settings, such as strategy.power")
+        if inner := next((name for name in sweep.vary if name.startswith(f"{key}.")), ""):
+            raise ConfigError(f"sweep.vary {key}: contains {inner}, which varies, too")
         for own, listed in _OWN_LISTS.items():
             if key == own or key.startswith(f"{own}."):
                 raise ConfigError(f"sweep.vary {key}: has a list of its own, sweep.{listed}")

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 
-from ripu_ray.config import Config, DatasetSection, ModelConfig, StrategyConfig
+from ripu_ray.config import Config, DatasetSection, ModelConfig, StoppingConfig, StrategyConfig
 from ripu_ray.config.fields import HubId
 from ripu_ray.config.registry import ACQUISITIONS, NETWORKS
 from ripu_ray.core.budget import allowance, sharing
@@ -16,6 +16,7 @@ from ripu_ray.data.contents import NOTHING
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.errors import ConfigError, ScoreError, check_torch
 from ripu_ray.runs.data_seal import DataSeal, weight_files
+from ripu_ray.runs.effects import idle_settings
 from ripu_ray.runs.grid import Trial, arms
 
 
@@ -56,7 +57,7 @@ def check_trials(
         _check_strategy(config, opened[config.data])
     check_torch("this process")
     # Last, since these checks import torch, which takes seconds.
-    _check_rules(configs)
+    notes |= dict.fromkeys([*idle_settings(configs), *_check_rules(configs)])
     notes |= dict.fromkeys(_check_networks(configs, opened))
     _check_scores(configs)
     for model in {config.model for config in configs}:
@@ -149,12 +150,25 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
             raise ConfigError(f"stopping.rule {rule}: needs validation images, and there are none")
 
 
-def _check_rules(configs: Sequence[Config]) -> None:
-    """Make each stopping rule once. Raises ConfigError."""
-    for stopping in {config.stopping for config in configs if config.stopping.rule}:
-        from ripu_ray.simulation.stopping import make_rule
+def _check_rules(configs: Sequence[Config]) -> list[str]:
+    """Make each stopping rule once. Returns lines on those that can end no trial. Raises ConfigError."""
+    rounds: dict[StoppingConfig, int] = {}
+    for config in configs:
+        if config.stopping.rule:
+            own = 0 if config.strategy.is_reference else config.strategy.rounds
+            rounds[config.stopping] = max(own, rounds.get(config.stopping, 0))
+    if not rounds:
+        return []
+    from ripu_ray.simulation.stopping import make_rule, rounds_needed
 
+    for stopping in rounds:
         make_rule(stopping)
+    return [
+        f"stopping.rule {stopping.rule}: ends no trial of fewer than {rounds_needed(stopping)} rounds, and "
+        f"strategy.rounds is {most}"
+        for stopping, most in rounds.items()
+        if 0 < most < rounds_needed(stopping)
+    ]
 
 
 def _check_networks(configs: Sequence[Config], opened: Mapping[DatasetSection, Domains]) -> list[str]:

@@ -118,6 +118,15 @@ def needs_signals(rule: str) -> bool:
     return getattr(STOPPING_RULES[rule], "needs_signals", False)
 
 
+def rounds_needed(stopping: StoppingConfig) -> int:
+    """Rounds of the shortest trial that a rule of this package can end early; 0 for other rules."""
+    compared = {"small_gain": 2, "classification_change": 2, "kappa_average": stopping.window, "overall_uncertainty": 1}
+    if stopping.rule not in compared:
+        return 0
+    # The first kappa of a rule is that of the second round, and no rule is asked after the last round.
+    return compared[stopping.rule] + (2 if stopping.rule == "kappa_average" else 1)
+
+
 def records_signals(stopping: StoppingConfig) -> bool:
     """Whether rounds record the signals: the rule needs them, or `stopping.monitor` asks for them."""
     return stopping.monitor or bool(stopping.rule and needs_signals(stopping.rule))

@@ -85,10 +85,9 @@ def _time(config: Config, domains: Domains) -> tuple[dict[str, float], dict[str,
     step_s = {"both": _step_seconds(config, domains, device, annotated)}
     step_s["source"] = _step_seconds(config, domains, device, None) if config.training.warmup_steps else 0.0
     scorer, nothing = ImageScorer(config, device), np.zeros((0, 2), np.int32)
-    image_s = {
-        "score": _image_seconds(lambda name: scorer.score(0, ScoreRequest(name, nothing)), domains.pool),
-        "evaluate": _image_seconds(lambda name: scorer.evaluate([name]), domains.validation),
-    }
+    image_s = {"evaluate": _image_seconds(lambda name: scorer.evaluate([name]), domains.validation), "score": 0.0}
+    if not config.strategy.is_reference:  # a sweep of references alone scores nothing
+        image_s["score"] = _image_seconds(lambda name: scorer.score(0, ScoreRequest(name, nothing)), domains.pool)
     return step_s, image_s
 
 

@@ -166,6 +166,13 @@ def test_dry_run_prints_a_configuration_the_grid_and_its_cost(tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_of_a_reference_scores_nothing(tmp_path: Path) -> None:
+    done = ripu_here(tmp_path, "run", *TINY_FLAGS, "--acquisition=full", "--dry-run", "--name=x")
+    assert re.search(
+        r"^about [\d.]+ s in one process on this machine, from a few timed steps", done.stdout, re.MULTILINE
+    )
+
+
 def test_gpus_are_asked_for_before_anybody_knows_how_many_there_are() -> None:
     """The check before Ray starts counts cores, and takes GPUs for granted."""
     share = ["cluster.gpu=true", "cluster.scorers=0", "cluster.processes_per_gpu=3"]

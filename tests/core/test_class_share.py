@@ -79,8 +79,10 @@ def test_a_preset_holds_unless_the_strategy_has_its_own() -> None:
     spread = load_config(None, own).strategy.spread
     assert (str(spread.power), spread.class_share) == ("2", 0)
     assert load_config(None, ["strategy.acquisition=random_balanced"]).strategy.spread.balanced
-    trials = expand(load_config(None, [], {"sweep.vary": ["strategy.class_share=null,0.5"]}))
-    assert [trial.trial_id for trial in trials] == ["region-w3-ripu-b2.2-s0", "region-w3-ripu-b2.2-classes0.5-s0"]
+    # Two shares have two names, however close they are.
+    trials = expand(load_config(None, [], {"sweep.vary": ["strategy.class_share=null,0,0.1234561,0.1234562"]}))
+    names = ["", "-classes0", "-classes0.1234561", "-classes0.1234562"]
+    assert [trial.trial_id for trial in trials] == [f"region-w3-ripu-b2.2{name}-s0" for name in names]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,32 @@ def test_a_setting_without_effect_has_no_value_and_no_name(tmp_path: Path) -> No
     assert pairs == [*(["no teacher", other] for other in with_teacher), with_teacher]
 
 
+def test_an_unset_setting_of_a_preset_is_named_after_it() -> None:
+    unset: dict[str, Any] = {"power": np.nan, "balanced": False, "class_share": np.nan}
+    values = {"clasp_pe": unset, "random_balanced": unset, "ripu": {"power": 1.0, "balanced": True, "class_share": 0.0}}
+    table = pd.DataFrame([{"acquisition": name, "budget": "5", **row} for name, row in values.items()])
+    assert add_names(table)["strategy"].tolist() == [
+        "clasp_pe, power by preset, not balanced, class share by preset",
+        "random_balanced, no power, balanced by preset, no class share",
+        "ripu, power 1, balanced, class share 0",
+    ]
+
+
+def test_close_values_have_different_names() -> None:
+    table = pd.DataFrame({"acquisition": "ripu", "budget": "5", "class_share": [0.1234561, 0.1234562, 0.1]})
+    names = [f"class share {share}" for share in ("0.1234561", "0.1234562", "0.1")]
+    assert add_names(table)["strategy"].tolist() == names
+
+
+def test_references_of_other_steps_have_other_names(tmp_path: Path) -> None:
+    flags = {"sweep.vary": ["strategy.rounds=1,2", "training.last_round_steps=null,1"], "sweep.acquisitions": ["full"]}
+    run = run_all(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0"), flags))
+    results = outcomes(collect(run))
+    lasts = ("no last_round_steps", "last_round_steps 1")
+    assert results["strategy"].tolist() == [f"full, rounds {rounds}, {last}" for rounds in (1, 2) for last in lasts]
+    assert results["step"].tolist() == [5, 4, 7, 6]
+
+
 def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -> None:
     """Settings that came later are left out of `to_tree` where they have their defaults. They can be varied."""
     config = Config()
@@ -98,6 +125,8 @@ def test_each_setting_has_a_value_also_where_the_tree_leaves_out_its_default() -
     assert {"training.teacher", "training.augmentation.flip", "model.head"} <= {*keys} - {key for key, _ in walk(tree)}
     for key in keys:
         assert (setting(config, key, tree) is None) == (reduce(getattr, key.split("."), config) is None), key
+    assert setting(config, "training.augmentation.scale", tree) == [1, 1]
+    assert setting(config, "training.augmentation", tree) == {"flip": 0, "scale": [1, 1], "jitter": 0, "blur": 0}
 
 
 def test_the_tables_read_back_the_same(run: RunFolder) -> None:

@@ -53,6 +53,8 @@ def test_a_varied_list_fits_a_file_name() -> None:
         (["data.shfit=1"], r"data\.shfit: unknown key"),
         (["strategy.budget=1,2"], r"strategy\.budget: has a list of its own, sweep\.budgets"),
         (["strategy.windows.pixel=1"], r"has a list of its own, sweep\.windows"),
+        (["strategy={power: 1}"], r"vary strategy: expected one of its settings, such as strategy\.power"),
+        (["model.options={}", "model={width: 8}"], r"vary model: contains model\.options, which varies, too"),
         (["cluster.threads=1,2"], r"expected a setting of data, model, training, strategy"),
         (["data.shift=1,1"], r"vary data\.shift: 1 is there more than once"),
         (["data.shift=1,1.0"], r"vary data\.shift: 1 and 1\.0 are the same value"),

@@ -14,9 +14,11 @@ from ripu_ray.errors import ConfigError, RunFolderError
 from ripu_ray.reporting.report import render
 from ripu_ray.reporting.results import collect
 from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.grid import expand
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.stages import Ending
+from ripu_ray.simulation.preflight import check_trials
 from ripu_ray.simulation.stopping import make_rule, stopping_rule
 from tests.conftest import TINY
 from tests.running import committed, execute_trial, ignore, run_all
@@ -210,3 +212,35 @@ def test_signals_are_recorded_and_end_a_trial(tmp_path: Path) -> None:
     report = render([run])
     assert "Trials that a stopping rule ended early" in report
     assert "Cohen&#39;s kappa" in report
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["stopping.rule=kappa_average"], ["stopping.rule kappa_average: ends no trial of fewer than 5 rounds"]),
+        (["stopping.rule=kappa_average", "strategy.rounds=5"], []),
+        (["stopping.rule=kappa_average", "stopping.window=1", "strategy.rounds=3"], []),
+        (["stopping.rule=small_gain"], ["stopping.rule small_gain: ends no trial of fewer than 3 rounds"]),
+        (["stopping.rule=overall_uncertainty"], []),
+        (
+            ["stopping.rule=overall_uncertainty", "stopping.max_change=0.5"],
+            ["stopping.max_change has no effect"],
+        ),
+        (["stopping.min_gain=0", "stopping.images=9"], ["stopping.min_gain has no effect", "stopping.images has no"]),
+        (["stopping.min_gain=0", "sweep.vary={stopping.rule: [null, small_gain], strategy.rounds: [2, 3]}"], []),
+        (
+            ["training.teacher_weight=2", "training.momentum=0"],
+            ["training.teacher_weight has", "training.momentum has"],
+        ),
+        (["stopping.rule=small_gain", "strategy.acquisition=full"], []),
+        (["oracle.answer=dominant", "sweep.modes=[pixel]"], ["oracle.answer has no effect on this trial"]),
+        (["oracle.answer=dominant", "sweep.modes=[region, pixel]"], []),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_settings_that_can_do_nothing_are_named(settings: list[str], says: list[str]) -> None:
+    notes: list[str] = []
+    check_trials(expand(load_config(None, [*TINY, *settings])), notify=notes.append)
+    assert len(notes) == len(says), notes
+    assert all(note.startswith(begin) for note, begin in zip(sorted(notes), sorted(says), strict=True)), notes
