@@ -82,6 +82,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
     if (count := math.prod(map(len, lists))) > _MAX_TRIALS:
         raise ConfigError(f"sweep: {count} trials: expected at most {_MAX_TRIALS}")
     trials: dict[str, Trial] = {}
+    kept_of: dict[str, Mapping[str, object]] = {}
     for key in sweep.vary:
         _check_repetition(config, key)
     for *values, budget, mode, window, acquisition in itertools.product(*lists[:-1]):
@@ -104,17 +105,17 @@ def expand(config: Config) -> tuple[Trial, ...]:
                 single = vary(single, {"strategy.power": None})
             bought = f"{mode}-w{chosen.window}-{acquisition}-b{budget}"
             parts = [bought, *_modifiers(single), *_name(kept, sweep)]
-        can_repeat = bool(ignored) or single.strategy.is_reference
+        arm = "-".join(parts)
+        if kept_of.setdefault(arm, kept) != kept:  # an id has other characters than the values
+            raise ConfigError(f"sweep.vary: two trials would share the folder {arm}: choose other values")
         for seed in lists[-1]:
-            _add(trials, Trial("-".join(parts), single.model_copy(update={"seed": seed}), asked), can_repeat)
+            _add(trials, Trial(arm, single.model_copy(update={"seed": seed}), asked))
     return tuple(trials.values())
 
 
-def _add(trials: dict[str, Trial], trial: Trial, can_repeat: bool) -> None:
-    """Add a trial, unless there is one with its id. Raises ConfigError: the other differs, or the id is too long."""
-    first = trials.setdefault(trial.trial_id, trial)
-    if first is not trial and first.config != trial.config and not can_repeat:
-        raise ConfigError(f"sweep.vary: two trials would share the folder {trial.trial_id}: choose other values")
+def _add(trials: dict[str, Trial], trial: Trial) -> None:
+    """Add a trial, unless there is one with its id. Raises ConfigError: the id is too long."""
+    trials.setdefault(trial.trial_id, trial)
     if len(trial.trial_id) > _LONGEST_ID:
         raise ConfigError(f"sweep.vary: {trial.trial_id}: a trial's name of more than {_LONGEST_ID} characters")
 

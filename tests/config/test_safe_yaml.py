@@ -98,19 +98,22 @@ def test_numbers_and_names_have_limits(setting: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vary", "says"),
+    ("acquisition", "vary", "says"),
     [
         (
+            "ripu",
             "model.init_from=a b.pt,a_b.pt",
-            "two trials would share the folder region-w3-ripu-b2.2-init_from=_a_b.pt_-s0",
+            "two trials would share the folder region-w3-ripu-b2.2-init_from=_a_b.pt_:",
         ),
-        (f"data.seed={','.join(map(str, range(9998)))}", "19996 trials: expected at most 10000"),
-        (f"model.init_from={'a' * 200}", "a trial's name of more than 150 characters"),
+        ("full", "model.init_from=a b.pt,a_b.pt", "two trials would share the folder full-init_from=_a_b.pt_:"),
+        ("ripu", f"data.seed={','.join(map(str, range(9998)))}", "19996 trials: expected at most 10000"),
+        ("ripu", f"model.init_from={'a' * 200}", "a trial's name of more than 150 characters"),
     ],
 )
-def test_trials_that_cannot_have_folders_are_refused(vary: str, says: str) -> None:
+def test_trials_that_cannot_have_folders_are_refused(acquisition: str, vary: str, says: str) -> None:
+    flags = {"sweep.acquisitions": [acquisition], "sweep.vary": [vary], "sweep.seeds": ["0", "1"]}
     with pytest.raises(ConfigError, match=says):
-        expand(load_config(None, flags={"sweep.vary": [vary], "sweep.seeds": ["0", "1"]}))
+        expand(load_config(None, flags=flags))
 
 
 def test_a_file_of_laughs_is_one_line(tmp_path: Path) -> None:
