@@ -1,4 +1,4 @@
-"""A network of one's own: a class with `forward`, `stride` and `head`, registered with a builder."""
+"""A network of one's own: a class with `forward` and `head`, registered with a builder."""
 
 from torch import nn
 
@@ -10,8 +10,6 @@ SMALL |= {"training.warmup_steps": 20, "training.round_steps": 5}
 
 class Plain(ripu.Network):
     """Two convolutions; logits at a quarter of the image's size."""
-
-    stride = 4
 
     def __init__(self, num_classes, width):
         super().__init__()

@@ -61,7 +61,7 @@ class Budget(Section):
             "such as 2.2, or a whole number of pixels, such as 40px"
         )
         try:
-            value = Decimal(word.removesuffix("px"))
+            value = Decimal(word.removesuffix("px") if word.isascii() else "")
         except InvalidOperation:
             raise ValueError(expected) from None
         if not value.is_finite() or not 0 < value <= (100 if unit == "percent" else _BUDGET_PIXELS_LIMIT):
@@ -102,7 +102,7 @@ class Power(Section):
         if not isinstance(value, int | float | str) or isinstance(value, bool):
             raise ValueError(expected)
         try:
-            ends = [float(word) for word in str(value).split("->")]
+            ends = [float(word if word.isascii() else "") for word in str(value).split("->")]
         except ValueError:
             raise ValueError(expected) from None
         # NaN fails the comparison, too.

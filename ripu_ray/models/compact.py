@@ -21,8 +21,6 @@ class Compact(Network):
         width: channels at strides 2 and 4, a multiple of 8; twice as many at stride 8.
     """
 
-    stride = 2
-
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
         wide = 2 * width

@@ -21,15 +21,14 @@ class DeepLab(Network):
     """`feature_extractor` and `head`, whose state dicts are the `feature_extractor` and `classifier` of a checkpoint.
 
     Args:
-        head: takes low and high features, gives logits; `HeadV2` or `HeadV3Plus`.
-        stride: of the head's logits: 8 for V2, 4 for V3+.
+        head: takes low and high features, gives logits: `HeadV2` at stride 8, `HeadV3Plus` at stride 4.
     """
 
-    def __init__(self, head: "HeadV2 | HeadV3Plus", stride: int) -> None:
+    def __init__(self, head: "HeadV2 | HeadV3Plus") -> None:
         super().__init__()
         self.feature_extractor = nn.Module()
         self.feature_extractor.backbone = ResNet101()
-        self.head, self.stride = head, stride
+        self.head = head
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """Logits at the head's stride.

@@ -42,7 +42,6 @@ class EfficientNetLite(Network):
         frozen: batch norm keeps its statistics, scales and offsets, as weights from a file need it.
     """
 
-    stride = 4
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
 
     def __init__(self, num_classes: int, version: int, output_stride: int, frozen: bool) -> None:

@@ -38,8 +38,6 @@ class Segmentation(Wrapped):
         model: of the package; its configuration is `model.config`.
     """
 
-    stride = 1
-
     def __init__(self, model: Any) -> None:
         body = getattr(model, model.base_model_prefix or "backbone", None) or getattr(model, "backbone", None)
         super().__init__(model, nn.ModuleList([part for part in model.children() if part is not body]))
@@ -62,7 +60,6 @@ class BackboneNetwork(Network):
         head: takes the model's features, the finest first, and returns logits.
     """
 
-    stride = 1
     may_idle = True
 
     def __init__(self, model: Any, head: LinearHead | PyramidHead) -> None:

@@ -94,14 +94,14 @@ def _compact(model: "ModelConfig", num_classes: int) -> "Network":
 def _deeplabv2(model: "ModelConfig", num_classes: int) -> "Network":
     from ripu_ray.models.deeplab import DeepLab, HeadV2
 
-    return DeepLab(HeadV2(num_classes), stride=8)
+    return DeepLab(HeadV2(num_classes))
 
 
 @network("deeplabv3plus", takes=["backbone_weights"], gives=["features", "dropout"])
 def _deeplabv3plus(model: "ModelConfig", num_classes: int) -> "Network":
     from ripu_ray.models.deeplab import DeepLab, HeadV3Plus
 
-    return DeepLab(HeadV3Plus(num_classes), stride=4)
+    return DeepLab(HeadV3Plus(num_classes))
 
 
 def _efficientnet_lite(version: int) -> Build:

@@ -15,18 +15,16 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Network(nn.Module):
     """A base class and not a `typing.Protocol`, because a network must be a torch module as well.
 
-    `forward` maps (B, 3, h, w) float images, made by `to_input`, to (B, C, h', w') float logits, where h' is
-    ceil(h / stride) and w' is ceil(w / stride). The caller upsamples them (bilinear, align_corners=True).
+    `forward` maps (B, 3, h, w) float images, made by `to_input`, to (B, C, h', w') float logits of any size with the
+    aspect of the images. The caller upsamples them (bilinear, align_corners=True).
 
     Attributes:
-        stride: input pixels for each row or column of the logits.
         head: the part that classifies; its last tensor has one value for each class.
         mean, std: of red, green and blue in [0, 1], that `to_input` removes.
         plain_prefix: beginning of names in the state dict that the names of settings and exported files leave out.
         may_idle: whether parameters may take no part in a forward pass; data-parallel training then looks for them.
     """
 
-    stride: int
     head: nn.Module
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD

@@ -266,7 +266,8 @@ def _check_purchases(strategy: StrategyConfig, domains: Domains) -> None:
     for height, width in sorted({*sizes}):
         if strategy.window > min(height, width):
             raise ConfigError(
-                f"window {strategy.window} is larger than the target's images of {height}x{width} (height x width)"
+                f"strategy.windows.{strategy.mode}: window {strategy.window} is larger than the target's images of "
+                f"{height}x{width} (height x width)"
             )
     needed = purchase_area(strategy.mode, strategy.radius)
     groups = {tuple(group) for group in sharing(strategy, sizes)}
@@ -274,6 +275,6 @@ def _check_purchases(strategy: StrategyConfig, domains: Domains) -> None:
         most = max(ceil(sum(strategy.budget.pixels(height * width) for height, width in group)) for group in groups)
         whose = "the pool" if strategy.allocation == "pool" else "an image"
         raise ConfigError(
-            f"budget {strategy.budget} is at most {most} pixels of {whose}, too little for a single window "
-            f"of {needed} pixels"
+            f"strategy.budget: budget {strategy.budget} is at most {most} pixels of {whose}, too little for a single "
+            f"window of {needed} pixels"
         )

@@ -57,6 +57,8 @@ def test_config_is_frozen() -> None:
         ("strategy.budget=1.5px", "budget '1.5px'"),
         ("strategy.budget=0px", "budget '0px'"),
         ("strategy.budget=lots", "budget 'lots'"),
+        ("strategy.budget=٣", "budget '٣'"),
+        ("strategy.power=٣", "power '٣'"),
         ("strategy.budget=1e999999999", "budget"),
         ("strategy.budget=1e-999999999", "budget"),
         ("strategy.budget=1e999999999px", "budget"),

@@ -357,7 +357,6 @@ def test_weights_of_a_network_of_a_plugin_are_exported_elsewhere(
     (folder / "ünet.py").write_text(
         "import ripu_ray\nfrom torch import nn\n\n"
         "class Own(ripu_ray.Network):\n"
-        "    stride = 1\n"
         "    def __init__(self, num_classes):\n"
         "        super().__init__()\n"
         "        self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, num_classes, 1)\n"
