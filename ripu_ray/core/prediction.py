@@ -49,7 +49,7 @@ class PixelMaps:
         size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
         best_2HW = torch.empty(2, *size, device=self.logits_Chw.device)
         for rows, strip_CnW in _upsampled(self.logits_Chw, size):
-            best_2HW[:, rows] = strip_CnW.softmax(dim=0).topk(2, dim=0).values
+            best_2HW[0, rows], best_2HW[1, rows] = _best_two(strip_CnW.softmax(dim=0))
         return best_2HW
 
     @cached_property
@@ -83,6 +83,15 @@ class PixelMaps:
         for rows, strip_CnW in _upsampled(self.logits_Chw, size):
             p_HW[rows] = strip_CnW.softmax(dim=0)[label]
         return p_HW
+
+
+def _best_two(p_CnW: Tensor) -> tuple[Tensor, Tensor]:
+    """The values of `torch.topk(2, dim=0)`, which takes five times as long."""
+    best_nW, second_nW = torch.maximum(p_CnW[0], p_CnW[1]), torch.minimum(p_CnW[0], p_CnW[1])
+    for p_nW in p_CnW[2:]:
+        torch.maximum(second_nW, torch.minimum(best_nW, p_nW), out=second_nW)
+        torch.maximum(best_nW, p_nW, out=best_nW)
+    return best_nW, second_nW
 
 
 def _entropy(p: Tensor, dim: int) -> Tensor:

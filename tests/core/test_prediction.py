@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ripu_ray.core.prediction import pixel_maps, plain_pixel_maps
 from ripu_ray.errors import NonFiniteError
@@ -34,6 +35,8 @@ def test_equals_the_whole_image_at_once(shape: tuple[int, int, int], size: tuple
     assert maps.num_classes == shape[0]
     assert maps.predicted_HW.dtype == torch.uint8
     torch.testing.assert_close(maps.entropy_HW, entropy_HW, rtol=0, atol=1e-6)
+    p_CHW = interpolate(logits_CHW[None], size=size, mode="bilinear", align_corners=True)[0].softmax(dim=0)
+    torch.testing.assert_close(maps.best_two, p_CHW.topk(2, dim=0).values, rtol=0, atol=1e-6)
     if SAME_KERNELS and size[1] % 16 == 0:  # a row's remainder is left to scalar code, which may round otherwise
         assert torch.equal(maps.predicted_HW.long(), predicted_HW)
         assert torch.equal(maps.entropy_HW, entropy_HW)
@@ -42,6 +45,7 @@ def test_equals_the_whole_image_at_once(shape: tuple[int, int, int], size: tuple
 def test_smaller_id_wins_a_tie() -> None:
     maps = pixel_maps(torch.zeros(4, 3, 5), (3, 5))
     assert (maps.predicted_HW == 0).all()
+    assert (maps.best_two == 0.25).all()
     torch.testing.assert_close(maps.entropy_HW, torch.full((3, 5), math.log(4)), rtol=0, atol=1e-5)
 
 
