@@ -40,9 +40,9 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
 
     Returns:
         One row for each panel, line and round: `x`, the mean cost, `mean` and `deviation` of mIoU (NaN for one seed),
-        `seeds`, `finished`, and `stopped`: a stopping rule ended a trial there. Lines without a purchase are left out.
-        A line with finished trials consists of these alone, and a trial that a rule ended stays at its last point, so
-        that all points of a line have the same seeds.
+        `seeds` with an mIoU, `finished`, and `stopped`: a stopping rule ended a trial there. Lines without a purchase
+        are left out. A line with finished trials consists of these alone, and a trial that a rule ended stays at its
+        last point, so that all points of a line have the same seeds.
     """
     buying = named[~named["acquisition"].isin(REFERENCES)]
     last = buying.groupby("trial")["round"].transform("max") == buying["round"]
@@ -52,13 +52,14 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
     best = buying.groupby(["panel", "line"], sort=False)["finished"].transform("max")
     begun = buying.groupby(["panel", "line"], sort=False)["round"].transform("max") >= 0
     shown = _held(buying[begun & (buying["finished"] == best)])
+    shown = shown.assign(measured=shown["seed"].where(shown["miou"].notna()))
     return (
         shown.groupby(["panel", "line", "round"], sort=False)
         .agg(
             x=(cost, "mean"),
             mean=("miou", "mean"),
             deviation=("miou", "std"),
-            seeds=("seed", "nunique"),
+            seeds=("measured", "nunique"),
             finished=("finished", "all"),
             stopped=("stopped", "any"),
         )
@@ -82,8 +83,8 @@ def reference_levels(finished: pd.DataFrame, world: str) -> dict[str, float]:
     """Mean mIoU of the references that were trained in a world, by name.
 
     Args:
-        finished: result of `outcomes`.
+        finished: result of `outcomes`. Trials whose mIoU is NaN are left out.
         world: value of the column that `add_names` adds.
     """
-    there = finished[finished["acquisition"].isin(REFERENCES) & (finished["world"] == world)]
+    there = finished[finished["acquisition"].isin(REFERENCES) & (finished["world"] == world) & finished["miou"].notna()]
     return {str(name): float(rows["miou"].mean()) for name, rows in there.groupby("strategy", sort=False)}

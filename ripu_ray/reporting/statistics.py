@@ -58,6 +58,21 @@ def seeded(there: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
+def common_means(there: pd.DataFrame) -> "tuple[pd.Series[float], int]":
+    """Mean mIoU of the strategies of one condition over the seeds that all of them have, the highest first.
+
+    Args:
+        there: outcomes of one condition. A strategy that has no mIoU at all is left out.
+
+    Returns:
+        Strategy -> mean, and the number of these seeds. Without such a seed, each mean is over its strategy's own.
+    """
+    values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
+    common = values.dropna()
+    means = (common if len(common) else values).mean().sort_values(ascending=False, kind="stable")
+    return means, len(common)
+
+
 def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
     """Mean, standard deviation and interval over seeds.
 
@@ -70,6 +85,7 @@ def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
         NaN for one seed), `_low` and `_high`, the interval of the mean at 95 %. Seeds whose mIoU is NaN are left out.
     """
     rows = []
+    columns = [f"{metric}_{name}" for metric in METRICS for name in ("mean", "std", "low", "high")]
     known = finished[finished["miou"].notna()]
     for (condition, strategy), arm in known.groupby(["condition", "strategy"], sort=False):
         row: dict[str, object] = {"condition": condition, "strategy": strategy, "seeds": len(arm)}
@@ -79,7 +95,7 @@ def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
             row |= {f"{metric}_mean": values.mean(), f"{metric}_std": _deviation(values)}
             row |= {f"{metric}_low": float(low), f"{metric}_high": float(high)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["condition", "strategy", "seeds", *columns])
 
 
 _COMPARED = [
