@@ -1,13 +1,17 @@
 """Reports of data whose names and labels are unusual."""
 
 import html
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 from benchmarks.report import make_up
 from ripu_ray.config import load_config
@@ -67,6 +71,9 @@ def test_without_validation_labels_there_is_a_report_without_numbers(tmp_path: P
     text = re.sub(r"<script.*?</script>|<pre>.*?</pre>", "", page, flags=re.S)
     assert re.findall(r".{30}\bnan\b.{30}", text) == []
     draw_curves(merge([run])[0])
+    compared = CliRunner().invoke(app, ["compare", str(run.path), str(run.path), "--json"])
+    assert json.loads(compared.stdout, parse_constant=pytest.fail)["answer"] == "equal in every purchase and every mIoU"
+    assert "nan" not in CliRunner().invoke(app, ["compare", str(run.path), str(run.path)]).stdout
 
 
 def test_what_was_bought_is_compared_with_the_pool_of_its_condition(tmp_path: Path) -> None:
