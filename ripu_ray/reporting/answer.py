@@ -54,7 +54,11 @@ def question(named: pd.DataFrame) -> str:
     if "mode" in differing and "window" in differing and not (buying.groupby("mode")["window"].nunique() > 1).any():
         differing.remove("window")
     conditions = list(buying["condition"].unique())
-    places = listed(conditions) if len(conditions) <= 4 else f"{len(conditions)} conditions"
+    places = (
+        listed(conditions)
+        if len(conditions) <= (1 if buying["world"].any() else 4)
+        else f"{len(conditions)} conditions"
+    )
     if buying["strategy"].nunique() == 1:
         return f"How much do the labels that {buying['acquisition'].iloc[0]} selects raise the mIoU, at {places}?"
     words = [_PLURALS.get(name, name) for name in differing]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ripu_ray.errors import RipuError
 from ripu_ray.reporting import charts
+from ripu_ray.reporting.arms import of_world
 from ripu_ray.reporting.intervals import interval
 from ripu_ray.reporting.joining import trial_of
 from ripu_ray.reporting.panels import Panel
@@ -68,10 +69,10 @@ def _pool(
     runs: Mapping[str, RunFolder], rows: pd.DataFrame, counted: pd.DataFrame, columns: list[str]
 ) -> dict[str, float] | None:
     """Class -> share of the pool in the world of the rows; None if it cannot be read."""
-    full = counted[(counted["acquisition"] == "full") & (counted["world"] == rows["world"].iloc[0])]
+    full = of_world(counted[counted["acquisition"] == "full"], str(rows["world"].iloc[0]))
     if len(full):
         pixels = full[columns].iloc[0].dropna()
-        return {name.removeprefix("bought_"): float(share) for name, share in (pixels / pixels.sum()).items()}
+        return {str(name).removeprefix("bought_"): float(share) for name, share in (pixels / pixels.sum()).items()}
     run, trial_id = trial_of(runs, rows.iloc[0].to_dict())
     try:
         return class_shares(run.trials[trial_id].config.data, _POOL_IMAGES)

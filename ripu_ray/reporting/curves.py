@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.reporting.arms import of_world
 
 MOST_LINES = 6
 """Limit of one panel; with more lines, each mode, window and other setting has its own panel."""
@@ -86,5 +87,5 @@ def reference_levels(finished: pd.DataFrame, world: str) -> dict[str, float]:
         finished: result of `outcomes`. Trials whose mIoU is NaN are left out.
         world: value of the column that `add_names` adds.
     """
-    there = finished[finished["acquisition"].isin(REFERENCES) & (finished["world"] == world) & finished["miou"].notna()]
+    there = of_world(finished[finished["acquisition"].isin(REFERENCES) & finished["miou"].notna()], world)
     return {str(name): float(rows["miou"].mean()) for name, rows in there.groupby("strategy", sort=False)}

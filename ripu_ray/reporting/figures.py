@@ -36,7 +36,7 @@ def draw_curves(results: pd.DataFrame) -> Figure:
         if seeds > 1:
             axes.fill_between(share, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
     for world in named["world"].unique():
-        for index, (name, miou) in enumerate(reference_levels(finished, world).items()):
+        for index, (name, miou) in enumerate(reference_levels(finished[finished["world"] == world], world).items()):
             label = plain(", ".join(filter(None, (name, world))))
             axes.axhline(100 * miou, color="0.4", linestyle=("--", ":", "-.")[index % 3], linewidth=1, label=label)
     axes.set(xlabel="labelled share of the target's pixels (%)", ylabel="mIoU on the target's validation split (%)")

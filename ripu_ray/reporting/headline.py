@@ -9,6 +9,8 @@ from ripu_ray.reporting.intervals import interval
 from ripu_ray.reporting.statistics import common_means, competitors, seeded
 from ripu_ray.reporting.words import percent, points, significant, span
 
+MOST_BUDGETS = 4
+"""With more budgets, the sentence has the smallest and the largest."""
 _REFERENCES = {"source_only": "source-only", "full": "full supervision"}
 
 
@@ -60,10 +62,10 @@ def _first(best: str, rows: pd.DataFrame, levels: dict[str, float]) -> str:
 
 
 def _more(budgets: list[pd.DataFrame]) -> str:
-    """What the larger budgets brought over the smallest."""
+    """What the larger budgets, or of many the largest, brought over the smallest."""
     base = budgets[0].groupby("seed")["miou"].mean()
     texts = []
-    for rows in budgets[1:]:
+    for rows in budgets[1:] if len(budgets) <= MOST_BUDGETS else budgets[-1:]:
         apart = (rows.groupby("seed")["miou"].mean() - base).dropna().to_numpy(np.float64)
         if not apart.size or not budgets[0]["spent_share"].mean() > 0:
             continue

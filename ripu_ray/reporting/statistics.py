@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.core.metrics import aubc
-from ripu_ray.reporting.arms import add_names, pair_kind
+from ripu_ray.reporting.arms import add_names, of_world, pair_kind
 from ripu_ray.reporting.intervals import LEVEL, NOISE, Method, holm, interval, paired_tests, smallest_wilcoxon
 
 METRICS = ("miou", "aubc")
@@ -257,12 +257,12 @@ def pixels_to_reach(results: pd.DataFrame, share: float) -> pd.DataFrame:
     """
     named = add_names(results)
     trained = named[(named["acquisition"] == "full") & (named["round"] >= 0)].groupby("trial", sort=False).tail(1)
-    full = trained.groupby(["world", "seed"])["miou"].max()  # the best of several training settings
     rows = []
     for _, curve in named[~named["acquisition"].isin(REFERENCES)].groupby("trial", sort=False):
         last = curve.iloc[-1]
-        if (last["world"], last["seed"]) in full.index:
-            target = share * full[(last["world"], last["seed"])]
+        full = of_world(trained[trained["seed"] == last["seed"]], str(last["world"]))["miou"]
+        if full.notna().any():
+            target = share * full.max()  # the best of several training settings
             pixels = _first_reach(curve["spent_pixels"].to_numpy(np.float64), curve["miou"].to_numpy(), target)
             rows.append({name: last[name] for name in ("condition", "strategy", "seed")} | {"pixels": pixels})
     return pd.DataFrame(rows, columns=["condition", "strategy", "seed", "pixels"])

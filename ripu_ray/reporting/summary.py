@@ -80,7 +80,7 @@ def arms_table(arms: pd.DataFrame) -> list[dict[str, str]]:
     """The result of `summarise_arms` as text, in per cent and points: for each arm, column -> cell."""
     return [
         {
-            "budget": "-" if arm["is_reference"] else str(arm["condition"]),
+            "budget": "-" if arm["condition"] == "any budget" else str(arm["condition"]),
             "strategy": str(arm["strategy"]),
             "seeds": str(arm["seeds"]) if arm["seeds"] == arm["planned"] else f"{arm['seeds']} of {arm['planned']}",
             "start": _spread(arm["start_mean"], arm["start_std"]),

@@ -214,7 +214,7 @@ def phases(results: pd.DataFrame, finished: pd.DataFrame) -> Table:
     names = [name.removeprefix("seconds_") for name in columns]
     caption = "Mean time of a finished trial in each phase, over all its rounds, and its share of the total"
     table = Table(caption, ("", *names, "total"))
-    warmups = results[results["round"] < 0].drop_duplicates(["world", "seed", *columns])
+    warmups = results[results["round"] < 0].drop_duplicates(["seed", *columns])
     groups = [("warm-up, shared by trials", warmups)]
     trained = results[(results["round"] >= 0) & results["trial"].isin(finished["trial"])]
     groups += [(str(name), rows) for name, rows in trained.groupby("strategy", sort=False)]

@@ -6,11 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.report import make_up
 from ripu_ray.config import load_config
+from ripu_ray.reporting.answer import question
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.curves import curve_points, reference_levels
+from ripu_ray.reporting.headline import headline
 from ripu_ray.reporting.joining import _without_repetitions
-from ripu_ray.reporting.statistics import outcomes, summarise
+from ripu_ray.reporting.report import render
+from ripu_ray.reporting.results import collect
+from ripu_ray.reporting.statistics import competitors, outcomes, pixels_to_reach, summarise
 from ripu_ray.reporting.summary import arms_table, summarise_arms
 from ripu_ray.reporting.tables import means, phases
 from ripu_ray.runs.run_folder import RunFolder
@@ -71,3 +76,43 @@ def test_two_sweeps_without_an_miou_are_the_same() -> None:
     twice = [results.assign(sweep=name, trial=f"{name}/" + results["trial"]) for name in ("a", "b")]
     _, (note,) = _without_repetitions(pd.concat(twice, ignore_index=True))
     assert note == "1 trial of b is in a, too, with the same results; counted once."
+
+
+def test_a_reference_counts_in_each_world_on_which_it_does_not_depend(tmp_path: Path) -> None:
+    flags = {
+        "sweep.acquisitions": ["random", "ripu", "source_only", "full"],
+        "sweep.vary": {"data.num_pool": [2, 4], "oracle.answer": ["mask", "dominant"]},
+    }
+    run = make_up(tmp_path / "run", load_config(None, TINY, flags))
+    results = collect(run)
+    finished = outcomes(results)
+    assert len(finished) == 2 * 2 * 2 + 2 * 2
+    for world, there in competitors(finished).groupby("world"):
+        count = int(there["data.num_pool"].iloc[0])
+        expected = finished[finished["trial"].isin(_references(run, count))].set_index("strategy")["miou"].to_dict()
+        assert reference_levels(finished, str(world)) == expected
+        assert len(expected) == 2
+    reached = pixels_to_reach(results, 0.01)
+    assert len(reached) == 8
+    page = render([run])
+    assert page.count("of the way from source-only to full supervision") == 4
+    budgets = [row["budget"] for row in arms_table(summarise_arms(run, results))]
+    assert {text for text in budgets if text.startswith("any")} == {
+        f"any budget, data.num_pool {count}" for count in (2, 4)
+    }
+    assert question(add_names(results)).endswith("at 4 conditions?")
+
+
+def _references(run: RunFolder, count: int) -> list[str]:
+    return [
+        name for name, trial in run.trials.items()
+        if trial.config.strategy.is_reference and trial.config.data.num_pool == count  # type: ignore[attr-defined]
+    ]  # fmt: skip
+
+
+def test_of_many_budgets_the_first_sentence_has_the_smallest_and_the_largest() -> None:
+    results = make_results(budgets=[str(budget) for budget in range(1, 9)], seeds=2)
+    text = headline(add_names(results), outcomes(results))
+    assert text.startswith("Buying 1 % of the pixels with ripu raised mIoU from ")
+    assert "; 8 % brought " in text
+    assert text.count(" brought ") == 1
