@@ -15,7 +15,7 @@ def compare(first: str, second: str, as_json: bool) -> None:
     """Compare two runs, or trials named as RUN:TRIAL; print one line of answer, then tables."""
     found = ripu.compare(first, second)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=1))
+        typer.echo(json.dumps(asdict(found), indent=1, allow_nan=False))
         return
     typer.echo(printable(found.answer))
     console = wide_console()
@@ -42,13 +42,16 @@ def _print_pair(console: Console, found: ripu.Comparison, index: int) -> None:
         overlap = by_round.get(number)
         shares = [f"{100 * share:.1f}" for share in (overlap.common_share, overlap.iou)] if overlap else ["", ""]
         worst = ", ".join(f"{name} {100 * iou:.0f}" for name, iou in overlap.worst.items()) if overlap else ""
-        table.add_row(
-            str(number), f"{100 * one:.2f}", f"{100 * other:.2f}", f"{100 * (other - one):+.2f}", *shares, worst
-        )
+        apart = "-" if one is None or other is None else f"{100 * (other - one):+.2f}"
+        table.add_row(str(number), _percent(one), _percent(other), apart, *shares, worst)
     console.print(table)
     changed = {name: values for name, values in pair.iou.items() if values[0] != values[1]}
     if len(found.pairs) == 1 and changed:
         table = new_table("class", "IoU A", "IoU B")
         for name, values in changed.items():
-            table.add_row(name, *("-" if value is None else f"{100 * value:.2f}" for value in values))
+            table.add_row(name, *map(_percent, values))
         console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"

@@ -57,10 +57,11 @@ class Results:
     def arms(self) -> "pd.DataFrame":
         """One row for each arm: its result over seeds, and its difference from random windows.
 
-        Columns: `condition` (budget and varied settings), `strategy`, `arm`, `is_reference`; `seeds` that are finished
-        of `planned`; `start_mean`, `start_std`, `miou_mean` and `miou_std` in [0, 1], before the first round and after
-        the last; `difference`, `low` and `high`: mean difference from random, paired over seeds, and its 95 % interval,
-        NaN where there is none; `spent_share`, `labelled_share` of what is spent, both in [0, 1], and `clicks`, means.
+        Columns: `condition` (budget and varied settings), `strategy`, `arm`, `is_reference`; `seeds` of the finished
+        trials with an mIoU, of `planned`; `start_mean`, `start_std`, `miou_mean` and `miou_std` in [0, 1], of the
+        finished trials before the first round and after the last (without one, the start is of all trials);
+        `difference`, `low` and `high`: mean difference from random, paired over seeds, and its 95 % interval, NaN where
+        there is none; `spent_share`, `labelled_share` of what is spent, both in [0, 1], and `clicks`, means.
         """
         from ripu_ray.reporting.summary import summarise_arms
 

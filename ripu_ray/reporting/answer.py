@@ -12,7 +12,7 @@ from ripu_ray.errors import counted
 from ripu_ray.reporting.arms import SETTINGS, WORLD
 from ripu_ray.reporting.curves import reference_levels
 from ripu_ray.reporting.intervals import LEVEL, MIN_SEEDS, MOST_SEEDS, POWER, interval, seeds_needed
-from ripu_ray.reporting.statistics import competitors, seeded
+from ripu_ray.reporting.statistics import common_means, competitors, seeded
 from ripu_ray.reporting.words import listed, percent, points, probability, signed, span
 
 _PLURALS = {
@@ -54,7 +54,11 @@ def question(named: pd.DataFrame) -> str:
     if "mode" in differing and "window" in differing and not (buying.groupby("mode")["window"].nunique() > 1).any():
         differing.remove("window")
     conditions = list(buying["condition"].unique())
-    places = listed(conditions) if len(conditions) <= 4 else f"{len(conditions)} conditions"
+    places = (
+        listed(conditions)
+        if len(conditions) <= (1 if buying["world"].any() else 4)
+        else f"{len(conditions)} conditions"
+    )
     if buying["strategy"].nunique() == 1:
         return f"How much do the labels that {buying['acquisition'].iloc[0]} selects raise the mIoU, at {places}?"
     words = [_PLURALS.get(name, name) for name in differing]
@@ -75,8 +79,9 @@ def answers(finished: pd.DataFrame, differences: pd.DataFrame) -> list[Answer]:
 
 
 def _answer(condition: str, there: pd.DataFrame, finished: pd.DataFrame, differences: pd.DataFrame) -> Answer:
-    enough = seeded(there)
-    few = [str(name) for name in there["strategy"].unique() if name not in set(enough["strategy"])]
+    known = there[there["miou"].notna()]
+    enough = seeded(known)
+    few = [str(name) for name in known["strategy"].unique() if name not in set(enough["strategy"])]
     answer = _among(condition, enough, finished, differences[differences["condition"] == condition])
     left_out = f" Left out, with fewer than half the seeds: {listed(few)}." if few else ""
     return replace(answer, text=answer.text + left_out)
@@ -86,11 +91,13 @@ def _among(condition: str, there: pd.DataFrame, finished: pd.DataFrame, table: p
     """The answer among the strategies that have finished enough trials."""
     values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
     paired = values.dropna()
-    if paired.empty:
+    ranked, num_seeds = common_means(there)
+    if not num_seeds:
         return Answer(condition, "No seed is finished for all strategies, so nothing is compared.")
-    ranked = paired.mean().sort_values(ascending=False, kind="stable")
     leader, best = str(ranked.index[0]), float(ranked.iloc[0])
-    level = f"{percent(best)} mIoU over {counted(len(paired), 'seed')}"
+    level = f"{percent(best)} mIoU over {counted(num_seeds, 'seed')}"
+    if num_seeds < len(values):
+        level += " that all strategies have"
     level += gap(best, reference_levels(finished, str(there["world"].iloc[0])))
     if len(ranked) == 1:
         low, high = map(float, interval(paired[leader].to_numpy(np.float64)))
@@ -121,8 +128,9 @@ def _compared(condition: str, leader: str, level: str, row: dict[str, Any]) -> A
     if row["std"] == 0:
         return _without_spread(condition, f"{leader} has the highest mean, {level}", row)
     if row["t_holm"] < LEVEL or row["wilcoxon_holm"] < LEVEL:
+        change = "gains" if row["difference"] > 0 else "loses"
         text = (
-            f"{leader} leads with {level}. Against {other} it gains {points(row['difference'])}"
+            f"{leader} leads with {level}. Against {other} it {change} {points(abs(row['difference']))}"
             f"{_sure(row['low'], row['high'], ahead)}: significant{_tests(row)}."
         )
         return Answer(condition, text, f"differs significantly from {other}", True)
@@ -209,9 +217,10 @@ def _ruled_out(row: dict[str, Any]) -> str:
     low, high = row["low"], row["high"]
     if np.isnan(low):
         return "; one seed rules out no difference"
-    if low > 0:
+    if low > 0 or high < 0:
         doubt = "it is of this pair alone" + (" and assumes normal differences" if row["seeds"] < MIN_SEEDS else "")
-        return f". The interval excludes 0, but {doubt}; it rules out a gain of more than {points(high)}"
+        gain = f"a gain of more than {points(high)}" if high > 0 else "a gain"
+        return f". The interval excludes 0, but {doubt}; it rules out {gain}"
     return f". The data rule out that it is more than {points(high)} better or more than {points(-low)} worse"
 
 

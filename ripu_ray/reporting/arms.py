@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Hashable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
@@ -43,9 +44,9 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
     twins = [f"strategy.{name}" for name in SETTINGS if name in results]
     results = results.drop(columns=["strategy", "variant", "world", "condition", *twins], errors="ignore")
     varied = [name for name in map(str, results) if "." in name]
-    world = [name for name in varied if name.startswith(WORLD) and results[name].nunique(dropna=False) > 1]
     settings = [name for name in (*SETTINGS, *varied) if name in results and not name.startswith(WORLD)]
     competitors = results[~results["acquisition"].isin(REFERENCES)]
+    world = [name for name in varied if name.startswith(WORLD) and _is_varied(results, competitors, name)]
     differing = [name for name in settings if _differs(competitors, name)] or ["acquisition"]
     # A reference has no mode, window or budget, but may have several training settings.
     trained = {
@@ -58,7 +59,9 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
         return ", ".join(filter(None, (_setting(name, row[name], str(row["acquisition"])) for name in shown)))
 
     def place(row: Mapping[Hashable, object]) -> str:
-        return ", ".join(f"{name} {value_words(row[name])}" for name in world)
+        # A reference that does not depend on a setting of the oracle has no value of it.
+        shown = [name for name in world if not (name.startswith("oracle.") and _is_empty(row[name]))]
+        return ", ".join(f"{name} {value_words(row[name])}" for name in shown)
 
     # Each combination is named once, because there may be thousands of rows.
     keys = [*dict.fromkeys(("acquisition", "budget", *world, *differing, *itertools.chain(*trained.values())))]
@@ -74,6 +77,13 @@ def add_names(results: pd.DataFrame) -> pd.DataFrame:
         ],
     )
     return results.merge(words, on=keys, how="left")
+
+
+def of_world(references: pd.DataFrame, world: str) -> pd.DataFrame:
+    """The rows of references that count in a world: those whose own world names no setting that differs."""
+    here = {"", *world.split(", ")}
+    holds = np.array([set(str(own).split(", ")) <= here for own in references["world"]], bool)
+    return references[holds]
 
 
 def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object]) -> str:
@@ -97,6 +107,10 @@ def _is_idle(name: str, value: object) -> bool:
     return name in DEPENDENT and bool(pd.isna(value))  # type: ignore[call-overload]
 
 
+def _is_empty(value: object) -> bool:
+    return bool(pd.isna(value))  # type: ignore[call-overload]
+
+
 def _is_plain_random(row: Mapping[Hashable, object]) -> bool:
     has_power = any(pd.notna(row[name]) for name in _POWERS if name in row)  # type: ignore[call-overload]
     return row["acquisition"] == "random" and not has_power
@@ -106,6 +120,12 @@ def budget_words(budget: object) -> str:
     """The budget with its unit: "2.2 %" for `2.2`, "40 px" for `40px`."""
     text = str(budget)
     return f"{text.removesuffix('px')} px" if text.endswith("px") else f"{text} %"
+
+
+def _is_varied(results: pd.DataFrame, competitors: pd.DataFrame, name: str) -> bool:
+    """Whether a setting of the world has several values; those of the oracle may be empty for references."""
+    rows = competitors if name.startswith("oracle.") and len(competitors) else results
+    return rows[name].nunique(dropna=False) > 1
 
 
 def _differs(rows: pd.DataFrame, name: str) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ripu_ray.reporting.svg import INK, RULE, series
+from ripu_ray.reporting.svg import INK, RULE, plain, series
 
 MARKERS = "os^Dv<>pX*"
 """Markers of the lines, in addition to colours."""
@@ -81,7 +81,7 @@ def curve_panel(points: pd.DataFrame, order: Mapping[str, int], levels: Mapping[
         axes.plot(x[ended], mean[ended], "o", color=series(number), fillstyle="none", markersize=10, clip_on=False)
     for name, miou, is_below, is_left in shared.labelled(levels):
         axes.axhline(100 * miou, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), alpha=0.7)
-        text = f"{name} {100 * miou:.1f}"
+        text = plain(f"{name} {100 * miou:.1f}")
         axes.annotate(
             text, (0 if is_left else 1, 100 * miou), (2 if is_left else -2, -2 if is_below else 2),
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="left" if is_left else "right",
@@ -129,7 +129,7 @@ def purchase_panel(
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), list(map(plain, names)))
     axes.set_ylim(-0.7, len(names) - 0.3)
     axes.set_xlabel("share of the labelled pixels (%)", fontsize=_TEXT, color=INK)
     figure.subplots_adjust(left=0.24, right=0.97, top=0.98, bottom=0.45 / figure.get_figheight())

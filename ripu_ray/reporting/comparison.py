@@ -58,7 +58,7 @@ class Pair:
         overlaps: overlap of each round that both have; empty for references, and if there is a `problem`.
         problem: why purchases cannot be compared, or "".
         rounds: number of committed rounds of each.
-        miou: round (-1: the warm-up) -> mIoU of both in [0, 1], for the rounds that both have.
+        miou: round (-1: the warm-up) -> mIoU of both in [0, 1] or None, for the rounds that both have.
         iou: class -> IoU of both in [0, 1] or None, after the last of these rounds; the largest change first.
     """
 
@@ -67,7 +67,7 @@ class Pair:
     overlaps: tuple[RoundOverlap, ...]
     problem: str
     rounds: tuple[int, int]
-    miou: dict[int, tuple[float, float]]
+    miou: dict[int, tuple[float | None, float | None]]
     iou: dict[str, tuple[float | None, float | None]]
 
     @property
@@ -147,9 +147,13 @@ def _pair(first: Side, one: str, second: Side, other: str) -> Pair:
         overlaps,
         problem,
         (max(records[0], default=-1) + 1, max(records[1], default=-1) + 1),
-        {number: (records[0][number].miou, records[1][number].miou) for number in rounds},
+        {number: (_known(records[0][number].miou), _known(records[1][number].miou)) for number in rounds},
         dict(sorted(classes.items(), key=lambda item: -abs((item[1][1] or 0) - (item[1][0] or 0)))),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _records(side: Side, trial_id: str) -> dict[int, RoundRecord]:

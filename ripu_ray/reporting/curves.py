@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ripu_ray.config import REFERENCES
+from ripu_ray.reporting.arms import of_world
 
 MOST_LINES = 6
 """Limit of one panel; with more lines, each mode, window and other setting has its own panel."""
@@ -40,9 +41,9 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
 
     Returns:
         One row for each panel, line and round: `x`, the mean cost, `mean` and `deviation` of mIoU (NaN for one seed),
-        `seeds`, `finished`, and `stopped`: a stopping rule ended a trial there. Lines without a purchase are left out.
-        A line with finished trials consists of these alone, and a trial that a rule ended stays at its last point, so
-        that all points of a line have the same seeds.
+        `seeds` with an mIoU, `finished`, and `stopped`: a stopping rule ended a trial there. Lines without a purchase
+        are left out. A line with finished trials consists of these alone, and a trial that a rule ended stays at its
+        last point, so that all points of a line have the same seeds.
     """
     buying = named[~named["acquisition"].isin(REFERENCES)]
     last = buying.groupby("trial")["round"].transform("max") == buying["round"]
@@ -52,13 +53,14 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
     best = buying.groupby(["panel", "line"], sort=False)["finished"].transform("max")
     begun = buying.groupby(["panel", "line"], sort=False)["round"].transform("max") >= 0
     shown = _held(buying[begun & (buying["finished"] == best)])
+    shown = shown.assign(measured=shown["seed"].where(shown["miou"].notna()))
     return (
         shown.groupby(["panel", "line", "round"], sort=False)
         .agg(
             x=(cost, "mean"),
             mean=("miou", "mean"),
             deviation=("miou", "std"),
-            seeds=("seed", "nunique"),
+            seeds=("measured", "nunique"),
             finished=("finished", "all"),
             stopped=("stopped", "any"),
         )
@@ -82,8 +84,8 @@ def reference_levels(finished: pd.DataFrame, world: str) -> dict[str, float]:
     """Mean mIoU of the references that were trained in a world, by name.
 
     Args:
-        finished: result of `outcomes`.
+        finished: result of `outcomes`. Trials whose mIoU is NaN are left out.
         world: value of the column that `add_names` adds.
     """
-    there = finished[finished["acquisition"].isin(REFERENCES) & (finished["world"] == world)]
+    there = of_world(finished[finished["acquisition"].isin(REFERENCES) & finished["miou"].notna()], world)
     return {str(name): float(rows["miou"].mean()) for name, rows in there.groupby("strategy", sort=False)}

@@ -14,7 +14,7 @@ from PIL import Image
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.errors import RipuError
 from ripu_ray.reporting.joining import trial_of
-from ripu_ray.reporting.statistics import competitors, seeded
+from ripu_ray.reporting.statistics import common_means, competitors, seeded
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import InspectedImage, class_colours, inspect_images
 
@@ -102,8 +102,8 @@ def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:
         return []
     there = seeded(finished[finished["condition"] == finished["condition"].iloc[-1]])
     first = there.sort_values("seed", kind="stable").drop_duplicates("strategy").set_index("strategy", drop=False)
-    means = there.groupby("strategy", sort=False)["miou"].mean().sort_values(ascending=False, kind="stable")
-    ranked = list(means.index)
+    means, _ = common_means(there)
+    ranked = [*dict.fromkeys([*means.index, *there["strategy"]])]
     random = [name for name in ranked if first.loc[name, "acquisition"] == "random"]
     chosen = [*dict.fromkeys([ranked[0], *random[:1], *ranked])][:NUM_STRATEGIES]
     rows = first.loc[chosen].to_dict("records")

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.curves import curve_points, reference_levels
 from ripu_ray.reporting.statistics import outcomes
+from ripu_ray.reporting.svg import plain
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.storage.files import replace_file
 
@@ -31,12 +32,12 @@ def draw_curves(results: pd.DataFrame) -> Figure:
         label = f"{line}, {condition}" + (f" ({seeds} seeds)" if seeds > 1 else "")
         colour = colours[index % len(colours)]
         share, mean, deviation = (100 * curve[name] for name in ("x", "mean", "deviation"))
-        axes.plot(share, mean, marker=_MARKERS[index % len(_MARKERS)], markersize=5, color=colour, label=label)
+        axes.plot(share, mean, marker=_MARKERS[index % len(_MARKERS)], markersize=5, color=colour, label=plain(label))
         if seeds > 1:
             axes.fill_between(share, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
     for world in named["world"].unique():
-        for index, (name, miou) in enumerate(reference_levels(finished, world).items()):
-            label = ", ".join(filter(None, (name, world)))
+        for index, (name, miou) in enumerate(reference_levels(finished[finished["world"] == world], world).items()):
+            label = plain(", ".join(filter(None, (name, world))))
             axes.axhline(100 * miou, color="0.4", linestyle=("--", ":", "-.")[index % 3], linewidth=1, label=label)
     axes.set(xlabel="labelled share of the target's pixels (%)", ylabel="mIoU on the target's validation split (%)")
     axes.grid(alpha=0.3)

@@ -6,9 +6,11 @@ import pandas as pd
 from ripu_ray.errors import counted
 from ripu_ray.reporting.curves import reference_levels
 from ripu_ray.reporting.intervals import interval
-from ripu_ray.reporting.statistics import competitors, seeded
-from ripu_ray.reporting.words import percent, points, span
+from ripu_ray.reporting.statistics import common_means, competitors, seeded
+from ripu_ray.reporting.words import percent, points, significant, span
 
+MOST_BUDGETS = 4
+"""With more budgets, the sentence has the smallest and the largest."""
 _REFERENCES = {"source_only": "source-only", "full": "full supervision"}
 
 
@@ -30,7 +32,8 @@ def headline(named: pd.DataFrame, finished: pd.DataFrame) -> str:
     there = pd.concat([seeded(rows) for _, rows in buying[buying["world"] == world].groupby("condition", sort=False)])
     places = there.groupby("strategy", sort=False)["condition"].nunique()
     complete = there[there["strategy"].isin(places[places == places.max()].index)]
-    best = complete.groupby("strategy", sort=False)["miou"].mean().idxmax()
+    means = [common_means(rows)[0] for _, rows in complete.groupby("condition", sort=False)]
+    best = pd.concat(means, axis=1).mean(axis=1).idxmax()
     arm = complete[complete["strategy"] == best]
     start = named[named["round"] < 0].set_index("trial")["miou"].reindex(arm["trial"]).to_numpy(np.float64)
     arm = arm.assign(gain=arm["miou"].to_numpy(np.float64) - start)
@@ -45,7 +48,9 @@ def _first(best: str, rows: pd.DataFrame, levels: dict[str, float]) -> str:
     reached, gain = float(rows["miou"].mean()), float(rows["gain"].mean())
     low, high = map(float, interval(rows["gain"].to_numpy(np.float64)))
     change = "raised" if gain > 0 else "lowered"
-    if not np.isnan(low) and low <= 0 <= high:
+    if np.isnan(gain):
+        return f"Buying {_share(rows)} of the pixels with {best} gave an mIoU of {percent(reached)}"
+    if gain == 0 or low <= 0 <= high:
         change = "did not measurably change"
     seeds = counted(len(rows), "seed")
     sure = seeds if np.isnan(low) else f"{'gain' if gain > 0 else 'change'} {span(low, high)} points at 95 %, {seeds}"
@@ -57,10 +62,10 @@ def _first(best: str, rows: pd.DataFrame, levels: dict[str, float]) -> str:
 
 
 def _more(budgets: list[pd.DataFrame]) -> str:
-    """What the larger budgets brought over the smallest."""
+    """What the larger budgets, or of many the largest, brought over the smallest."""
     base = budgets[0].groupby("seed")["miou"].mean()
     texts = []
-    for rows in budgets[1:]:
+    for rows in budgets[1:] if len(budgets) <= MOST_BUDGETS else budgets[-1:]:
         apart = (rows.groupby("seed")["miou"].mean() - base).dropna().to_numpy(np.float64)
         if not apart.size or not budgets[0]["spent_share"].mean() > 0:
             continue
@@ -74,4 +79,4 @@ def _more(budgets: list[pd.DataFrame]) -> str:
 
 
 def _share(rows: pd.DataFrame) -> str:
-    return f"{100 * rows['spent_share'].mean():.2g} %"
+    return f"{significant(100 * rows['spent_share'].mean())} %"

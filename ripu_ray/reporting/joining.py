@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ripu_ray.config import Config, setting, to_tree
@@ -108,7 +109,7 @@ def _without_repetitions(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]
     for sweep, rows in gone.groupby("sweep", sort=False):
         others = kept.loc[rows["identity"]]
         same_round = (others["round"].to_numpy() == rows["round"].to_numpy()).nonzero()
-        apart = abs(others["miou"].to_numpy() - rows["miou"].to_numpy())[same_round].max(initial=0)
+        apart = np.nanmax(np.abs(others["miou"].to_numpy() - rows["miou"].to_numpy())[same_round], initial=0)
         result = "with the same results" if apart == 0 else f"with up to {100 * apart:.2f} points of mIoU between them"
         notes.append(
             f"{counted(len(rows), 'trial')} of {sweep} {'is' if len(rows) == 1 else 'are'} in "

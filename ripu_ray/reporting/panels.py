@@ -12,6 +12,7 @@ from ripu_ray.reporting import charts, interactive
 from ripu_ray.reporting.curves import curve_points, reference_levels
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.svg import to_svg
+from ripu_ray.reporting.words import percent
 
 _COST_WORDS = {
     "share": "share of the pool's pixels",
@@ -82,5 +83,8 @@ def _unit(cost: str, largest: float) -> tuple[float, str]:
 def _label(panel: str, points: pd.DataFrame, cost: str) -> str:
     """The description of a panel for screen readers."""
     last = points.groupby("line", sort=False).tail(1)
-    ends = ", ".join(f"{line} {100 * mean:.1f} %" for line, mean in zip(last["line"], last["mean"], strict=True))
+    ends = ", ".join(
+        f"{line} {'unknown' if math.isnan(mean) else percent(mean)}"
+        for line, mean in zip(last["line"], last["mean"], strict=True)
+    )
     return f"mIoU over {cost}, {panel}. At the end: {ends}."

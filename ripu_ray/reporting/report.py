@@ -108,10 +108,12 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
     finished = outcomes(named)
     compared = {metric: compare(finished, metric) for metric in ("miou", "aubc")}
     buying = named[~named["acquisition"].isin(REFERENCES)]
+    summary = summarise(finished)
     order = {str(line): number for number, line in enumerate(buying["line"].unique())}
-    bought = read_bought(next(iter(runs.values())), finished)
+    bought = read_bought(runs, finished)
     matrix = win_matrix(finished, "miou") if len(competitors(finished)) else pd.DataFrame()
-    reached = pixels_to_reach(named[named["trial"].isin(finished["trial"])], SHARE)
+    ended_rows = named[named["trial"].isin(finished["trial"])]
+    reached = pixels_to_reach(ended_rows, SHARE)
     panels = list(buying["panel"].unique())
     drawn, ended = (table[~table["panel"].isin(panels[MOST_PANELS:])] for table in (named, finished))
     return {
@@ -124,7 +126,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],
         "curves": curve_panels(drawn, ended, order),
         "num_panels": (len(panels[:MOST_PANELS]), len(panels)),
-        "means": tables.means(summarise(finished)) if len(finished) else None,
+        "means": tables.means(summary) if len(summary) else None,
         "differences": [
             tables.differences(compared[metric], words)
             for metric, words in (("miou", "mIoU after the last round"), ("aubc", "AUBC"))
@@ -140,8 +142,8 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "bought": bought_table(bought) if bought else None,
         "examples": draw_examples(runs, finished),
         "costs": tables.costs(finished) if len(competitors(finished)) else None,
-        "stopping": [table for table in (tables.stopped(finished), tables.signals(named)) if table],
-        "phases": tables.phases(named),
+        "stopping": [table for table in (tables.stopped(finished), tables.signals(ended_rows)) if table],
+        "phases": tables.phases(named, finished),
         "speeds": tables.speeds(named),
     }
 

@@ -64,7 +64,8 @@ def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
 
 def _varied(trial: Trial, key: str, tree: Mapping[str, Any]) -> Any:
     """The value of a setting, or None where it has no effect."""
-    if key in DEPENDENT and is_ignored(key, trial.config):
+    may_be_idle = key in DEPENDENT or (key.startswith("oracle.") and trial.config.strategy.is_reference)
+    if may_be_idle and is_ignored(key, trial.config):
         return None
     return trial.asked.get(key, setting(trial.config, key, tree))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.core.metrics import aubc
-from ripu_ray.reporting.arms import add_names, pair_kind
+from ripu_ray.reporting.arms import add_names, of_world, pair_kind
 from ripu_ray.reporting.intervals import LEVEL, NOISE, Method, holm, interval, paired_tests, smallest_wilcoxon
 
 METRICS = ("miou", "aubc")
@@ -58,6 +58,21 @@ def seeded(there: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
+def common_means(there: pd.DataFrame) -> "tuple[pd.Series[float], int]":
+    """Mean mIoU of the strategies of one condition over the seeds that all of them have, the highest first.
+
+    Args:
+        there: outcomes of one condition. A strategy that has no mIoU at all is left out.
+
+    Returns:
+        Strategy -> mean, and the number of these seeds. Without such a seed, each mean is over its strategy's own.
+    """
+    values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
+    common = values.dropna()
+    means = (common if len(common) else values).mean().sort_values(ascending=False, kind="stable")
+    return means, len(common)
+
+
 def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
     """Mean, standard deviation and interval over seeds.
 
@@ -70,6 +85,7 @@ def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
         NaN for one seed), `_low` and `_high`, the interval of the mean at 95 %. Seeds whose mIoU is NaN are left out.
     """
     rows = []
+    columns = [f"{metric}_{name}" for metric in METRICS for name in ("mean", "std", "low", "high")]
     known = finished[finished["miou"].notna()]
     for (condition, strategy), arm in known.groupby(["condition", "strategy"], sort=False):
         row: dict[str, object] = {"condition": condition, "strategy": strategy, "seeds": len(arm)}
@@ -79,7 +95,7 @@ def summarise(finished: pd.DataFrame, method: Method = "t") -> pd.DataFrame:
             row |= {f"{metric}_mean": values.mean(), f"{metric}_std": _deviation(values)}
             row |= {f"{metric}_low": float(low), f"{metric}_high": float(high)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["condition", "strategy", "seeds", *columns])
 
 
 _COMPARED = [
@@ -241,12 +257,12 @@ def pixels_to_reach(results: pd.DataFrame, share: float) -> pd.DataFrame:
     """
     named = add_names(results)
     trained = named[(named["acquisition"] == "full") & (named["round"] >= 0)].groupby("trial", sort=False).tail(1)
-    full = trained.groupby(["world", "seed"])["miou"].max()  # the best of several training settings
     rows = []
     for _, curve in named[~named["acquisition"].isin(REFERENCES)].groupby("trial", sort=False):
         last = curve.iloc[-1]
-        if (last["world"], last["seed"]) in full.index:
-            target = share * full[(last["world"], last["seed"])]
+        full = of_world(trained[trained["seed"] == last["seed"]], str(last["world"]))["miou"]
+        if full.notna().any():
+            target = share * full.max()  # the best of several training settings
             pixels = _first_reach(curve["spent_pixels"].to_numpy(np.float64), curve["miou"].to_numpy(), target)
             rows.append({name: last[name] for name in ("condition", "strategy", "seed")} | {"pixels": pixels})
     return pd.DataFrame(rows, columns=["condition", "strategy", "seed", "pixels"])

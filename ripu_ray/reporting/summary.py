@@ -34,7 +34,7 @@ def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
     arms: list[dict[str, Any]] = []
     for (condition, strategy, arm), rows in add_names(results).groupby(["condition", "strategy", "arm"], sort=False):
         last = rows[rows["trial"].isin(finished["trial"])].groupby("trial", sort=False).tail(1)
-        start = rows.loc[rows["round"] < 0, "miou"]
+        start = rows.loc[(rows["round"] < 0) & (rows["trial"].isin(last["trial"]) | (not len(last))), "miou"]
         against = against_random(str(strategy), [row for row in compared if row["condition"] == condition]) or {}
         arms.append(
             {
@@ -42,7 +42,7 @@ def summarise_arms(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
                 "strategy": strategy,
                 "arm": arm,
                 "is_reference": rows["acquisition"].iloc[0] in REFERENCES,
-                "seeds": len(last),
+                "seeds": int(last["miou"].notna().sum()),
                 "planned": planned[str(arm)],
                 "start_mean": start.mean(),
                 "start_std": start.std(),
@@ -80,15 +80,15 @@ def arms_table(arms: pd.DataFrame) -> list[dict[str, str]]:
     """The result of `summarise_arms` as text, in per cent and points: for each arm, column -> cell."""
     return [
         {
-            "budget": "-" if arm["is_reference"] else str(arm["condition"]),
+            "budget": "-" if arm["condition"] == "any budget" else str(arm["condition"]),
             "strategy": str(arm["strategy"]),
             "seeds": str(arm["seeds"]) if arm["seeds"] == arm["planned"] else f"{arm['seeds']} of {arm['planned']}",
             "start": _spread(arm["start_mean"], arm["start_std"]),
             "mIoU": _spread(arm["miou_mean"], arm["miou_std"]),
             "against random": _difference(arm),
-            "spent": f"{100 * arm['spent_share']:.2f} %" if arm["seeds"] else "",
+            "spent": "" if np.isnan(arm["spent_share"]) else f"{100 * arm['spent_share']:.2f} %",
             "labelled": "" if np.isnan(arm["labelled_share"]) else f"{100 * arm['labelled_share']:.1f} %",
-            "clicks": f"{arm['clicks']:,.0f}" if arm["seeds"] else "",
+            "clicks": "" if np.isnan(arm["clicks"]) else f"{arm['clicks']:,.0f}",
         }
         for arm in arms.to_dict("records")
     ]

@@ -82,6 +82,6 @@ def comparison_lines(results: pd.DataFrame) -> dict[str, tuple[list[float], list
     }
     end = max((share for shares, _ in lines.values() for share in shares), default=1.0)
     for world in named["world"].unique():
-        for name, miou in reference_levels(finished, world).items():
+        for name, miou in reference_levels(finished[finished["world"] == world], world).items():
             lines[", ".join(filter(None, (name, world)))] = ([0.0, end], [miou, miou])
     return lines

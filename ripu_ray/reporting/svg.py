@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -22,6 +23,11 @@ def series(index: int) -> str:
 _STYLES = {INK: "currentColor", RULE: "var(--rule)"} | {series(i): f"var(--s{i})" for i in range(NUM_SERIES)}
 
 
+def plain(text: str) -> str:
+    """Text of the user for a Matplotlib figure, which else sets what is between two dollar signs as a formula."""
+    return text.replace("$", r"\$")
+
+
 def to_svg(figure: Figure, name: str, label: str) -> Markup:
     """The figure as an `<svg>` element that fills the available width.
 
@@ -31,14 +37,21 @@ def to_svg(figure: Figure, name: str, label: str) -> Markup:
         label: description for screen readers.
     """
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        # The browser draws the text: a letter that Matplotlib's font lacks is not missing there.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
-    text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
-    text = text.replace("xlink:href", "href").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    text = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    text = re.sub("|".join(_STYLES), lambda found: _STYLES[found.group()], text)
+    text = re.sub(r"<[^>]+>", lambda tag: _restyled(tag.group(), name), text)
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1))
+
+
+def _restyled(tag: str, name: str) -> str:
+    """A tag, not the text between tags, with ids of its own and the colours of the page."""
+    tag = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", tag)
+    tag = tag.replace("xlink:href", "href").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    tag = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    return re.sub("|".join(_STYLES), lambda found: _STYLES[found.group()], tag)

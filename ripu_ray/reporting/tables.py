@@ -175,6 +175,8 @@ def signals(named: pd.DataFrame) -> Table | None:
         ("condition", "strategy", "round", *(words[name] for name in columns)),
     )
     there = named.dropna(subset=columns)
+    if there.empty:
+        return None
     for (condition, strategy, number), rows in there.groupby(["condition", "strategy", "round"], sort=False):
         means = [rows[name].mean() * (100 if name == "signal_changed" else 1) for name in columns]
         cells = [Cell(f"{mean:.3f}") for mean in means]
@@ -201,19 +203,21 @@ def stopped(finished: pd.DataFrame) -> Table | None:
     return table
 
 
-def phases(results: pd.DataFrame) -> Table:
-    """Mean time of each phase of a trial, with the shared warm-up as a separate row.
+def phases(results: pd.DataFrame, finished: pd.DataFrame) -> Table:
+    """Mean time of each phase of a finished trial, with the shared warm-up as a separate row.
 
     Args:
         results: with the columns of `add_names`.
+        finished: result of `outcomes`. The rounds of other trials are left out.
     """
     columns = [name for name in map(str, results) if name.startswith("seconds_")]
     names = [name.removeprefix("seconds_") for name in columns]
-    caption = "Mean time of a trial in each phase, over all its rounds, and its share of the total"
+    caption = "Mean time of a finished trial in each phase, over all its rounds, and its share of the total"
     table = Table(caption, ("", *names, "total"))
-    warmups = results[results["round"] < 0].drop_duplicates(["world", "seed", *columns])
+    warmups = results[results["round"] < 0].drop_duplicates(["seed", *columns])
     groups = [("warm-up, shared by trials", warmups)]
-    groups += [(str(name), rows) for name, rows in results[results["round"] >= 0].groupby("strategy", sort=False)]
+    trained = results[(results["round"] >= 0) & results["trial"].isin(finished["trial"])]
+    groups += [(str(name), rows) for name, rows in trained.groupby("strategy", sort=False)]
     for name, rows in groups:
         seconds = rows.groupby("trial")[columns].sum().mean()
         if seconds.notna().any():
@@ -266,6 +270,8 @@ def references_last(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread(mean: float, deviation: float) -> str:
+    if np.isnan(mean):
+        return "–"
     return f"{100 * mean:.2f}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:.2f}")
 
 

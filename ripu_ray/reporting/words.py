@@ -17,6 +17,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def significant(value: float) -> str:
+    """A number with two significant digits and without an exponent: "0.022", "2.2", "100"."""
+    return np.format_float_positional(float(f"{value:.2g}"), trim="-")
+
+
 def points(difference: float) -> str:
     """A difference of two shares in percentage points, with one decimal."""
     return f"{100 * difference:.1f} points"

@@ -186,3 +186,58 @@ def test_a_curve_is_of_finished_trials_where_there_are_any() -> None:
     assert [curve["x"].iloc[-1], curve["mean"].iloc[-1]] == pytest.approx(expected)
     unbegun = named[(named["line"] == "random") | (named["round"] < 0)]
     assert curve_points(unbegun, outcomes(unbegun), "spent_share")["line"].unique().tolist() == ["random"]
+
+
+def _damaged(number: int) -> pd.DataFrame:
+    """One condition with missing and unfinished trials, and some without an mIoU."""
+    rng = np.random.default_rng(number)
+    results = make_results(("random", "ripu", "entropy"), ("5",), seeds=int(rng.integers(1, 8)))
+    results["miou"] += 0.02 * rng.normal(size=len(results))
+    by_trial = results["trial"].map({trial: rng.random() for trial in results["trial"].unique()})
+    results.loc[(by_trial < 0.2) & (results["round"] >= 0), "miou"] = np.nan
+    return results[(by_trial < 0.7) | (by_trial > 0.9) | ((by_trial > 0.8) & (results["round"] < 3))]
+
+
+def test_the_first_sentence_and_the_answer_name_the_same_strategy_and_no_text_says_nan() -> None:
+    seen = 0
+    for number in range(60):
+        results = _damaged(number)
+        if results.empty:
+            continue
+        finished = outcomes(results.assign(rounds=results["acquisition"].map({"source_only": 0, "full": 1}).fillna(5)))
+        first = headline(add_names(results), finished)
+        texts = [answer.text for answer in answers(finished, compare(finished, "miou"))]
+        assert not [text for text in (first, *texts) if "nan" in text or "gains -" in text]
+        if first and not texts[0].startswith("No seed"):
+            seen += 1
+            assert f" of the pixels with {texts[0].split()[0]} " in first, (number, first, texts)
+    assert seen > 20
+
+
+def test_a_leader_over_the_common_seeds_can_be_behind_another_one_over_theirs() -> None:
+    results = make_results(("random", "ripu", "entropy"), ("5",), seeds=8)
+    is_ripu = (results["acquisition"] == "ripu") & (results["round"] == 4)
+    # ripu is ahead only on the seeds that entropy has, too.
+    results.loc[is_ripu, "miou"] += np.where(results.loc[is_ripu, "seed"] < 4, 0.01, -0.5)
+    results = results[(results["acquisition"] != "entropy") | (results["seed"] < 4)]
+    (answer,) = _answers(results)
+    assert "over 4 seeds that all strategies have" in answer.text
+    assert "Mean difference -" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100 %"), (0.996, "100 %"), (0.05, "5 %"), (0.00022, "0.022 %"), (3e-7, "0.00003 %")]
+)
+def test_shares_have_no_exponent(share: float, text: str) -> None:
+    results = make_results(budgets=("5",), seeds=2)
+    results["spent_share"] *= share / 0.05
+    assert headline(add_names(results), outcomes(results)).startswith(f"Buying {text} of the pixels with ")
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["NaN", "missing"])
+def test_without_the_warm_up_the_first_sentence_claims_no_change(is_there: bool) -> None:
+    results = make_results(seeds=3)
+    start = results["round"] < 0
+    results = results.assign(miou=results["miou"].mask(start)) if is_there else results[~start]
+    text = headline(add_names(results), outcomes(results))
+    assert text.startswith("Buying 2.2 % of the pixels with ripu gave an mIoU of ")
