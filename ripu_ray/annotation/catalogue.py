@@ -130,14 +130,16 @@ class Images:
             ValueError: there is none, or several.
         """
         path = PurePosixPath(_composed(name).replace("\\", "/"))
-        stem = path.stem if path.suffix.lower() in _PICTURES else path.name
-        if image_id := self._by_path.get(str(path.with_name(stem)) if stem else ""):
-            return image_id
+        # An id may itself end like the name of a picture: that of `a.jpg.png` is `a.jpg`.
+        stems = (path.stem, path.name) if path.suffix.lower() in _PICTURES else (path.name,)
+        for stem in stems:
+            if image_id := self._by_path.get(str(path.with_name(stem)) if stem else ""):
+                return image_id
         folders = tuple(part for part in path.parts[:-1] if part not in _FOLDERS)
-        for last in dict.fromkeys((stem, _UPLOADED.sub("", stem))):
+        for last in dict.fromkeys((*stems, *(_UPLOADED.sub("", stem) for stem in stems))):
             parts = (*folders, last)
             # An uploaded file has lost its folders.
-            given = parts if last == stem else parts[-1:]
+            given = parts if last in stems else parts[-1:]
             found = [
                 image_id
                 for image_id, own in self._by_name.get(last, [])

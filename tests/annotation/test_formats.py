@@ -72,13 +72,17 @@ def test_altered_run_lengths_never_reach_the_c_code() -> None:
         ("z/c d.png", "z/images/c d"),
         ("\u00e9.png", "w/\u00e9"),
         ("e\u0301.png", "w/\u00e9"),
+        ("v/p.png", "v/p"),
+        ("v/p.jpg.png", "v/p.jpg"),
+        ("v/q.jpg", "v/q.jpg"),
+        ("0a1b2c3d-q.jpg.png", "v/q.jpg"),
         ("..", None),
         ("", None),
         ("../..", None),
     ],
 )
 def test_images_are_found_by_their_names(name: str, expected: str | None) -> None:
-    images = Images(("dusk/train/a", "x/b", "y/b", "z/images/c d", "w/\u00e9"))
+    images = Images(("dusk/train/a", "x/b", "y/b", "z/images/c d", "w/\u00e9", "v/p", "v/p.jpg", "v/q.jpg"))
     if expected is None:
         with pytest.raises(ValueError, match=r"is not an image|may be"):
             images.find(name)
