@@ -65,11 +65,14 @@ def query(
         address, observer: a Ray cluster to join, which replaces `cluster.address`; receives all events.
 
     Raises:
-        ConfigError: the run has the simulated oracle, an unknown format, or the round cannot be asked yet.
+        ConfigError: the run has the simulated oracle, an unknown format, or the round is not a whole number, or
+            cannot be asked yet.
         DataError, RunFolderError, ClusterError, StoppedError: see `sweep`.
     """
     if export not in FORMATS:
         raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
+    if not isinstance(round_index, int | None) or isinstance(round_index, bool):
+        raise ConfigError(f"round_index: expected a whole number, found {round_index!r}")
     place = locate(folder)
     resolved = _resolve(place, config, settings, address)
     _check_question(resolved, place, round_index, is_configured=config is not None or bool(settings))
