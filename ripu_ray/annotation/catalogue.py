@@ -78,8 +78,8 @@ class Names:
 
     def __init__(self, classes: ClassTable) -> None:
         self.classes = classes
-        self.query = "query" if "query" not in classes.names else "query of ripu"
-        self.void = "void" if "void" not in classes.names else "no class"
+        self.query = _free("query", "query of ripu", classes)
+        self.void = _free("void", "no class", classes)
         self._labels = {name: label for label, name in enumerate(classes.names)}
         self._labels |= {self.query: QUERY, self.void: IGNORE_LABEL}
 
@@ -95,6 +95,13 @@ class Names:
         """Name and colour of each label that a tool offers, in the order of the ids; the label of questions is last."""
         colours = (*self.classes.colours, (0, 0, 0), (255, 255, 255))
         return list(zip((*self.classes.names, self.void, self.query), colours, strict=True))
+
+
+def _free(name: str, other: str, classes: ClassTable) -> str:
+    """A name that no class has: the first or the second one, or the second with underlines after it."""
+    while name in classes.names:
+        name, other = other, f"{other}_"
+    return name
 
 
 class Images:

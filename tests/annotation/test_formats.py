@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from ripu_ray.annotation import brush, pngs
-from ripu_ray.annotation.catalogue import Images, Names
+from ripu_ray.annotation.catalogue import QUERY, Images, Names
 from ripu_ray.annotation.masks import _parse_counts, polygon_drawing, rle_drawing, whole
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable, Encoding
@@ -105,3 +105,10 @@ def test_label_maps_hold_class_ids_whatever_the_encoding_of_the_data_set(tmp_pat
             (1, [[0, 1]]),
             (IGNORE_LABEL, [[1, 0]]),
         ]
+
+
+def test_no_class_shares_its_name_with_a_label_of_the_tool() -> None:
+    taken = ("void", "no class", "no class_", "query", "query of ripu")
+    names = Names(ClassTable(taken, tuple((value, 0, 0) for value in range(5)), Encoding()))
+    assert [names.label(name) for name in taken] == [0, 1, 2, 3, 4]
+    assert [names.label(name) for name, _ in names.drawn[-2:]] == [IGNORE_LABEL, QUERY]
