@@ -65,15 +65,13 @@ def query(
         address, observer: a Ray cluster to join, which replaces `cluster.address`; receives all events.
 
     Raises:
-        ConfigError: the run has the simulated oracle, an unknown format, or the round is not a whole number, or
-            cannot be asked yet.
+        ConfigError: the run has the simulated oracle, an unknown format, or the round cannot be asked yet.
         DataError, RunFolderError, ClusterError, StoppedError: see `sweep`.
     """
     if export not in FORMATS:
         raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
-    if not isinstance(round_index, int | None) or isinstance(round_index, bool):
-        raise ConfigError(f"round_index: expected a whole number, found {round_index!r}")
     place = locate(folder)
+    _check_whole(round_index)
     resolved = _resolve(place, config, settings, address)
     _check_question(resolved, place, round_index, is_configured=config is not None or bool(settings))
     with open_run(resolved, place, observer) as (run, on_death):
@@ -91,6 +89,11 @@ def query(
         files = place / f"questions_{questions[0].round:02d}_{export}" if output is None else locate(output)
         write(asked, questions, export, files)
     return Asked(tuple(questions), files, results)
+
+
+def _check_whole(round_index: object) -> None:
+    if not isinstance(round_index, int | None) or isinstance(round_index, bool):
+        raise ConfigError(f"round_index: expected a whole number, found {round_index!r}")
 
 
 def _check_question(resolved: Config, place: Path, round_index: int | None, is_configured: bool) -> None:

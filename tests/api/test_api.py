@@ -239,6 +239,11 @@ def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_stop_of_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ripu.RipuError, match=r"absent/stop: cannot be written \(No such file"):
+        ripu.StopRequest.of(tmp_path / "absent").make()
+
+
 def test_there_are_five_examples() -> None:
     assert len(list((ROOT / "examples").glob("*.py"))) == 5
 
