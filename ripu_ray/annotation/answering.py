@@ -203,8 +203,8 @@ def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
     suffix, names = path.suffix.lower(), intake.names
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
-    if path.is_dir():
-        raise DataError(f"{path}: holds no .png file")
+    if not path.is_file():
+        raise DataError(f"{path}: " + ("holds no .png file" if path.is_dir() else "not a file"))
     if suffix == ".png":
         return pngs.read(path, name or intake.images.name_of(path), names)
     if suffix == ".xml":

@@ -1,6 +1,7 @@
 """Wrong files: the line that names the fault."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -126,8 +127,9 @@ def test_wrong_label_maps_are_named(asked: Asked, tmp_path: Path, size: tuple[in
 
 def test_each_wrong_path_has_a_line(asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    paths = [tmp_path / "empty", tmp_path / "absent"]
+    os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for a writer
+    paths = [tmp_path / "empty", tmp_path / "absent", tmp_path / "pipe.json"]
     with pytest.raises(DataError, match=r"empty: holds no \.png file") as caught:
         answer(asked.trial(), paths)
-    assert len(caught.value.faults) == 2
-    assert len(answer(asked.trial(), paths, skip_bad=True).skipped) == 2
+    assert len(caught.value.faults) == 3
+    assert len(answer(asked.trial(), paths, skip_bad=True).skipped) == 3
