@@ -58,7 +58,7 @@ def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, acc
     """
     intake = _Intake(asked, accept_extra)
     by_file: dict[Path, list[str]] = defaultdict(list)
-    for path, name in _listed(files):
+    for path, name in (pair for given in files for pair in _listed(given)):
         try:
             sheets = [*_read(path, name, intake)]
         except DataError as error:
@@ -96,7 +96,7 @@ class _Intake:
             self._keys[key[0]].append(key)
         self.found: dict[Key, Answer] = {}
         self.outside_new: list[Answer] = []
-        self._outside: dict[str, set[int]] = defaultdict(set)
+        self._outside: dict[str, NDArray[np.uint8]] = {}
         self.outcome = Outcome(accepted=accept_extra)
 
     def take(self, path: Path, sheet: Sheet) -> None:
@@ -163,8 +163,10 @@ class _Intake:
         pixels_M = np.flatnonzero(labels_M != IGNORE_LABEL)
         if not pixels_M.size:
             return
-        self._outside[image_id] |= {*pixels_M.tolist()}
-        self.outcome.outside[image_id] = len(self._outside[image_id])
+        # One bit a pixel: label maps of a whole data set have billions of pixels.
+        bits = np.packbits(labels_M != IGNORE_LABEL)
+        self._outside[image_id] = bits | self._outside.get(image_id, np.uint8(0))
+        self.outcome.outside[image_id] = int(np.unpackbits(self._outside[image_id]).sum())
         if not self.outcome.accepted:
             return
         before = [*self._asked.answers.outside.get(image_id, ())]
@@ -181,17 +183,15 @@ class _Intake:
             self.outside_new.append(extra)
 
 
-def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Each file, and its name in its folder; empty for a file that is given by itself."""
-    for path in files:
-        if path.is_dir():
-            # macOS leaves files "._NAME" beside others.
-            inside = sorted(file for file in path.rglob("[!.]*") if file.suffix.lower() == ".png" and file.is_file())
-            if not inside:
-                raise DataError(f"{path}: holds no .png file")
-            yield from ((file, file.relative_to(path).as_posix()) for file in inside)
-        else:
-            yield path, ""
+def _listed(path: Path) -> Iterator[tuple[Path, str]]:
+    """Each label map of a folder and its name in it; a file alone, and a folder without any, with an empty name."""
+    if path.is_dir():
+        # macOS leaves files "._NAME" beside others.
+        inside = sorted(file for file in path.rglob("[!.]*") if file.suffix.lower() == ".png" and file.is_file())
+        yield from ((file, file.relative_to(path).as_posix()) for file in inside)
+        if inside:
+            return
+    yield path, ""
 
 
 def _place(path: Path, sheet: Sheet) -> str:
@@ -201,6 +201,10 @@ def _place(path: Path, sheet: Sheet) -> str:
 def _read(path: Path, name: str, intake: _Intake) -> Iterator[Sheet]:
     """The sheets of a file of any format. Raises DataError: of none, or damaged."""
     suffix, names = path.suffix.lower(), intake.names
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if not path.is_file():
+        raise DataError(f"{path}: " + ("holds no .png file" if path.is_dir() else "not a file"))
     if suffix == ".png":
         return pngs.read(path, name or intake.images.name_of(path), names)
     if suffix == ".xml":

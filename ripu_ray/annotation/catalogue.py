@@ -78,8 +78,8 @@ class Names:
 
     def __init__(self, classes: ClassTable) -> None:
         self.classes = classes
-        self.query = "query" if "query" not in classes.names else "query of ripu"
-        self.void = "void" if "void" not in classes.names else "no class"
+        self.query = _free("query", "query of ripu", classes)
+        self.void = _free("void", "no class", classes)
         self._labels = {name: label for label, name in enumerate(classes.names)}
         self._labels |= {self.query: QUERY, self.void: IGNORE_LABEL}
 
@@ -95,6 +95,13 @@ class Names:
         """Name and colour of each label that a tool offers, in the order of the ids; the label of questions is last."""
         colours = (*self.classes.colours, (0, 0, 0), (255, 255, 255))
         return list(zip((*self.classes.names, self.void, self.query), colours, strict=True))
+
+
+def _free(name: str, other: str, classes: ClassTable) -> str:
+    """A name that no class has: the first or the second one, or the second with underlines after it."""
+    while name in classes.names:
+        name, other = other, f"{other}_"
+    return name
 
 
 class Images:
@@ -130,14 +137,16 @@ class Images:
             ValueError: there is none, or several.
         """
         path = PurePosixPath(_composed(name).replace("\\", "/"))
-        stem = path.stem if path.suffix.lower() in _PICTURES else path.name
-        if image_id := self._by_path.get(str(path.with_name(stem)) if stem else ""):
-            return image_id
+        # An id may itself end like the name of a picture: that of `a.jpg.png` is `a.jpg`.
+        stems = (path.stem, path.name) if path.suffix.lower() in _PICTURES else (path.name,)
+        for stem in stems:
+            if image_id := self._by_path.get(str(path.with_name(stem)) if stem else ""):
+                return image_id
         folders = tuple(part for part in path.parts[:-1] if part not in _FOLDERS)
-        for last in dict.fromkeys((stem, _UPLOADED.sub("", stem))):
+        for last in dict.fromkeys((*stems, *(_UPLOADED.sub("", stem) for stem in stems))):
             parts = (*folders, last)
             # An uploaded file has lost its folders.
-            given = parts if last == stem else parts[-1:]
+            given = parts if last in stems else parts[-1:]
             found = [
                 image_id
                 for image_id, own in self._by_name.get(last, [])

@@ -43,7 +43,7 @@ def write(folder: Path, exports: Sequence[Export], names: Names) -> None:
         url = f"/data/local-files/?d=images/{quote(export.file_name)}"
         best = max(question.score for question in export.questions)
         prediction = {"model_version": "ripu-ray", "score": best, "result": result}
-        data = {"image": url, "image_id": export.image_id, TOKEN: export.token}
+        data = {"image": url, "image_id": export.file_name, TOKEN: export.token}
         tasks.append({"data": data, "predictions": [prediction]})
     replace_json(folder / "tasks.json", tasks)
     lines = ["<View>", '  <Image name="image" value="$image" zoom="true"/>']

@@ -129,7 +129,7 @@ def _wholes(name: str, expected: str, values: Any, count: int, least: int) -> tu
     except TypeError:
         numbers = ()
     if len(numbers) != count or min(numbers) < least:
-        raise ConfigError(f"{name}: expected {expected}, found {values!r}")
+        raise ConfigError(f"{name}: expected {expected}, found {values if count > 1 else values[0]!r}")
     return numbers
 
 

@@ -96,9 +96,11 @@ def _place(location: Sequence[int | str], tree: Any) -> str:
 
 def as_texts(name: str, values: object) -> list[str]:
     """A list of texts from a text or path, or from several. Raises ConfigError, which names the argument."""
-    several = [values] if isinstance(values, str | Path) else values
-    is_mapping = isinstance(several, Mapping)
-    if is_mapping or not isinstance(several, Iterable) or not all(isinstance(value, str | Path) for value in several):
+    if isinstance(values, str | Path):
+        return [str(values)]
+    # Listed once, before the check: a generator is empty after it.
+    several = [*values] if isinstance(values, Iterable) and not isinstance(values, Mapping) else [None]
+    if not all(isinstance(value, str | Path) for value in several):
         raise ConfigError(f"{name}: expected texts, found {values!r}")
     return [*map(str, several)]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ripu_ray.errors import StoppedError
+from ripu_ray.storage.files import one_line_error
 from ripu_ray.storage.remote import RemotePath, as_path
 
 STOP = "stop"
@@ -38,8 +39,9 @@ class StopRequest:
         return made
 
     def make(self) -> None:
-        """Request a stop."""
-        self.path.touch()
+        """Request a stop. Raises StorageError: the file cannot be written, such as in a folder that is not there."""
+        with one_line_error(self.path):
+            self.path.touch()
 
     def withdraw(self) -> None:
         """Withdraw the request."""

@@ -104,7 +104,7 @@ class Ledger:
         return len(self._rounds)
 
     def centres(self, image_id: str) -> NDArray[np.int32]:
-        """(n, 2) int32 centres bought so far in one image, in order of purchase."""
+        """(n, 2) int32 centres bought so far in one image, in order of purchase. KeyError: not an image of the pool."""
         position = self._position[image_id]
         return np.concatenate([_EMPTY, *(bought.centres(position) for bought in self._rounds)], dtype=np.int32)
 

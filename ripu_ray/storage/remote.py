@@ -179,7 +179,9 @@ def locate(text: str | Path) -> Path:
     """
     if not isinstance(text, str | Path):
         raise ConfigError(f"expected a path or a URL, found {text!r}")
-    text = os.path.expandvars(str(text))
+    given, text = text, os.path.expandvars(str(text))
+    if not text:
+        raise ConfigError(f"expected a path or a URL, found {given!r}")
     if variable := _VARIABLE.search(text):
         raise ConfigError(f"{text}: the environment variable {variable.group()} is not set")
     match = _URL.match(text)

@@ -1,16 +1,18 @@
 """Answers that are partial, repeated, different, or outside the questions."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ripu_ray.annotation.answering import answer
+from ripu_ray.annotation.answering import _Intake, answer
 from ripu_ray.annotation.asking import ask, buy_answered
 from ripu_ray.annotation.status import read_status
 from ripu_ray.config import load_config
+from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.errors import ConfigError, DataError, RunFolderError
@@ -73,6 +75,20 @@ def test_an_answer_that_differs_is_refused_with_both_sources(asked: Asked, tmp_p
     (tmp_path / "project.xml").write_text(f"<annotations><version>1.1</version>{''.join(images)}</annotations>")
     with pytest.raises(DataError, match=r"l, task 1: image .*differs from the answer of .*project\.xml, task 0"):
         answer(asked.trial(), [tmp_path / "project.xml"])
+
+
+def test_labels_outside_take_a_bit_a_pixel(asked: Asked) -> None:
+    intake, label_HW = _Intake(asked.trial(), accept_extra=False), np.zeros((1000, 1000), np.uint8)
+    tracemalloc.start()
+    for rows in (slice(0, 400), slice(300, 1000)):
+        part_HW = np.full_like(label_HW, IGNORE_LABEL)
+        part_HW[rows] = 0
+        intake._add_outside("large", part_HW, "a.png")
+    del part_HW
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert intake.outcome.outside == {"large": 1000 * 1000}
+    assert held < label_HW.size
 
 
 def test_labels_outside_are_used_only_when_accepted(asked: Asked, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Wrong files: the line that names the fault."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ CORNER = {"x": 1, "y": 0, "width": 9, "height": 9}
 OTHER_RUN = "answers the questions '0a' of another run than .*run"
 ENTITY = '<!DOCTYPE a [<!ENTITY b "c">]>' + cvat("&b;")
 BAD: dict[str, tuple[str, object, str]] = {
+    "no folder": ("absent", None, "no such file or folder"),
     "no json": ("a.json", "{", "not valid JSON"),
     "nan": ("a.json", '{"images": NaN}', "not valid JSON"),
     "nested": ("a.json", "[" * 100_000, "not valid JSON"),
@@ -65,7 +67,7 @@ BAD: dict[str, tuple[str, object, str]] = {
     "order": ("a.xml", cvat('<box label="road" z_order="top"/>'), r"annotation 0 \(box\): a z_order"),
     "video": ("a.xml", cvat("").replace("<image", '<track id="0"/><image'), "CVAT for video"),
     "bomb": ("a.xml", '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><annotations>&d;</annotations>', "entities"),
-    "missing": ("nowhere.json", None, "cannot be read"),
+    "missing": ("nowhere.json", None, "no such file or folder"),
     "suffix": ("a.txt", "", "expected .json"),
     "zip": ("a.zip", "PK", "an archive: unpack it"),
     "gz": ("a.json.gz", "", "an archive: unpack it"),
@@ -121,3 +123,13 @@ def test_wrong_label_maps_are_named(asked: Asked, tmp_path: Path, size: tuple[in
     Image.fromarray(np.full(size, 0 if size != SIZE else 200, np.uint8)).save(tmp_path / "00000.png")
     with pytest.raises(DataError, match=message):
         answer(asked.trial(), [tmp_path / "00000.png"])
+
+
+def test_each_wrong_path_has_a_line(asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for a writer
+    paths = [tmp_path / "empty", tmp_path / "absent", tmp_path / "pipe.json"]
+    with pytest.raises(DataError, match=r"empty: holds no \.png file") as caught:
+        answer(asked.trial(), paths)
+    assert len(caught.value.faults) == 3
+    assert len(answer(asked.trial(), paths, skip_bad=True).skipped) == 3

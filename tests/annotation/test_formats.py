@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from ripu_ray.annotation import brush, pngs
-from ripu_ray.annotation.catalogue import Images, Names
+from ripu_ray.annotation.catalogue import QUERY, Images, Names
 from ripu_ray.annotation.masks import _parse_counts, polygon_drawing, rle_drawing, whole
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable, Encoding
@@ -72,13 +72,17 @@ def test_altered_run_lengths_never_reach_the_c_code() -> None:
         ("z/c d.png", "z/images/c d"),
         ("\u00e9.png", "w/\u00e9"),
         ("e\u0301.png", "w/\u00e9"),
+        ("v/p.png", "v/p"),
+        ("v/p.jpg.png", "v/p.jpg"),
+        ("v/q.jpg", "v/q.jpg"),
+        ("0a1b2c3d-q.jpg.png", "v/q.jpg"),
         ("..", None),
         ("", None),
         ("../..", None),
     ],
 )
 def test_images_are_found_by_their_names(name: str, expected: str | None) -> None:
-    images = Images(("dusk/train/a", "x/b", "y/b", "z/images/c d", "w/\u00e9"))
+    images = Images(("dusk/train/a", "x/b", "y/b", "z/images/c d", "w/\u00e9", "v/p", "v/p.jpg", "v/q.jpg"))
     if expected is None:
         with pytest.raises(ValueError, match=r"is not an image|may be"):
             images.find(name)
@@ -101,3 +105,10 @@ def test_label_maps_hold_class_ids_whatever_the_encoding_of_the_data_set(tmp_pat
             (1, [[0, 1]]),
             (IGNORE_LABEL, [[1, 0]]),
         ]
+
+
+def test_no_class_shares_its_name_with_a_label_of_the_tool() -> None:
+    taken = ("void", "no class", "no class_", "query", "query of ripu")
+    names = Names(ClassTable(taken, tuple((value, 0, 0) for value in range(5)), Encoding()))
+    assert [names.label(name) for name in taken] == [0, 1, 2, 3, 4]
+    assert [names.label(name) for name, _ in names.drawn[-2:]] == [IGNORE_LABEL, QUERY]

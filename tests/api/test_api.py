@@ -187,7 +187,7 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (0, 4)), "size: expected .H, W. in pixels"),
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), np.array([4])), "size: expected .H, W. in pixels"),  # type: ignore[arg-type]
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), (True, True)), "size: expected .H, W. in pixels"),
-        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), seed=-1), "seed: expected a whole number"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), seed=-1), "seed: expected a whole .* found -1$"),
         (
             lambda: ripu.select(np.zeros((4, 5), np.complex64)),
             "score: expected .H, W. numbers, found .4, 5. torch.compl",
@@ -222,6 +222,10 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.RunFolder("absent"), "absent: not a run folder"),
         (lambda: ripu.StopRequest.of(3), "expected a path or a URL, found 3"),  # type: ignore[arg-type]
         (lambda: ripu.export_weights("absent", round_index="1"), "round_index: expected a whole"),  # type: ignore[arg-type]
+        (lambda: ripu.query("absent", "0"), "round_index: expected a whole number, found '0'"),  # type: ignore[arg-type]
+        (lambda: ripu.query("absent", True), "round_index: expected a whole number, found True"),
+        (lambda: ripu.status(""), "expected a path or a URL, found ''"),
+        (lambda: ripu.sweep_config(settings=(text for text in ["sed=1"])), "sed: unknown key"),
         (lambda: ripu.run(name=3), "name 3: expected a name"),  # type: ignore[arg-type]
         (lambda: ripu.run(on_progress=3), "on_progress: expected a function"),  # type: ignore[arg-type]
         (lambda: ripu.resume("absent"), "absent: not a run folder"),
@@ -233,6 +237,11 @@ def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
     with pytest.raises(InputError, match=says) as error:
         call()  # type: ignore[operator]
     assert "\n" not in str(error.value)
+
+
+def test_a_stop_of_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ripu.RipuError, match=r"absent/stop: cannot be written \(No such file"):
+        ripu.StopRequest.of(tmp_path / "absent").make()
 
 
 def test_there_are_five_examples() -> None:
