@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from benchmarks.report import make_up
 from ripu_ray.config import load_config
-from ripu_ray.config.registry import DATASETS
+from ripu_ray.config.registry import DATASETS, registering
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.synthetic.images import SyntheticData, SyntheticImages
@@ -39,7 +40,6 @@ class _Unlabelled(SyntheticImages):
         return np.full_like(super().label(image_id), IGNORE_LABEL)
 
 
-@DATASETS.register("odd")
 class OddData(SyntheticData):
     """The embedded task with other names of its classes."""
 
@@ -52,6 +52,14 @@ class OddData(SyntheticData):
         if self.is_validated:
             return domains
         return replace(domains, validation=_Unlabelled("target", "val", self.num_validation, self.size, 0))
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with registering("tests"):
+        DATASETS.register("odd")(OddData)
+    yield
+    DATASETS.withdraw("tests")
 
 
 def test_names_of_classes_are_text_in_tables_and_figures(tmp_path: Path) -> None:
