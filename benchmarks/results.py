@@ -38,6 +38,8 @@ MERGED = (
     "pretrained-photographs",
     "pretrained-source",
     "pretrained-low",
+    "pretrained-ten-seeds",
+    "pretrained-larger",
 )
 """Studies with one table for all their sweeps."""
 

@@ -51,7 +51,7 @@ SHORT = [
 ]
 # An hour on two cores of a CPU.
 LOW = [*SHORT, "--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]"]
-# Two hours.
+# An hour and a half.
 LARGER = [*SHORT, "--set=data.input_size=[240,320]", "--set=data.label_size=[240,320]"]
 POWER_1 = "--vary=strategy.power=1"
 BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
@@ -115,10 +115,18 @@ STUDIES = {
         *("--seeds=0-9", "--budgets=0.22,2.2,0.05", "--mode=region,pixel", POWER_1),
         "--acquisitions=random,entropy,margin",
     ],
+    "pretrained-ten-seeds-pixel": [
+        *LOW,
+        *("--seeds=0-9", "--budgets=0.22,2.2,0.05", "--mode=pixel", POWER_1, "--acquisitions=ripu"),
+    ],
     "pretrained-larger": [
         *LARGER,
-        *("--budgets=0.22,2.2", "--mode=region,pixel", POWER_1),
+        *("--budgets=0.22", "--mode=region,pixel", POWER_1),
         "--acquisitions=random,ripu,entropy,margin,source_only,full",
+    ],
+    "pretrained-larger-spread": [
+        *LARGER,
+        *("--budgets=2.2", "--mode=region", POWER_1, "--acquisitions=random,ripu,entropy,margin"),
     ],
     "pretrained-teacher": [
         *LOW,
