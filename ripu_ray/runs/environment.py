@@ -96,8 +96,10 @@ def _git_revision() -> str | None:
     # Programs that git is configured to start, such as a monitor of files, get no keys. HOME has git's configuration.
     environment = {name: os.environ[name] for name in _FOR_GIT if name in os.environ}
     try:
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        # In a session of its own, since Ctrl-C would end it, and the revision would seem to have changed.
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=10, start_new_session=True
+        )
+        return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

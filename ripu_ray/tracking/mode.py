@@ -137,6 +137,7 @@ def ask_server() -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # Ctrl-C would end it, and a resumed run would be offline
     )
     with process:
         assert process.stdout

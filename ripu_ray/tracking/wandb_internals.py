@@ -67,7 +67,10 @@ def read_entries(file: Path) -> list[dict[str, Any]]:
     """The complete records of a `.wandb` file, each with its type and content, read by `wandb leet inspect`."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        # In a session of its own, since Ctrl-C would end it, and a resumed run would be offline.
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, start_new_session=True
+        )
         return [json.loads(line) for line in done.stdout.splitlines()]
     except (subprocess.CalledProcessError, ValueError) as error:
         raise TrackingError(private_use("wandb", READ_FROM["wandb"], error)) from None

@@ -270,11 +270,14 @@ def test_other_versions_are_said_and_both_kept(tmp_path: Path, tiny: Config) -> 
     assert [kept["packages"]["torch"], kept["resumed_with"][0]["packages"]["torch"]] == ["2.0.0", ours["torch"]]
 
 
-def test_git_is_started_without_keys(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "git").write_text("#!/bin/sh\nenv\n")
+def test_git_is_started_without_keys_and_out_of_reach_of_ctrl_c(
+    tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "git").write_text("#!/bin/sh\nenv\ncut -d' ' -f5 /proc/$$/stat\n")
     (tmp_path / "git").chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for name in ("WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "hidden")
     printed = read_json(RunFolder.create(tmp_path / "run", tiny).path / "environment.json")["git_revision"]
     assert "PATH=" in printed and "hidden" not in printed
+    assert int(printed.split()[-1]) != os.getpgrp()

@@ -1,12 +1,16 @@
 """The private interfaces of W&B that `wandb_internals` uses are as they were read."""
 
 import json
+import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import wandb
 import wandb_workspaces.workspaces as workspaces
 
+from ripu_ray.tracking.mode import ask_server
 from ripu_ray.tracking.session import open_run
 from ripu_ray.tracking.wandb_internals import (
     READ_FROM,
@@ -26,6 +30,20 @@ def test_the_versions_are_those_that_were_read() -> None:
 
 def test_the_private_settings_exist() -> None:
     assert wandb.Settings.model_fields.keys() >= SETTINGS.keys()
+
+
+def test_programs_are_out_of_reach_of_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their end would set the sweep offline. Process group: the fifth field."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\ngroup=$(cut -d' ' -f5 /proc/$$/stat)\necho $group\necho $group >&2\nexit $CODE\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("CODE", "0")
+    (inspecting,) = read_entries(tmp_path / "x.wandb")
+    monkeypatch.setenv("CODE", "1")
+    asking, _, reason = ask_server().partition(": ")
+    assert reason == asking
+    assert os.getpgrp() not in {inspecting, int(asking)}
 
 
 def test_a_local_run_has_the_files_and_entries_that_are_read(tmp_path: Path) -> None:
