@@ -39,7 +39,6 @@ MERGED = (
     "pretrained-source",
     "pretrained-low",
     "pretrained-ten-seeds",
-    "pretrained-larger",
 )
 """Studies with one table for all their sweeps."""
 

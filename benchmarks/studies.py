@@ -51,7 +51,7 @@ SHORT = [
 ]
 # An hour on two cores of a CPU.
 LOW = [*SHORT, "--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]"]
-# An hour and a half.
+# An hour.
 LARGER = [*SHORT, "--set=data.input_size=[240,320]", "--set=data.label_size=[240,320]"]
 POWER_1 = "--vary=strategy.power=1"
 BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
@@ -123,10 +123,6 @@ STUDIES = {
         *LARGER,
         *("--budgets=0.22", "--mode=region,pixel", POWER_1),
         "--acquisitions=random,ripu,entropy,margin,source_only,full",
-    ],
-    "pretrained-larger-spread": [
-        *LARGER,
-        *("--budgets=2.2", "--mode=region", POWER_1, "--acquisitions=random,ripu,entropy,margin"),
     ],
     "pretrained-teacher": [
         *LOW,
