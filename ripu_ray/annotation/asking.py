@@ -64,7 +64,7 @@ class AskedTrial:
 
     def __init__(self, run: RunFolder) -> None:
         if run.config.oracle.kind != "human":
-            raise ConfigError(f"{run.path}: oracle.kind is simulated: its labels answer, expected oracle.kind human")
+            raise ConfigError(f"{run.path}: oracle.kind is simulated: expected human, for questions to people")
         self.run, (self.trial,) = run, run.trials.values()
         self.folder = run.trial(self.trial.trial_id)
         self.strategy = self.trial.config.strategy

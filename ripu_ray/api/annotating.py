@@ -101,7 +101,7 @@ def _check_question(resolved: Config, place: Path, round_index: int | None, is_c
     if resolved.oracle.kind != "human":
         if is_configured and (place / "config.yaml").exists():
             raise ConfigError(f"{place}: a run with another configuration: leave out --config and --set")
-        raise ConfigError(f"{place}: oracle.kind is simulated: its labels answer; expected oracle.kind human")
+        raise ConfigError(f"{place}: oracle.kind is simulated: expected human, for questions to people")
     if round_index is not None:
         from ripu_ray.annotation.asking import check_round
 
