@@ -120,11 +120,14 @@ def needs_signals(rule: str) -> bool:
 
 def rounds_needed(stopping: StoppingConfig) -> int:
     """Rounds of the shortest trial that a rule of this package can end early; 0 for other rules."""
-    compared = {"small_gain": 2, "classification_change": 2, "kappa_average": stopping.window, "overall_uncertainty": 1}
-    if stopping.rule not in compared:
-        return 0
     # The first kappa of a rule is that of the second round, and no rule is asked after the last round.
-    return compared[stopping.rule] + (2 if stopping.rule == "kappa_average" else 1)
+    needed = {
+        "kappa_average": stopping.window + 2,
+        "overall_uncertainty": 2,
+        "small_gain": 3,
+        "classification_change": 3,
+    }
+    return needed.get(stopping.rule or "", 0)
 
 
 def records_signals(stopping: StoppingConfig) -> bool:
