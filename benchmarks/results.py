@@ -39,6 +39,7 @@ MERGED = (
     "pretrained-source",
     "pretrained-low",
     "pretrained-ten-seeds",
+    "pretrained-stored",
 )
 """Studies with one table for all their sweeps."""
 

@@ -53,6 +53,8 @@ SHORT = [
 LOW = [*SHORT, "--set=data.input_size=[120,160]", "--set=data.label_size=[120,160]"]
 # An hour.
 LARGER = [*SHORT, "--set=data.input_size=[240,320]", "--set=data.label_size=[240,320]"]
+# Two hours. The photographs as they are stored.
+STORED = [*SHORT, "--set=data.input_size=[360,480]", "--set=data.label_size=[360,480]"]
 POWER_1 = "--vary=strategy.power=1"
 BEST = ["--budgets=0.05,0.22,2.2", "--mode=pixel", "--acquisitions=ripu", "--set=strategy.power=1"]
 # The sweep of README, which takes minutes for a seed.
@@ -124,6 +126,12 @@ STUDIES = {
         *("--budgets=0.22", "--mode=region,pixel", POWER_1),
         "--acquisitions=random,ripu,entropy,margin,source_only,full",
     ],
+    "pretrained-stored": [
+        *STORED,
+        *("--budgets=0.22", "--mode=region,pixel", POWER_1),
+        "--acquisitions=random,ripu,entropy,source_only,full",
+    ],
+    "pretrained-stored-greedy": [*STORED, "--budgets=0.22", "--acquisitions=ripu"],
     "pretrained-teacher": [
         *LOW,
         *("--budgets=0.22,2.2", "--mode=pixel", POWER_1, "--acquisitions=entropy,random"),
