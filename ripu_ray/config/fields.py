@@ -37,6 +37,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
+    def __hash__(self) -> int:
+        # The fields may be dicts, such as `options`, which have no hash.
+        return hash(self.model_dump_json())
+
 
 class Budget(Section):
     """What may be bought of each target image over all rounds.

@@ -51,25 +51,21 @@ class ModelConfig(Section):
     output_stride: Literal[8, 16] = 16
     """Input pixels per row of the deepest features of `efficientnet_lite0`, 1 and 2. 8 is finer and slower."""
     factory: Annotated[str, AfterValidator(_reference)] | None = None
-    """Of `factory`: package.module:function, called as function(num_classes=C, **options), which returns a torch
+    """For `factory`: package.module:function, called as function(num_classes=C, **options), which returns a torch
     module. A factory without a name selects the network `factory`."""
     options: Annotated[dict[str, JsonValue], AfterValidator(_arguments)] = Field({})
-    """Of `factory`: further arguments of the function."""
+    """For `factory`: further arguments of the function."""
     checkpoint: Checkpoint | None = None
-    """Of `transformers` and `backbone`: a folder, or an id of the Hugging Face Hub. The folder has config.json and
+    """For `transformers` and `backbone`: a folder, or an id of the Hugging Face Hub. The folder has config.json and
     model.safetensors. A text that could be both is a folder if the folder exists when the configuration is read."""
     head: Literal["linear", "aspp"] = "linear"
-    """Of `backbone`: one convolution of all features, or spatial pyramid pooling (aspp) of the deepest features."""
+    """For `backbone`: one convolution of all features, or spatial pyramid pooling (aspp) of the deepest features."""
 
     @property
     def is_trained(self) -> bool:
         """Whether weights are trained at the start: all, or the encoder's. A network of one's own may load some."""
         weights = self.init_from or self.backbone_weights or self.pretrained == "imagenet"
         return bool(weights or NETWORKS[self.name].is_foreign)
-
-    def __hash__(self) -> int:
-        # A dict, such as `options`, has no hash.
-        return hash(self.model_dump_json())
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from ripu_ray.config.fields import Budget, BudgetField, Count, Number, Power, PowerField, Section, Window
 from ripu_ray.config.registry import ACQUISITIONS, STOPPING_RULES
@@ -60,6 +60,9 @@ class StrategyConfig(Section):
     superpixels: segments along image edges, about as large as a window; they need the extra `superpixels`."""
     acquisition: AcquisitionName = "ripu"
     """Name of an acquisition function, or of a reference: source_only or full. docs/strategies.md lists them."""
+    options: dict[str, JsonValue] = Field({})
+    """Further arguments of an acquisition function of your own, called as function(maps, query, **options). The
+    functions of this package have none."""
     allocation: Allocation = "per_image"
     """Scope of the budget. per_image: each image has its own budget. pool: the same total is spent on the best scores
     of the whole pool."""
@@ -155,17 +158,19 @@ class StoppingConfig(Section):
     """Name of a stopping rule, such as small_gain, which is checked after each round. docs/strategies.md lists them.
     None: all rounds are run."""
     min_gain: Annotated[float, Number] = Field(0.005, ge=0, le=1)
-    """Of `small_gain`: minimum increase of the mIoU per round, in [0, 1]."""
+    """For `small_gain`: minimum increase of the mIoU per round, in [0, 1]."""
     min_kappa: Annotated[float, Number] = Field(0.99, ge=-1, le=1)
-    """Of `kappa_average`: mean agreement with the previous round, over the last `window` rounds, at which a trial
+    """For `kappa_average`: mean agreement with the previous round, over the last `window` rounds, at which a trial
     ends."""
     window: Count = 3
-    """Of `kappa_average`: number of rounds."""
+    """For `kappa_average`: number of rounds over which kappa is averaged."""
     max_uncertainty: Annotated[float, Number] = Field(0.05, ge=0, le=1)
-    """Of `overall_uncertainty`: normalised mean entropy, in [0, 1], below which a trial ends."""
+    """For `overall_uncertainty`: normalised mean entropy, in [0, 1], below which a trial ends."""
     max_change: Annotated[float, Number] = Field(0.01, ge=0, le=1)
-    """Of `classification_change`: share of pixels with a changed prediction at which a trial ends."""
+    """For `classification_change`: share of pixels with a changed prediction at which a trial ends."""
     monitor: bool = False
     """Record kappa, change and uncertainty of the predictions with any rule, and without one."""
     images: Count = 32
-    """Images of the pool, evenly spaced, on which these are measured, at a fixed sample of pixels."""
+    """Number of images, evenly spaced over the pool, in which kappa, change and uncertainty are measured."""
+    options: dict[str, JsonValue] = Field({})
+    """Settings of a rule of your own, which reads them from this section. The rules of this package have none."""

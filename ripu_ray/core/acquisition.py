@@ -8,9 +8,9 @@ Shapes: H x W label pixels, C classes.
 """
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ripu_ray.config.fields import Power
 from ripu_ray.config.registry import ACQUISITIONS, check_words
@@ -34,6 +34,7 @@ class Query:
         parity: windows of one class have the reference's impurity, slightly below 0, instead of 0.
         rng: random generator of this image and round.
         bought_C: (C,) labelled pixels of each class bought in earlier rounds over the pool; None: nothing was bought.
+        options: further arguments of a function from outside this package.
     """
 
     regions: "Regions"
@@ -41,17 +42,16 @@ class Query:
     parity: bool
     rng: "np.random.Generator"
     bought_C: tuple[int, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def mean(self, values_HW: "Tensor") -> "Tensor":
         """(H, W): in mode "region" the window's mean, in mode "pixel" the pixel's own value."""
         return values_HW if self.mode == "pixel" else self.regions.mean(values_HW)
 
 
-class AcquisitionFunction(Protocol):
-    """Scores the pixels of one image."""
-
-    def __call__(self, maps: "PixelMaps", query: Query, /) -> "Tensor":
-        """(H, W) float32 score, all finite, larger is better."""
+AcquisitionFunction = Callable[..., "Tensor"]
+"""Scores the pixels of one image: (`PixelMaps`, `Query`) -> (H, W) float32, all finite, larger is better. A function
+from outside this package may have further arguments, which `strategy.options` names."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Acquisition:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the function is not of this package, so that it is tried before a run and its scores are checked."""
+        """Whether the function is from outside this package: then it is tried before a run, and its scores checked."""
         return getattr(self.function, "__module__", "") != __name__
 
 
@@ -143,7 +143,7 @@ def entropy(maps: "PixelMaps", query: Query) -> "Tensor":
 
 @acquisition("clasp_pe", power="1 -> 100", class_share=0.66)
 def clasp_pe(maps: "PixelMaps", query: Query) -> "Tensor":
-    """ClaSP PE: `entropy`, at first in proportion to the score and at last greedily, two thirds of it class by class.
+    """ClaSP PE: `entropy`, drawn at random at first and nearly greedily in the end; two thirds of it class by class.
 
     Source: ClaSP PE, arXiv 2601.13677.
     """

@@ -57,7 +57,7 @@ def score_image(
     given = [tensor for tensor in (maps.predicted_HW, maps.entropy_HW) if not tensor.is_inference()]
     versions = [tensor._version for tensor in given]
     with blamed(f"acquisition {acquisition} failed", ScoreError):
-        score_HW = _checked(registered.function(maps, query), acquisition, maps)
+        score_HW = _checked(registered.function(maps, query, **query.options), acquisition, maps)
     if [tensor._version for tensor in given] != versions:
         raise ScoreError(f"acquisition {acquisition}: changed its maps in place, expected a new tensor")
     return score_HW, maps
@@ -156,9 +156,9 @@ def buy(
 
     Args:
         score_HW: (H, W) float32, larger is better.
-        predicted_HW, num_classes: (H, W) uint8, predicted classes, used by `strategy.balanced`; C.
+        predicted_HW, num_classes: (H, W) uint8 predicted classes, and their number C; used by `strategy.balanced`.
         regions: of the image.
-        strategy, round_index: budget, rounds, balance, and parity, with which the selection is not repeated; 0-based.
+        strategy, round_index: budget, rounds, balance and parity (which does not repeat the selection); 0-based round.
         before_N2: (N, 2) centres bought in earlier rounds.
         prefix_pixels: None: the image has its own budget. Else: select the best regions in order until they have this
             number of pixels or none is left.

@@ -1,9 +1,10 @@
-"""Settings that have no effect on a trial: arms that differ in nothing else are one arm."""
+"""Settings that have no effect on a trial. Arms that differ only in such settings are one arm."""
 
 from collections.abc import Collection
 from functools import reduce
 
 from ripu_ray.config import Config
+from ripu_ray.config.registry import ACQUISITIONS
 
 _OF_TARGET = (
     "training.source_free",
@@ -20,8 +21,25 @@ _RULE_OF = {
     "stopping.max_change": "classification_change",
 }
 """Settings of one rule. A rule of a plug-in may read any of them."""
-DEPENDENT = (*_RULE_OF, "stopping.images", "training.teacher_threshold", "training.teacher_weight", "training.momentum")
-"""Settings of a competitor that depend on the value of another one. They are never null."""
+_OWN_RULES = frozenset(_RULE_OF.values())
+_OPTIONS = ("strategy.options", "stopping.options")
+_DEPENDENT = (
+    *_RULE_OF,
+    "stopping.images",
+    "training.teacher_threshold",
+    "training.teacher_weight",
+    "training.momentum",
+)
+
+
+def is_dependent(key: str) -> bool:
+    """Whether a setting of a competitor may have no effect, by the value of another one."""
+    return key in _DEPENDENT or any(is_in(key, options) for options in _OPTIONS)
+
+
+def is_in(key: str, section: str) -> bool:
+    """Whether a dotted key is that of a section, or of one of its values."""
+    return f"{key}.".startswith(f"{section}.")
 
 
 def is_ignored(key: str, config: Config) -> bool:
@@ -33,7 +51,11 @@ def is_ignored(key: str, config: Config) -> bool:
     """
     section, _, name = key.partition(".")
     strategy, rule = config.strategy, config.stopping.rule
-    if key in _RULE_OF and (rule is None or (rule in _RULE_OF.values() and rule != _RULE_OF[key])):
+    if is_in(key, "strategy.options") and not strategy.is_reference:
+        return not ACQUISITIONS[strategy.acquisition].is_foreign
+    if is_in(key, "stopping.options") and (rule is None or rule in _OWN_RULES):
+        return True
+    if key in _RULE_OF and (rule is None or (rule in _OWN_RULES and rule != _RULE_OF[key])):
         return True
     if strategy.is_reference and (section == "stopping" or (section == "strategy" and name != "rounds")):
         return True
@@ -43,6 +65,7 @@ def is_ignored(key: str, config: Config) -> bool:
     return {
         # Any power of independent random numbers gives the same draw, but not of their products.
         "strategy.power": strategy.acquisition == "random" and not has_weights,
+        "strategy.balanced": strategy.acquisition == "random_balanced",  # its preset
         "oracle.answer": strategy.mode == "pixel" or strategy.is_reference,
         "stopping.images": rule in (None, "small_gain") and not config.stopping.monitor,
         "training.teacher": strategy.is_reference,
@@ -53,7 +76,7 @@ def is_ignored(key: str, config: Config) -> bool:
 
 
 def idle_settings(configs: Collection[Config]) -> list[str]:
-    """A line for each setting of `DEPENDENT`, and `oracle.answer`, that was set and that no trial depends on.
+    """A line for each dependent setting, and `oracle.answer`, that was set and that no trial depends on.
 
     Args:
         configs: of all trials.
@@ -66,6 +89,6 @@ def idle_settings(configs: Collection[Config]) -> list[str]:
 
     return [
         f"{key} has no effect on {'this trial' if len(configs) == 1 else 'any of these trials'}"
-        for key in (*DEPENDENT, "oracle.answer")
+        for key in (*_DEPENDENT, *_OPTIONS, "oracle.answer")
         if any(is_set(key, config) for config in configs) and all(is_ignored(key, config) for config in configs)
     ]

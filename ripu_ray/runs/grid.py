@@ -15,7 +15,7 @@ from typing import Any
 from ripu_ray.config import REFERENCES, Budget, Config, Mode, StrategyConfig, SweepConfig, Windows, to_tree, vary
 from ripu_ray.config.training import TEACHER
 from ripu_ray.errors import ConfigError
-from ripu_ray.runs.effects import is_ignored
+from ripu_ray.runs.effects import is_ignored, is_in
 from ripu_ray.runs.references import as_reference
 
 _OWN_LISTS = {
@@ -37,6 +37,13 @@ _STEPS = (
     "strategy.rounds",
     *(f"training.{name}" for name in ("round_steps", "last_round_steps", "schedule_steps")),
 )
+_UNUSED: dict[str, object] = {
+    "oracle.answer": "mask",
+    "strategy.power": None,
+    "strategy.balanced": False,
+    "strategy.options": {},
+}
+"""Varied settings that a trial has as these values if they have no effect on it."""
 _MAX_TRIALS = 10_000
 _LONGEST_ID = 150
 """Characters of a trial's id: W&B adds to it, and a file name has at most 255."""
@@ -49,7 +56,7 @@ class Trial:
     Attributes:
         arm: names all varied settings except the seed; trials of one arm are repetitions.
         config: the complete configuration, with an empty `sweep`.
-        asked: of a reference, key -> value of the varied settings of its steps, which `config` has as one round.
+        asked: for a reference: key -> value of the varied settings of its steps. `config` has these steps as one round.
     """
 
     arm: str
@@ -93,16 +100,14 @@ def expand(config: Config) -> tuple[Trial, ...]:
         # Trials that differ only in settings without an effect are one trial, the first of them.
         ignored = {key for key in varied if is_ignored(key, single)}
         kept = {key: value for key, value in varied.items() if key not in ignored}
-        if "oracle.answer" in ignored:
-            single = vary(single, {"oracle.answer": "mask"})
+        unused = {section: none for section, none in _UNUSED.items() if any(is_in(key, section) for key in ignored)}
+        single = vary(single, unused) if unused else single
         asked = {}
         if single.strategy.is_reference:
             asked = {key: reduce(getattr, key.split("."), single) for key in kept if key in _STEPS}
             single = as_reference(single, schedule_steps(single))
             parts = [str(acquisition), *_name(kept, sweep)]
         else:
-            if "strategy.power" in ignored:
-                single = vary(single, {"strategy.power": None})
             bought = f"{mode}-w{chosen.window}-{acquisition}-b{budget}"
             parts = [bought, *_modifiers(single), *_name(kept, sweep)]
         arm = "-".join(parts)

@@ -30,7 +30,7 @@ def check_trials(
     Args:
         trials: of the sweep.
         earlier: an earlier result; files whose sizes and times are in it are not hashed again.
-        notify: receives lines on data that is read, but may not be meant.
+        notify: receives lines on data that is accepted, but may be a mistake.
 
     Returns:
         Digests of all data and initial weights.
@@ -159,15 +159,13 @@ def _check_rules(configs: Sequence[Config]) -> list[str]:
             rounds[config.stopping] = max(own, rounds.get(config.stopping, 0))
     if not rounds:
         return []
-    from ripu_ray.simulation.stopping import make_rule, rounds_needed
+    from ripu_ray.simulation.stopping import make_rule
 
-    for stopping in rounds:
-        make_rule(stopping)
+    made = [(stopping.rule, make_rule(stopping), most) for stopping, most in rounds.items()]
     return [
-        f"stopping.rule {stopping.rule}: ends no trial of fewer than {rounds_needed(stopping)} rounds, and "
-        f"strategy.rounds is {most}"
-        for stopping, most in rounds.items()
-        if 0 < most < rounds_needed(stopping)
+        f"stopping.rule {name}: ends no trial of fewer than {rule.rounds_needed} rounds, and strategy.rounds is {most}"
+        for name, rule, most in made
+        if rule and 0 < most < rule.rounds_needed
     ]
 
 
@@ -175,7 +173,7 @@ def _check_networks(configs: Sequence[Config], opened: Mapping[DatasetSection, D
     """Check each distinct network once. Returns lines for the log."""
     distinct = {}
     for config in configs:
-        chosen = config.training.model_dump_json(include={"freeze", "rates"})
+        chosen = config.training.model_dump_json(include={"freeze", "rates", "precision"})
         distinct[config.model, chosen, _smallest_batch(config), config.data] = config, opened[config.data]
     return list(dict.fromkeys(note for pair in distinct.values() for note in _check_network(*pair)))
 
@@ -199,7 +197,9 @@ def _check_network(config: Config, domains: Domains) -> list[str]:
         sizes = sorted({images.image(images.image_ids[0]).shape[:2] for images in listed})
         key = next(key for key in ("factory", "checkpoint", "name") if getattr(model, key))
         place, gives = f"model.{key} {getattr(model, key)}", NETWORKS[model.name].gives
-        check_network(network, num_classes, sizes, _smallest_batch(config), place, gives)
+        # A GPU casts other operations than this CPU.
+        bfloat16 = training.precision == "bfloat16" and not config.cluster.gpu
+        check_network(network, num_classes, sizes, _smallest_batch(config), place, gives, bfloat16)
     freeze(network, training)
     return notes
 
@@ -217,7 +217,7 @@ def _check_scores(configs: Sequence[Config]) -> None:
         strategy = config.strategy
         if not strategy.is_reference and ACQUISITIONS[strategy.acquisition].is_foreign:
             chosen = strategy.acquisition, strategy.mode, strategy.shape, strategy.window
-            distinct[chosen, config.model, config.data] = config
+            distinct[chosen, repr(strategy.options), config.model, config.data] = config
     for config in distinct.values():
         import torch
 

@@ -76,7 +76,7 @@ class ImageScorer:
         watch: wraps the image sets that are read.
 
     Attributes:
-        pool, validation: the images; told which ones come next, `cluster.decoders` threads read them.
+        pool, validation: the images. `cluster.decoders` threads read those that are expected next.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class ImageScorer:
         size = self.pool.label_size(image_id)
         regions = self._regions.of(image_id, size)
         rng = generator(seed, "acquisition", round_index, image_id)
-        query = Query(regions, strategy.mode, strategy.parity, rng, known.bought_C)
+        query = Query(regions, strategy.mode, strategy.parity, rng, known.bought_C, strategy.options)
         output = self._output(self.pool.image(image_id), ("dropout", round_index, image_id))
         score, maps = score_image(output[0], size, strategy.acquisition, query, *output[1:])
         if known.void_CD is not None:

@@ -5,6 +5,7 @@ A rule depends on the committed records alone, so a resumed trial ends after the
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import index
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,11 @@ from ripu_ray.simulation.protocols import PoolSample
 
 
 class StoppingRule(Protocol):
-    """Decides after each round but the last."""
+    """Decides after each round but the last.
+
+    A rule may have two attributes. `needs_signals` says whether it compares predictions, and so needs no labels. If the
+    attribute is missing, it is False. `rounds_needed` is the number of rounds of the shortest trial that it can end.
+    """
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
         """One line with the reason to end the trial now, or None to continue.
@@ -44,6 +49,8 @@ STOPPING_RULES.check_part = _check_rule
 class SmallGain:
     """Stop when the mIoU of the last round is less than `stopping.min_gain` above that of the round before."""
 
+    rounds_needed = 3
+
     def __init__(self, stopping: StoppingConfig) -> None:
         self._min_gain = stopping.min_gain
 
@@ -68,6 +75,7 @@ class KappaAverage:
 
     def __init__(self, stopping: StoppingConfig) -> None:
         self._window, self._min_kappa = stopping.window, stopping.min_kappa
+        self.rounds_needed = self._window + 2  # the first kappa is that of the second round
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
         """See `StoppingRule`."""
@@ -84,6 +92,7 @@ class OverallUncertainty:
     """Stop when the mean entropy of what is not bought, over log C, is small. Source: Zhu et al., 2008."""
 
     needs_signals = True
+    rounds_needed = 2
 
     def __init__(self, stopping: StoppingConfig) -> None:
         self._most = stopping.max_uncertainty
@@ -101,6 +110,7 @@ class ClassificationChange:
     """Stop when a round changes the predicted class of few pixels of the sample. Source: Zhu et al., 2008."""
 
     needs_signals = True
+    rounds_needed = 3
 
     def __init__(self, stopping: StoppingConfig) -> None:
         self._most = stopping.max_change
@@ -114,20 +124,8 @@ class ClassificationChange:
 
 
 def needs_signals(rule: str) -> bool:
-    """Whether a rule compares predictions, so that it needs no labels."""
+    """Whether a rule compares predictions. Such a rule needs no labels."""
     return getattr(STOPPING_RULES[rule], "needs_signals", False)
-
-
-def rounds_needed(stopping: StoppingConfig) -> int:
-    """Rounds of the shortest trial that a rule of this package can end early; 0 for other rules."""
-    # The first kappa of a rule is that of the second round, and no rule is asked after the last round.
-    needed = {
-        "kappa_average": stopping.window + 2,
-        "overall_uncertainty": 2,
-        "small_gain": 3,
-        "classification_change": 3,
-    }
-    return needed.get(stopping.rule or "", 0)
 
 
 def records_signals(stopping: StoppingConfig) -> bool:
@@ -156,19 +154,20 @@ def signals(before: Iterable[PoolSample], after: Iterable[PoolSample], num_class
     }
 
 
-def make_rule(stopping: StoppingConfig) -> StoppingRule | None:
+def make_rule(stopping: StoppingConfig) -> "CheckedRule | None":
     """The rule that the configuration names, or None. Raises ConfigError: it cannot be made."""
     if stopping.rule is None:
         return None
     with blamed(f"stopping.rule {stopping.rule}"):
-        return _Checked(stopping.rule, STOPPING_RULES[stopping.rule](stopping))
+        return CheckedRule(stopping.rule, STOPPING_RULES[stopping.rule](stopping))
 
 
-class _Checked:
+class CheckedRule:
     """A rule whose errors and wrong answers are one line."""
 
     def __init__(self, name: str, rule: StoppingRule) -> None:
         self._name, self._rule = name, rule
+        self.rounds_needed = index(getattr(rule, "rounds_needed", 0))
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
         """See `StoppingRule`."""

@@ -134,6 +134,7 @@ def test_what_spreads_a_purchase_is_part_of_the_arm_where_it_is_not_the_default(
             ["region-w3-ripu-b2.2", "region-w3-random-b2.2", "region-w3-ripu-b2.2-power1"],
         ),
         ([], "strategy.balanced=false,true", ["random"], ["region-w3-random-b2.2", "region-w3-random-b2.2-balanced"]),
+        ([], "strategy.balanced=false,true", ["random_balanced"], ["region-w3-random_balanced-b2.2"]),
         ([], "stopping.min_gain=0.1,0.2", ["ripu"], ["region-w3-ripu-b2.2"]),
         ([], "stopping.images=8,16", ["ripu"], ["region-w3-ripu-b2.2"]),
         (["stopping.rule=small_gain"], "stopping.window=2,3", ["ripu"], ["region-w3-ripu-b2.2"]),
