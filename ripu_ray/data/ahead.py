@@ -16,7 +16,7 @@ _WAITING = 2
 
 
 class ReadAhead:
-    """An `ImageSet` whose images and labels are read once they are expected, or else when they are asked for.
+    """An `ImageSet` whose expected images and labels are read ahead. Others are read when they are asked for.
 
     Args:
         images: are read from several threads.
@@ -30,7 +30,7 @@ class ReadAhead:
         self._coming: dict[tuple[bool, str], Future[NDArray[np.uint8]]] = {}
 
     def expect(self, image_ids: Iterable[str], labels: bool = True) -> None:
-        """Begin to read these images, and their labels, each of which is asked for once, in this order."""
+        """Begin to read these images and their labels. Each of them must be asked for once, in this order."""
         if not self._decoders:
             return
         for image_id in image_ids:
@@ -39,7 +39,7 @@ class ReadAhead:
                 self._coming[True, image_id] = self._decoders.submit(self._images.label, image_id)
 
     def ahead(self, items: Iterable[Item], name: Callable[[Item], str], labels: bool = True) -> Iterator[Item]:
-        """Yield the items; the images of the next ones, whose ids `name` returns, are read meanwhile."""
+        """Yield the items, and read the images of the next ones meanwhile. `name` returns the id of an item's image."""
         waiting = deque[Item]()
         for item in items:
             self.expect([name(item)], labels)

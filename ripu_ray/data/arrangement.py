@@ -117,14 +117,17 @@ def _beside(folders: dict[Parts, list[str]]) -> list[Pairing]:
     label_folders = {parts: place for parts in folders if (place := _find(_LABEL, parts)) is not None}
     found = []
     for parts, place in label_folders.items():
-        best: Pairing | None = None
-        for other in (other for other in folders if other not in label_folders):
-            pairing = _pair(other, parts, place, folders)
-            if pairing and (best is None or pairing.num_pairs > best.num_pairs):
-                best = pairing
+        others = (_pair(other, parts, place, folders) for other in folders if other not in label_folders)
+        # Beside photographs there may be pictures of depth or of instances, with the same names.
+        best = max(filter(None, others), key=lambda pairing: (pairing.num_pairs, _is_of_images(pairing)), default=None)
         if best:
             found.append(best)
     return found
+
+
+def _is_of_images(pairing: Pairing) -> bool:
+    """Whether the name of a folder says that images are in it."""
+    return _find(_IMAGE, pairing.folders[0]) is not None
 
 
 def _find(what: re.Pattern[str], parts: Parts) -> int | None:
@@ -133,12 +136,18 @@ def _find(what: re.Pattern[str], parts: Parts) -> int | None:
 
 
 def _pair(images: Parts, labels: Parts, place: int, folders: dict[Parts, list[str]]) -> Pairing | None:
-    """The pairing of two folders, if their paths differ in one place alone, or the labels' folder is one more."""
-    tail = labels[place + 1 :]
-    for width in (1, 0):  # the images' folder has a counterpart of the labels' one, or none
+    """The pairing of two folders, if their paths differ in one place alone, or the labels' folders are one or two more.
+
+    One more where the images' folder has no counterpart, and one where the labels' is in another, such as
+    `annotations/trimaps`.
+    """
+    for more, width in product((0, 1), (1, 0)):
+        inner, tail = labels[place + 1 : place + 1 + more], labels[place + 1 + more :]
         if images[:place] == labels[:place] and images[place + width :] == tail and len(images) >= place + width:
             break
     else:
+        return None
+    if len(inner) < more or any(_split_of(part)[0] for part in inner):
         return None
     split_in_own = _split_of(labels[place])
     image_own = [_split_of(part) for part in images[place : place + width]]
@@ -157,7 +166,7 @@ def _pair(images: Parts, labels: Parts, place: int, folders: dict[Parts, list[st
     return Pairing(
         tuple(template for _, template, _ in head),
         (*(template for _, template, _ in image_own), *follows),
-        (split_in_own[1], *follows),
+        (split_in_own[1], *inner, *follows),
         len(tail) > len(follows),
         words[0] if words else "",
         affixes,
@@ -220,16 +229,23 @@ def _unite(pairings: Sequence[Pairing], folders: Iterable[Parts]) -> Arrangement
     chosen = max(groups.values(), key=lambda group: sum(pairing.num_pairs for pairing in group))
     columns = list(zip(*(pairing.head for pairing in chosen), strict=True))
     varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
-    place = varying[0] if varying else -1
     first = max(chosen, key=lambda pairing: pairing.num_pairs)
-    for index in varying[1:]:  # one folder can be a domain; of further ones the largest is taken
-        chosen = [pairing for pairing in chosen if pairing.head[index] == first.head[index]]
-    head = tuple("{domain}" if index == place else part for index, part in enumerate(first.head))
+
+    def alike(place: int) -> list[Pairing]:
+        """Those that differ from the first in this place alone."""
+        others = [index for index in varying if index != place]
+        return [pairing for pairing in chosen if all(pairing.head[index] == first.head[index] for index in others)]
+
+    # One folder can be a domain: the one that most pairs differ in. Of further ones the largest is taken.
+    place = max(varying, key=lambda index: sum(pairing.num_pairs for pairing in alike(index)), default=-1)
+    chosen = alike(place)
+    has_domains = bool(varying) and len({pairing.head[place] for pairing in chosen}) > 1
+    head = tuple("{domain}" if has_domains and index == place else part for index, part in enumerate(first.head))
     deep = ("**",) if any(pairing.is_deep for pairing in chosen) else ()
     used = {parts for pairing in chosen for parts in pairing.folders}
     splits: dict[str, Counter[str]] = defaultdict(Counter)
     for pairing in chosen:
-        splits[pairing.head[place] if varying else ""][pairing.split] += pairing.num_pairs
+        splits[pairing.head[place] if has_domains else ""][pairing.split] += pairing.num_pairs
     return Arrangement(
         "/".join((*head, *first.image, *deep, first.affixes.image)),
         "/".join((*head, *first.label, *deep, first.affixes.label)),

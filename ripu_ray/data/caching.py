@@ -5,7 +5,7 @@ digest of what it was made from: the contents of the files, and how they are rea
 content, which is checked at each opening. It appears by rename and never changes, so any number of processes may share
 the folder.
 
-For each file there is a mark, its digest at a size and times, so that an unchanged file is not read again.
+For each file there is a mark: its digest, with its size and times. An unchanged file is not read again.
 """
 
 import io

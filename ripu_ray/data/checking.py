@@ -34,14 +34,14 @@ class SplitReport:
 
     Attributes:
         name: "source", "pool" or "validation".
-        num_images: with unreadable ones.
+        num_images: unreadable ones included.
         image_sizes, label_sizes: (height, width) -> number of images, most frequent first.
         stored_sizes: likewise, of the images' files; empty where images are not files.
         pixels_C: (C,) int64, label pixels by class.
         images_C: (C,) int64, images that have the class.
         void_pixels: label pixels without class.
         faults: one line for each, in the order of the images.
-        notes: lines on what is read, but may not be meant.
+        notes: lines on what is accepted, but may be a mistake.
         marks: image id -> digests of image and label (`contents.line`); empty if nothing was hashed.
     """
 
@@ -70,10 +70,10 @@ def check_domains(
         domains: what `open_domains` gave for `data`.
         data: the configuration's `data` section.
         earlier: an earlier result, whose files are not hashed again if their sizes and times are the same.
-        notify: receives lines on what is read, but may not be meant.
+        notify: receives lines on what is accepted, but may be a mistake.
 
     Returns:
-        Digests of all that was read; `NOTHING` for drawn images, of which a plug-in's first ones are read.
+        Digests of all that was read; `NOTHING` for drawn images. Of a plug-in's drawn images, the first ones are read.
 
     Raises:
         DataError: one line that names the first file at fault and counts the others: damaged, of another size than

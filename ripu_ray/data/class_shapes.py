@@ -1,4 +1,4 @@
-"""The shapes in which people write classes, brought into one: a list of entries, with their settings beside it."""
+"""Convert the shapes in which people write classes into one shape: a list of entries, and settings beside it."""
 
 import re
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ def entry_parts(entry: Any, index: int) -> tuple[str, Any]:
 
 
 def check_keys(entry: dict[str, Any], known: Sequence[str], place: str = "classes.json") -> None:
-    """Refuse keys that would have no effect, but for remarks: texts, and what concerns objects alone."""
+    """Refuse keys that would have no effect, except remarks (texts), and keys that concern objects only."""
     for key, value in entry.items():
         if key in known or key in _OF_OBJECTS:
             continue

@@ -144,7 +144,7 @@ class Description(LabelFormat):
         return SPLIT in Pattern(self.images[0]).placeholders
 
     def places(self, split: str, choice: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
-        """The patterns of a split. `choice`: placeholder -> values to use; all values of those that are left out."""
+        """The patterns of a split. `choice`: placeholder -> values to use. Other placeholders take all their values."""
         values = {SPLIT: (split,), **self.choices, **choice}
         chosen = [dict(zip(values, texts, strict=True)) for texts in product(*values.values())]
         texts = (*self.images, self.labels, self.image_ids or "/".join(Pattern(self.images[0]).tokens))

@@ -32,6 +32,8 @@ _STORED: dict[str, tuple[str, dict[int, tuple[int, ...]]]] = {
     "uint16_channel0": ("a PNG of one or three 16-bit channels", {16: (PNG_COLOUR, PNG_GREY)}),
 }
 """Encoding -> what is expected, and the colour types of each bit depth."""
+_COLOUR_TYPES = {0: "grey", 2: "colours", 4: "grey with transparency", 6: "colours with transparency"}
+"""Of a PNG header, in words."""
 _HIGH_BYTE, _LOW_BYTE = "RGB;16B", "RGB;16L"
 """Pillow's names for 16-bit colour of which it keeps one byte: the first of each two, or the second."""
 
@@ -123,8 +125,11 @@ def label_kind(path: Path) -> Literal["ids", "palette", "colours"]:
         return "palette"
     # Pillow reads other depths without complaint, but spreads grey of 1, 2 or 4 bits over 0..255 and cuts 16 bits to 8.
     if depth != 8 or colour_type not in (PNG_GREY, PNG_COLOUR, PNG_COLOUR_ALPHA):
+        found = f"{depth}-bit {_COLOUR_TYPES.get(colour_type, 'picture')}"
+        more = ', or "encoding": "uint16_channel0" in classes.json' if depth == 16 else ""
         raise DataError(
-            f"{path}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, 8 bits a channel"
+            f"{path}: {found}: expected a PNG of one 8-bit channel (class ids), with a palette, or of colours, "
+            f"8 bits a channel{more}"
         )
     return "ids" if colour_type == PNG_GREY else "colours"
 

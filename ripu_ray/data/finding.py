@@ -52,7 +52,7 @@ def find_pairs(
         name: of the data set, for messages.
         places: its patterns.
         root: its folder.
-        names: list of the images to use; None: all. If every name tells its path, no folder is listed.
+        names: list of the images to use; None: all. If every name contains the path, no folder is listed.
         labelled: False: no labels are looked for, and an image stands for its own label, which has its size.
 
     Returns:
@@ -218,7 +218,8 @@ def _named(name: str, root: Path, places: Sequence[Place], names: Path) -> list[
         if len(columns) > 1 and not is_whole and find(columns[0]):
             raise DataError(f"{names}: {place}: {text!r}: expected one name a line")
         if len(images) != 1:
-            fault = f"{text} may be any of {len(images)} images: put the folder in front of it" if images else ""
+            hint = "put the folder in front of it, and the suffix behind"
+            fault = f"{text} may be any of {len(images)} images: {hint}" if images else ""
             raise DataError(f"{names}: {place}: {fault or f'there is no image {short or text}'}")
         if images[0] in chosen:
             raise DataError(f"{names}: {place}: {short} is there twice")

@@ -19,7 +19,7 @@ IMAGES, LABELS = "{domain}/{split}/images/**/*", "{domain}/{split}/labels/**/*"
 
 
 def check_pattern(text: str) -> str:
-    """The pattern itself. Raises ValueError: it is none, or its stars are not one name in any sub-folders."""
+    """Return the pattern. Raises ValueError: not a pattern, or its stars are not `*`, or `**` and then `*`."""
     *folders, last = text.split("/")
     try:
         pattern = Pattern(text)

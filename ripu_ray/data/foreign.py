@@ -1,4 +1,4 @@
-"""Data sets from outside this package: an error or a wrong value of their code is one line that names the image."""
+"""Data sets from outside this package. An error or a wrong value of their code becomes a line that names the image."""
 
 from operator import index
 

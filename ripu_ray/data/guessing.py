@@ -23,6 +23,8 @@ Watch = Callable[[str, Iterable[Path], int], Iterable[Path]]
 _NAMES = ("*class*.txt", "*class*.csv", "*label*.txt", "*label*.csv", "*colo*r*.txt", "*colo*r*.csv", "*names*.txt")
 _LONGEST_LIST = 2**16
 _TRIPLE = re.compile(r"(?<![\d.])(\d{1,3})[,;\s]+(\d{1,3})[,;\s]+(\d{1,3})(?![\d.])")
+_WITH_ID = re.compile(r"(\d{1,3})[\s,;:]+(.*\S.*)")
+"""A line that begins with the id of the class."""
 _VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")
 _PLAIN = {
     (0, 0, 0): "black",
@@ -76,21 +78,25 @@ def guess_classes(root: Path, labels: Sequence[Path], watch: Watch) -> tuple[Any
     palettes: dict[int, set[Colour]] = {}
     for index, colour in (item for content in found for item in content.palette.items()):
         palettes.setdefault(index, set()).add(colour)
-    if "ids" in kinds and "colours" in kinds:
-        raise DataError(f"{root}: {kinds['ids']} labels of ids and {kinds['colours']} of colours: expected one kind")
     by_colour = bool(kinds["colours"]) or any(len(colours) > 1 for colours in palettes.values())
-    source, names = _read_names(root)
+    if by_colour and kinds["ids"]:
+        first = next(path for path, content in zip(labels, found, strict=True) if content.kind == "ids")
+        raise DataError(
+            f"{root}: {counted(kinds['ids'], 'label')} of ids, such as {first.name}, and "
+            f"{len(found) - kinds['ids']} of colours: expected one kind"
+        )
+    source, by_id, by_rgb = _read_names(root)
     pixels: Counter[Any] = Counter()
     for content in found:
         of_palette = by_colour and content.kind == "palette"
         pixels.update(_recoloured(content) if of_palette else content.pixels)
     lines = [f"labels    {', '.join(f'{count} of {kind}' for kind, count in sorted(kinds.items()))}"]
-    lines += [f"names     of classes from {source}"] if names else []
+    lines += [f"names     of classes from {source}"] if source else []
     if by_colour:
-        tree, more = _from_colours(pixels, names if isinstance(names, dict) else {})
+        tree, more = _from_colours(pixels, by_rgb)
         return (tree | {"palette": "colors"} if kinds["palette"] else tree), lines + more
     colours = {index: next(iter(colours)) for index, colours in palettes.items()}
-    tree, more = _from_ids(pixels, names if isinstance(names, list) else [], colours)
+    tree, more = _from_ids(pixels, by_id, colours)
     return tree, lines + more
 
 
@@ -105,6 +111,8 @@ def _look(path: Path) -> _Content:
     kind = label_kind(path)
     with opened(path) as picture:
         if kind == "colours":
+            if picture.mode == "RGBA" and (clear := sum(picture.getchannel("A").histogram()[:-1])):
+                raise DataError(f"{path}: {counted(clear, 'pixel')} of the label are transparent")
             colours = picture.convert("RGB").getcolors(IGNORE_LABEL + 1)
             if colours is None:
                 raise DataError(
@@ -138,24 +146,25 @@ def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, 
         lines.append(f"void      {', '.join(map(_shown, void))}: no class, neither learned nor evaluated")
     elif (0, 0, 0) in chosen:
         lines.append("void      none: move 0,0,0 from classes to void_colors if it means 'not labelled'")
-    rare = [colour for colour in found if pixels[colour] < _RARE * pixels.total()]
-    if rare:
-        listed = ", ".join(f"{_shown(colour)} ({pixels[colour]} pixels)" for colour in rare[:3])
-        lines.append(
-            f"rare      {counted(len(rare), 'colour')}, such as {listed} (of smoothed outlines?), are classes, too"
-        )
-    return tree, lines
+    return tree, lines + _rare("colour", {_shown(colour): pixels[colour] for colour in found}, pixels.total())
 
 
-def _from_ids(pixels: Counter[Any], names: list[str], colours: dict[int, Colour]) -> tuple[Any, list[str]]:
+def _rare(what: str, pixels: dict[str, int], total: int) -> list[str]:
+    """A line on the colours or ids that few of all `total` pixels have, if there are any."""
+    rare = [f"{name} ({counted(count, 'pixel')})" for name, count in pixels.items() if count < _RARE * total]
+    named = f"{counted(len(rare), what)}, such as {', '.join(rare[:3])}"
+    return [f"rare      {named} (of smoothed outlines?), are classes, too"] if rare else []
+
+
+def _from_ids(pixels: Counter[Any], names: dict[int, str], colours: dict[int, Colour]) -> tuple[Any, list[str]]:
     ids = sorted(pixels)
     is_binary = IGNORE_LABEL in ids and len(ids) <= MIN_CLASSES
     ids = ids if is_binary else [label_id for label_id in ids if label_id != IGNORE_LABEL]
     _check_number(len(ids), "id")
-    in_order = ids == list(range(len(ids)))
-    has_names = len(names) > max(ids)
+    found, has_names = {str(label_id): pixels[label_id] for label_id in ids}, names.keys() >= set(ids)
     if has_names and not is_binary:
-        ids, in_order = list(range(len(names))), True
+        ids = sorted(names.keys() - {IGNORE_LABEL})
+    in_order = ids == list(range(len(ids)))
     called = _distinct([names[label_id] if has_names else f"class {label_id}" for label_id in ids])
     tree: dict[str, Any] = {"classes": called}
     distinct = {colours.get(label_id) for label_id in ids}
@@ -171,7 +180,7 @@ def _from_ids(pixels: Counter[Any], names: list[str], colours: dict[int, Colour]
     if IGNORE_LABEL in pixels:
         meaning = "a class, as there are but two ids" if is_binary else "void: neither learned nor evaluated"
         lines.append(f"void      255 is {meaning}")
-    return tree, lines
+    return tree, lines + ([] if has_names else _rare("id", found, pixels.total()))
 
 
 def _check_number(count: int, what: str) -> None:
@@ -193,8 +202,8 @@ def _shown(colour: Colour) -> str:
     return ",".join(map(str, colour))
 
 
-def _read_names(root: Path) -> tuple[str, dict[Colour, str] | list[str]]:
-    """A file with names of classes: its name, and the names by colour or by id. Lists that cannot be read are not."""
+def _read_names(root: Path) -> tuple[str, dict[int, str], dict[Colour, str]]:
+    """A file with names of classes: its name, and the names by id or by colour. Lists that cannot be read are not."""
     for path in sorted({path for pattern in _NAMES for path in root.glob(pattern)}):
         try:
             if path.stat().st_size > _LONGEST_LIST:
@@ -203,15 +212,27 @@ def _read_names(root: Path) -> tuple[str, dict[Colour, str] | list[str]]:
         except (OSError, UnicodeDecodeError):
             continue
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        ids = _with_ids(lines) or _with_ids(lines[1:])  # the first may be a heading
+        has_colours = bool(ids) and all(map(_TRIPLE.search, ids.values()))
         colours = {}
-        for line in lines:
+        for line in ids.values() if has_colours else lines:
             if match := _TRIPLE.search(line):
                 name = (line[: match.start()] + line[match.end() :]).strip(" \t,;:\"'")
                 red, green, blue = map(int, match.groups())
                 if name and name.isprintable():
                     colours[red, green, blue] = name
         if colours:
-            return path.name, colours
-        if len(lines) >= MIN_CLASSES and all(line.isprintable() and len(line) < 64 for line in lines):
-            return path.name, lines
-    return "", {}
+            return path.name, {}, colours
+        names = ids or dict(enumerate(lines))
+        if len(names) >= MIN_CLASSES and all(name.isprintable() and len(name) < 64 for name in names.values()):
+            return path.name, names, {}
+    return "", {}, {}
+
+
+def _with_ids(lines: Sequence[str]) -> dict[int, str]:
+    """What stands behind the id in each line, if all lines begin with ids that ascend; else nothing."""
+    matches = [match for line in lines if (match := _WITH_ID.fullmatch(line))]
+    ids = [int(match[1]) for match in matches]
+    if len(ids) < len(lines) or ids != sorted(set(ids)) or not ids or ids[-1] > IGNORE_LABEL:
+        return {}
+    return {label_id: match[2].strip("\"'") for label_id, match in zip(ids, matches, strict=True)}

@@ -173,7 +173,8 @@ def _load(origin: str | Path) -> dict[str, Any]:
             name, _, revision = origin.partition("@")
             with hub_or_cache() as why:
                 loaded = datasets.load_dataset(name, revision=revision or None)
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, datasets.exceptions.DatasetsError) as error:
+        # LookupError and those behind it: of JSON files with other keys or kinds of values.
         reason = f"not in the cache; {why}" if why else first_line(error)
         raise DataError(f"{origin}: cannot be loaded ({reason})") from None
     if isinstance(loaded, datasets.DatasetDict):

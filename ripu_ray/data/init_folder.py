@@ -14,11 +14,12 @@ from ripu_ray.data.finding import LABEL_SUFFIXES
 from ripu_ray.data.folder import check_pattern, folder_place
 from ripu_ray.data.guessing import Watch, guess_classes
 from ripu_ray.data.labels import class_file, read_class_table
-from ripu_ray.data.lists import read_names
+from ripu_ray.data.lists import GAP, read_names
 from ripu_ray.data.patterns import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from ripu_ray.data.pictures import picture_size
 from ripu_ray.errors import DataError, counted
 from ripu_ray.storage.files import one_line_error
+from ripu_ray.storage.remote import RemotePath
 
 _SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual", re.IGNORECASE)
 _TARGET_NAMES = re.compile(r"target|tgt|real|photo", re.IGNORECASE)
@@ -83,6 +84,9 @@ def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
 
 def _plan(folder: Path, config: Path) -> _Plan:
     """Everything but the classes, from names and sizes of files alone."""
+    for place in (folder, config):
+        if isinstance(place, RemotePath):
+            raise DataError(f"{place}: expected a place on this machine")
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of pictures and labels")
     if not config.parent.is_dir():
@@ -154,7 +158,8 @@ def _match(plan: _Plan, root: Path, config: Path) -> None:
             {"".join(stars): root / path for stars, path in pattern.files(root) if path.lower().endswith(suffixes)}
             for pattern, suffixes in ((place.label, LABEL_SUFFIXES), (place.images[0], IMAGE_SUFFIXES))
         )
-        images = {stem: path for stem, path in images.items() if path not in labels.values()}
+        taken = set(labels.values())
+        images = {stem: path for stem, path in images.items() if path not in taken}
         both = dict.fromkeys(stem for stem in images if stem in labels)
         if not both:
             raise DataError(
@@ -187,7 +192,7 @@ def _hold_out(plan: _Plan, root: Path, config: Path) -> None:
     for train in sorted(path for path in root.rglob("*.txt") if path.stem.lower() in _TRAIN):
         validation = next((path for word in _VALIDATION if (path := train.with_name(f"{word}.txt")).is_file()), None)
         lists = (train, validation) if validation else ()
-        if lists and all(PurePath(name).stem in names for path in lists for _, name in read_names(path)):
+        if lists and all(_lists_images(path, names) for path in lists):
             for part, path in zip(("target", "validation"), lists, strict=True):
                 shown = os.path.relpath(path, config.parent)
                 plan.data[f"{part}_list"] = shown
@@ -200,11 +205,26 @@ def _hold_out(plan: _Plan, root: Path, config: Path) -> None:
     plan.lines.append(f"val       none: {_VALIDATION_SHARE:.0%} of the images are held out (data.validation_share)")
 
 
+def _lists_images(path: Path, names: set[str]) -> bool:
+    """Whether a list can be used: it names images alone, by names without suffix, and one a line."""
+    try:
+        texts = [text for _, text in read_names(path)]
+    except DataError:
+        return False
+    # In two columns, such as CamVid's of images and labels, the first is an image, too.
+    columns = [GAP.split(text) for text in texts]
+    return all(PurePath(text).stem in names for text in texts) and not any(
+        len(parts) > 1 and PurePath(parts[0]).stem in names for parts in columns
+    )
+
+
 def _choose_sizes(plan: _Plan) -> None:
     """One size, small enough for a CPU, in the shape that most pictures have."""
-    sizes = Counter(picture_size(label) for pairs in plan.pairs.values() for _, label in pairs)
+    pairs = [pair for pairs in plan.pairs.values() for pair in pairs]
+    sizes = Counter(picture_size(label) for _, label in pairs)
     (height, width), _ = sizes.most_common(1)[0]
-    if len(sizes) == 1 and max(height, width) <= _KEPT_SIDE:
+    is_small = len(sizes) == 1 and max(height, width) <= _KEPT_SIDE
+    if is_small and all(_may_have_size(image, (height, width)) for image, _ in pairs):
         plan.lines.append(f"size      {height}x{width} (height x width), as stored")
         return
     scale = min(1.0, _LONG_SIDE / max(height, width))
@@ -212,6 +232,14 @@ def _choose_sizes(plan: _Plan) -> None:
     plan.data |= {"input_size": size, "label_size": list(size)}
     stored = f"{height}x{width}" if len(sizes) == 1 else f"{len(sizes)} sizes, mostly {height}x{width}"
     plan.lines.append(f"size      {stored}: resized to {size[0]}x{size[1]} (height x width), for a CPU")
+
+
+def _may_have_size(path: Path, size: tuple[int, int]) -> bool:
+    """Whether an image has this size, upright or lying, or cannot be read: `ripu data check` names it then."""
+    try:
+        return picture_size(path) in (size, size[::-1])
+    except DataError:
+        return True
 
 
 def _refuse_existing(path: Path) -> None:

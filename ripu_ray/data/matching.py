@@ -50,7 +50,9 @@ def find_affixes(images: Sequence[str], labels: Sequence[str], are_one: bool) ->
         before, behind, label_before, label_behind = label_before, label_behind, before, behind
     elif are_one and not _LABEL_WORD.search(label_before + label_behind):
         count = 0
-    if label_suffixes and label_behind.lower().endswith((*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)):
+    if not are_one and {".png"} < {suffix.lower() for suffix in label_suffixes}:
+        label_behind += ".png"  # beside JPEGs to look at
+    elif label_suffixes and label_behind.lower().endswith((*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)):
         label_behind += label_suffixes[0]  # NAME.jpg.png: in a pattern, .jpg would be the suffix
     return Affixes(f"{before}*{behind}", f"{label_before}*{label_behind}"), count
 

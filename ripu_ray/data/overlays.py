@@ -1,4 +1,4 @@
-"""Labels over images, to be looked at: whether they belong together, and whether the classes are right."""
+"""Labels drawn over images. A person can then check whether they belong together and whether the classes are right."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -86,13 +86,13 @@ class PairedImages:
 
     def part(self, image_ids: Collection[str]) -> "PairedImages":
         """These of the images alone, in the order of all."""
-        images = copy.copy(self)
-        images.files = _Chosen(self.files, tuple(image_id for image_id in self.image_ids if image_id in image_ids))
+        images, chosen = copy.copy(self), frozenset(image_ids)
+        images.files = _Chosen(self.files, tuple(image_id for image_id in self.image_ids if image_id in chosen))
         images.image_ids = tuple(images.files)
         return images
 
     def as_stored(self) -> "PairedImages":
-        """The same at the files' own sizes. Image and label may differ in size, if their aspects are the same."""
+        """The same images and labels at their stored sizes. Image and label may differ in size, not in aspect."""
         images = copy.copy(self)
         images.sizes, images._sizes_may_differ = (None, None), True
         return images
@@ -107,8 +107,8 @@ class PairedImages:
             (h, w, 3) uint8, RGB.
 
         Raises:
-            DataError: the file is damaged, is not 8-bit or too large, or asks to be rotated before it is shown while
-                its label does not have the size that it is then shown in.
+            DataError: the file is damaged, is not 8-bit or too large, or its EXIF orientation rotates it and its label
+                does not have the size of the rotated picture.
         """
         path, label = self.files[image_id]
         return read_image(path, self.sizes[0], self._max_megapixels, label)
@@ -123,8 +123,8 @@ class PairedImages:
             (H, W) uint8 class ids, 255 = void.
 
         Raises:
-            DataError: the file is damaged or stored in another way, holds an id or a colour that no class has, or
-                differs in size from its image while not both are resized, or in its aspect.
+            DataError: the file is damaged or stored in another way, or holds an id or a colour that no class has. Its
+                aspect differs from that of its image, or its size does and not both are resized.
         """
         image_path, path = self.files[image_id]
         label_HW = read_label(path, self.classes, self._max_megapixels)

@@ -104,7 +104,7 @@ class Pattern:
         return "".join(part for pair in zip_longest(self._between, stars, fillvalue="") for part in pair)
 
     def stars_of_end(self, text: str, with_suffix: bool) -> Stars | None:
-        """What the stars stand for in a path, of which only the parts from the first star on are looked at.
+        """What the stars stand for in a path. Only the parts from the first star on are compared.
 
         Args:
             text: a path; folders in front of the first star may be missing.

@@ -57,15 +57,15 @@ _reading = _Reading()
 
 
 @contextmanager
-def noted_warnings() -> Iterator[dict[str, list[Path]]]:
+def noted_warnings() -> Iterator[dict[str, dict[Path, None]]]:
     """What Pillow warns of while it reads, from all threads: warning -> files, each once."""
-    noted: dict[str, list[Path]] = {}
+    noted: dict[str, dict[Path, None]] = {}
 
     def note(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
         if _reading.path is None:
             show(message, category, *place, **more)  # type: ignore[arg-type]
-        elif _reading.path not in (paths := noted.setdefault(" ".join(str(message).split()), [])):
-            paths.append(_reading.path)
+        else:
+            noted.setdefault(" ".join(str(message).split()), {})[_reading.path] = None
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning, module=r"PIL\.")
@@ -75,7 +75,7 @@ def noted_warnings() -> Iterator[dict[str, list[Path]]]:
 
 @contextmanager
 def opened(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Iterator[Image.Image]:
-    """The picture, for reading inside the `with`; whatever is wrong with the file becomes a DataError that names it.
+    """The picture, for reading inside the `with`. Every fault of the file becomes a DataError that names the file.
 
     A file of several pictures is the first of them if it is a camera's (MPO), and refused if it is an animation.
     """
@@ -115,6 +115,8 @@ def _reason(path: Path, error: OSError) -> str:
     if isinstance(error, UnidentifiedImageError):
         with path.open("rb") as file:
             return _unlike(file.read(len(_LFS)), "JPEG or PNG")
+    if error.strerror:  # of the operating system, not of Pillow
+        return f"cannot be read ({error.strerror})"
     return f"the image is damaged ({_words(error)})"
 
 
@@ -136,14 +138,14 @@ def read_image(
         path: JPEG or PNG.
         size: (height, width), resized bilinearly; None: as stored.
         max_megapixels: of the picture.
-        label: the picture's label. It tells how a picture that asks to be turned by 90 degrees is meant.
+        label: the picture's label. Its size shows whether a picture with an EXIF rotation of 90 degrees is turned.
 
     Returns:
         (h, w, 3) uint8, RGB, the caller's own.
 
     Raises:
-        DataError: the file is damaged, is not 8-bit, or asks to be rotated before it is shown, unless the label has
-            the size of the rotated picture alone.
+        DataError: the file is damaged, is not 8-bit, or its EXIF orientation rotates it. A rotation of 90 degrees is
+            accepted if the label has the size of the rotated picture and not that of the stored one.
     """
     with opened(path, max_megapixels) as picture:
         # Of colours in 16 bits, Pillow keeps one byte without a warning.
@@ -163,7 +165,7 @@ def read_image(
 
 
 def check_upright(picture: Image.Image, path: Path) -> None:
-    """Refuse a picture that asks to be rotated before it is shown. Reads the whole file. Raises DataError."""
+    """Refuse a picture whose EXIF orientation rotates it. Reads the whole file. Raises DataError."""
     if _orientation(picture) != 1:
         _refuse_rotation(path)
 
@@ -201,7 +203,7 @@ def resize_label(label_HW: NDArray[Id], size: tuple[int, int] | None) -> NDArray
 
 
 def png_header(path: Path) -> tuple[int, int]:
-    """Bit depth and colour type of a PNG: what is really stored, whatever Pillow makes of it.
+    """Bit depth and colour type of a PNG as they are stored; Pillow may convert them.
 
     Raises:
         DataError: the file cannot be read, or is not a PNG.

@@ -77,7 +77,7 @@ class PicturesData(DatasetSection):
             cache: folder for decoded images and labels.
 
         Raises:
-            DataError: the target has too few images to be shared out, or no labels; what `open_split` raises.
+            DataError: the target has too few images for the shares, or no labels; or `open_split` raises it.
         """
         if self.asks_people and (self.source_share or self.validation_share):
             raise DataError("data.source_share and validation_share need labels, which oracle.kind human does not have")

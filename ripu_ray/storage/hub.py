@@ -15,7 +15,7 @@ _BUSY, _BROKEN = (407, 429), 500
 
 @contextmanager
 def hub_or_cache() -> Iterator[str]:
-    """Within it, libraries ask the hub only if it answers at once: its client would try six times, for half a minute.
+    """Within the block, libraries ask the hub only if it answers at once. Its client would try for half a minute.
 
     Yields:
         Why the hub does not answer; "" if it does, or is not to be asked (`HF_HUB_OFFLINE`).

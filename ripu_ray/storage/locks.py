@@ -1,8 +1,8 @@
-"""Exclusive locks: a file that names its holder, which renews it with a heartbeat for as long as it holds it.
+"""Exclusive locks. A lock is a file that names its holder. The holder renews the file with a heartbeat.
 
-The file is created by one of several processes. On this machine, the kernel's lock (flock) says at once whether its
-holder is alive. Elsewhere, behind a URL, and on file systems without flock or hard links, the heartbeat says it: a file
-without one for `PATIENCE_S` is taken over by one of the waiting processes.
+Of several processes, one creates the file. On this machine, the kernel's lock (flock) shows at once whether the holder
+is alive. On other machines, behind a URL, and on file systems without flock or hard links, the heartbeat shows this: if
+there is none for `PATIENCE_S`, one of the waiting processes takes the file over.
 """
 
 import fcntl
@@ -63,7 +63,7 @@ class _Lease:
         replace_file(self.path, lambda file: file.write(self.content))
 
     def take_dead(self, is_dead: Callable[[str], bool]) -> str | None:
-        """Take over a lock that is known to be that of a dead process: its text. None: it must be watched."""
+        """Take over the lock if its holder is known to be dead. Returns its text; None: it must be watched."""
         return None
 
     def renew(self) -> None:
@@ -114,7 +114,7 @@ def hold_file(
         text: names the holder; unique to it.
         is_dead: whether a file with this text, which no process on this machine locks, is that of a dead process.
         watch: called before the wait for the heartbeat of a holder.
-        lose: called in another thread when another process took the lock over, since this one was suspended.
+        lose: called in another thread if another process took the lock over because this process was suspended.
 
     Yields:
         The text of the dead holder whose lock was taken over, or None; and a function that releases the lock before

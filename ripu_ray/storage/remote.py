@@ -159,6 +159,8 @@ class RemotePath(PosixPath):
             raise FileNotFoundError(errno.ENOENT, reason, str(self)) from None
         except FileExistsError as error:
             raise FileExistsError(errno.EEXIST, _reason(error), str(self)) from None
+        except NotImplementedError:
+            raise RemoteError(errno.ENOTSUP, f"not supported for {self.parts[0]}//", str(self)) from None
         except Exception as error:
             raise RemoteError(errno.EIO, _reason(error), str(self)) from error
 
@@ -217,10 +219,7 @@ def check_writable(folder: Path) -> None:
         InputError: the write failed, or there was no answer within 20 s.
     """
     if isinstance(folder, RemotePath):
-        if folder.parts[0] in ("http:", "https:"):
-            raise InputError(
-                f"{folder}: cannot be written: expected a folder, or the URL of a store such as s3://bucket"
-            )
+        _refuse_web(folder, "written")
         probe = folder / f".seen.{os.getpid()}-{secrets.token_hex(4)}.part"
 
         def write() -> None:
@@ -245,7 +244,13 @@ def check_nameable(path: Path) -> Path:
 def check_readable(folder: Path) -> None:
     """List a remote folder; a local folder is not checked. Raises InputError as `check_writable` does."""
     if isinstance(folder, RemotePath):
+        _refuse_web(folder, "listed")
         _within_timeout(folder, lambda: folder._call("ls", detail=False))
+
+
+def _refuse_web(folder: Path, done: str) -> None:
+    if folder.parts[0] in ("http:", "https:"):
+        raise InputError(f"{folder}: cannot be {done}: expected a folder, or the URL of a store such as s3://bucket")
 
 
 def _within_timeout(folder: Path, ask: Callable[[], object]) -> None:

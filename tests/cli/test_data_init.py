@@ -15,6 +15,7 @@ from ripu_ray.data.pictures import picture_size
 from tests.data.photographs import photograph, save_label, write_photographs
 
 SPLITS = (("", "train"), ("", "val"), ("", "test"))
+SEQUENCES = (("a", "seq1"), ("a", "seq2"), ("b", "seq3"))
 DOMAINS = (("real", "train"), ("real", "val"), ("sim", "train"), ("sim", "val"))
 
 
@@ -67,6 +68,10 @@ ARRANGEMENTS = {
     "one folder, an ending": (("{number}.png", "{number}_mask.png", "binary"), "*", "*_mask", (2, 2, 1)),
     "one folder, a beginning": (("img_{number}.png", "mask_{number}.png"), "img_*", "mask_*", (2, 2, 1)),
     "labels below the images": (("{number}.jpg", "masks/{number}.png"), "*", "masks/*", (2, 2, 1)),
+    "labels in a folder of labels": (
+        ("images/{number}.jpg", "annotations/trimaps/{number}.png"),
+        *("images/*", "annotations/trimaps/*", (2, 2, 1)),
+    ),
     "names that say nothing": (("a b/ä {number}.png", "c/ä {number}.png"), "a b/*", "c/*", (2, 2, 1)),
     "Supervisely": (
         ("ds0/img/{number}.jpg", "ds0/masks_machine/{number}.jpg.png", "ids"),
@@ -80,6 +85,14 @@ ARRANGEMENTS = {
     "domains": (
         ("{domain}/{split}/images/{number}.jpg", "{domain}/{split}/labels/{number}.png", "colours", DOMAINS),
         *("{domain}/{split}/images/*", "{domain}/{split}/labels/*", (5, 5, 5)),
+    ),
+    "sequences": (
+        ("uav_{domain}/{split}/Images/{number}.png", "uav_{domain}/{split}/Labels/{number}.png", "colours", SEQUENCES),
+        *("uav_a/{domain}/Images/*", "uav_a/{domain}/Labels/*", (5, 4, 1)),
+    ),
+    "sequences, one each": (
+        ("{domain}/{split}/img/{number}.png", "{domain}/{split}/gt/{number}.png", "colours", SEQUENCES[1:]),
+        *("a/seq2/img/*", "a/seq2/gt/*", (2, 2, 1)),
     ),
     "domains without splits": (
         ("{domain}/photos/{number}.jpg", "{domain}/gt/{number}.png", "ids", (("day", ""), ("night", ""))),
@@ -123,14 +136,13 @@ def test_labels_of_another_size_than_their_images_are_converted_at_their_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path / "a")
-    assert invoke("init", "a").exit_code == 0
     for path in (tmp_path / "a/labels").iterdir():
         with Image.open(path) as picture:
             half = picture.resize((20, 15), Image.Resampling.NEAREST)
         half.save(path)
+    assert invoke("init", "a").exit_code == 0
     tree = yaml.safe_load(Path("a/ripu.yaml").read_text())
-    tree["data"] |= {"input_size": [30, 40], "label_size": [30, 40]}
-    Path("a/ripu.yaml").write_text(yaml.safe_dump(tree))
+    assert tree["data"]["input_size"] == tree["data"]["label_size"] == [16, 16]
     done = invoke("convert", "new", "--config", "a/ripu.yaml")
     assert done.exit_code == 0, done.output
     assert {picture_size(path) for path in Path("new").rglob("labels/*.png")} == {(15, 20)}

@@ -107,7 +107,7 @@ def test_a_trial_s_name_shows_a_varied_path_without_the_folder_that_all_share(he
     ("written", "says"),
     [
         ("$NOWHERE/a", "data.root: $NOWHERE/a: the environment variable $NOWHERE is not set"),
-        ("~nobody-here/a", "data.root: ~nobody-here/a: there is no user ~nobody-here on this machine"),
+        ("~absent-user/a", "data.root: ~absent-user/a: there is no user ~absent-user on this machine"),
     ],
 )
 def test_what_cannot_be_expanded_is_named(written: str, says: str) -> None:

@@ -1,5 +1,6 @@
 """`dataset: huggingface`: folders that the library has saved, without a network, and each fault in one line."""
 
+import shutil
 import socket
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -115,6 +116,16 @@ def test_each_fault_is_named(
     assert done.exit_code == 2, done.output
     assert says in done.stderr
     assert all(line.startswith("ripu: ") for line in done.stderr.splitlines()), done.stderr
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{"])
+@pytest.mark.parametrize("name", ["dataset_dict.json", "train/state.json"])
+def test_a_damaged_saved_folder_is_named(tmp_path: Path, saved: Path, name: str, text: str) -> None:
+    copied = shutil.copytree(saved, tmp_path / "copied")
+    (copied / name).write_text(text)
+    done = check(tmp_path, copied)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert f"{tmp_path}/saved: cannot be loaded (" in done.stderr
 
 
 def test_a_saved_folder_is_converted_to_files(tmp_path: Path, saved: Path) -> None:

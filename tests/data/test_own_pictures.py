@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ripu_ray.config import load_config
 from ripu_ray.data.loading import open_domains
+from ripu_ray.data.pictures import picture_size
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.errors import DataError
 from ripu_ray.runs.run_folder import RunFolder
@@ -305,6 +306,10 @@ def test_names_in_sub_folders_are_found_by_lists() -> None:
     assert listed("data/images/trip two/b") == ("dusk/train/trip two/b",)
     with pytest.raises(DataError, match=r"list\.txt: line 1: b\.png may be any of 2 images: put the folder in"):
         listed("b.png")
+    _photo().save(POOL / "images/a.jpg")
+    with pytest.raises(DataError, match=r"line 1: a may be any of 2 images: put .* and the suffix behind"):
+        listed("a")
+    assert listed("a.png") == ("dusk/train/a",)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -330,3 +335,18 @@ def test_overlays_are_not_drawn_among_the_images(monkeypatch: pytest.MonkeyPatch
     assert done.exit_code == 0, done.output
     assert "not drawn: overlays.png would lie among the images: name another place with --overlays" in done.stdout
     assert not Path("overlays.png").exists()
+
+
+def test_what_was_read_is_shown_if_the_overlays_cannot_be_written(tmp_path: Path) -> None:
+    words = ["data", "check", "--set", DATA, "--overlays"]
+    done = CliRunner(env={"COLUMNS": "220"}).invoke(app, [*words, "data/classes.json/x.png"])
+    assert (done.exit_code, "faults    0" in done.stdout) == (0, True), done.output
+    assert "not drawn: data/classes.json/x.png: cannot be written (" in done.stdout
+    Path("data/classes.json").write_text("")
+    done = CliRunner().invoke(app, [*words, "x.gif"])
+    assert done.stderr == "ripu: --overlays x.gif: expected the name of a .png or .jpg file\n"
+
+
+def test_what_the_system_does_not_give_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r": cannot be read \(Is a directory\)$"):
+        picture_size(tmp_path)

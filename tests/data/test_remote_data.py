@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ripu_cli.main import app
+from typer.testing import CliRunner
 
 from ripu_ray.data.checking import check_domains
 from ripu_ray.data.folder import FolderData
@@ -57,6 +59,34 @@ def test_a_root_that_is_not_there_is_one_line(bucket: Path) -> None:
     for root, says in ((bucket / "none", "there is no object"), (locate("s3://no-bucket/x"), "bucket does not exist")):
         with pytest.raises(InputError, match=rf"^{root}: .*{says}"):
             open_domains(FolderData(root=root))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["check", "--set=data={dataset: folder, root: 'http://127.0.0.1:1/photos'}"],
+            "http://127.0.0.1:1/photos: cannot be listed: expected a folder, or the URL of a store such as s3://bucket",
+        ),
+        (
+            [
+                "check",
+                "--set=data={dataset: folder, root: ROOT, target: dusk, target_list: 'http://127.0.0.1:1/a.txt'}",
+            ],
+            "http://127.0.0.1:1/a.txt: cannot be read (not supported for http://)",
+        ),
+        (["init", "BUCKET/data"], "BUCKET/data: expected a place on this machine"),
+        (["init", "ROOT", "--config", "BUCKET/a.yaml"], "BUCKET/a.yaml: expected a place on this machine"),
+    ],
+)
+def test_urls_that_cannot_be_used_are_one_line(
+    remote: FolderData, local: FolderData, bucket: Path, words: list[str], says: str
+) -> None:
+    def filled(text: str) -> str:
+        return text.replace("ROOT", str(local.root)).replace("BUCKET", str(bucket))
+
+    done = CliRunner().invoke(app, ["data", *map(filled, words)])
+    assert (done.exit_code, done.output) == (2, f"ripu: {filled(says)}\n")
 
 
 def test_sub_folders_and_shares_are_those_of_the_files(local: FolderData, bucket: Path) -> None:
