@@ -44,7 +44,7 @@ class PyramidHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """One convolution of one pixel over all features, each at the size of the finest.
+    """One 1x1 convolution of all features, each resized to the size of the finest.
 
     Args:
         num_classes: channels of the logits.

@@ -103,7 +103,7 @@ def segmentation(settings: ModelConfig, num_classes: int) -> Network:
 
 
 def backbone(settings: ModelConfig, num_classes: int) -> Network:
-    """Build the network of `model.name: backbone`, with fresh weights; as `segmentation`, with `settings.head`."""
+    """Build the network of `model.name: backbone`, with fresh weights and `settings.head`. See `segmentation`."""
     config = _read_config(settings)
     from transformers import AutoBackbone as Auto
     from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING as KNOWN

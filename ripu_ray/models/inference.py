@@ -17,7 +17,7 @@ def predict(network: nn.Module, image_13HW: Tensor, size: tuple[int, ...], flip:
         network: in evaluation mode.
         image_13HW: (1, 3, h, w) float, from `network.to_input`.
         size: (H, W) of the prediction; the logits are brought there bilinearly with aligned corners.
-        flip: the mean of the softmax of the image and, mirrored back, of its mirror image decides.
+        flip: use the mean of two softmax outputs: of the image, and of its mirror image, mirrored back.
 
     Returns:
         (H, W) integer class ids.

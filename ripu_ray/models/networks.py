@@ -29,7 +29,7 @@ class Builder:
     Attributes:
         build: makes it. Files of weights that the section names are not opened: `pretrained.load_pretrained` does that.
         gives: what it offers beside logits: "features" (it has `Network.last_layer`), "dropout" (it has such layers).
-        takes: those settings of the section `model` that only some networks have, and that this one has.
+        takes: the settings of the section `model` that this network uses and that not all networks use.
         package: distribution with the ImageNet weights for `model.pretrained`; empty: there is none.
         needs: those of `takes` that must be given.
     """
@@ -47,7 +47,7 @@ class Builder:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the network's code is not of this package, so that it is tried before a run."""
+        """Whether the network's code is from outside this package. If so, it is tried before a run."""
         return bool(self.needs) or not getattr(self.build, "__module__", "").startswith("ripu_ray.")
 
 
@@ -145,7 +145,7 @@ def _backbone(model: "ModelConfig", num_classes: int) -> "Network":
 
 
 def build_network(model: "ModelConfig", num_classes: int, seed: int) -> "Network":
-    """Build the network, its weights a function of the arguments alone.
+    """Build the network. Its weights depend on the arguments alone.
 
     Args:
         model: names the network and its settings.

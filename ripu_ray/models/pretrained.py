@@ -56,10 +56,10 @@ def load_pretrained(network: Network, model: ModelConfig) -> list[str]:
 def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
     """The weights of a checkpoint, by the names of `network`.
 
-    Three kinds are read: ours (`network`, or their moving `average`), the reference implementation's
-    (`feature_extractor` and `classifier`), and a state dict alone, as a pickle or, if the file's name ends so, as
-    safetensors. Its names may lack the `plain_prefix` of the network. A `module.` in front of names, which
-    data-parallel training adds, and the state of optimisers are ignored.
+    Three kinds of files are read: ours (`network`, or the moving `average` of the weights), those of the reference
+    implementation (`feature_extractor` and `classifier`), and a state dict alone. A state dict is a pickle, or
+    safetensors if the file's name ends so. Its names may lack the `plain_prefix` of the network. A `module.` in front
+    of names, which data-parallel training adds, and the state of optimisers are ignored.
 
     Args:
         path: the file; only tensors and plain values are accepted, no code is run.
@@ -125,8 +125,8 @@ def read_backbone(path: Path, network: Network) -> dict[str, Tensor]:
 def read_packaged(builder: Builder, network: Network) -> dict[str, Tensor]:
     """The ImageNet weights of an installed package, by the names of a network whose encoder they are.
 
-    The file's tensors have other names, and the order in which the encoder was built; the classifier's are ignored.
-    Nothing of the package is imported.
+    The file's tensors have other names. They are assigned by their order, in which the encoder was built. The tensors
+    of the classifier are ignored. Nothing of the package is imported.
 
     Args:
         builder: of `network`; names the package, which holds one file, `models/*.pth`.

@@ -20,9 +20,9 @@ class Network(nn.Module):
 
     Attributes:
         head: the part that classifies; its last tensor has one value for each class.
-        mean, std: of red, green and blue in [0, 1], that `to_input` removes.
+        mean, std: of red, green and blue in [0, 1]; `to_input` normalises images with them.
         plain_prefix: beginning of names in the state dict that the names of settings and exported files leave out.
-        may_idle: whether parameters may take no part in a forward pass; data-parallel training then looks for them.
+        may_idle: whether a forward pass may leave some parameters unused; data-parallel training then looks for these.
     """
 
     head: nn.Module
@@ -77,7 +77,7 @@ class Network(nn.Module):
 
         Args:
             images_HW3: (..., H, W, 3) uint8, RGB. A tensor in pinned memory is copied asynchronously.
-            device: where they go. They travel as bytes.
+            device: where the images are copied to. They are copied as bytes.
 
         Returns:
             (..., 3, H, W) float32, contiguous, about -2..2: `mean` subtracted, divided by `std`.

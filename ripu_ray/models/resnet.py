@@ -20,7 +20,7 @@ _EXPANSION = 4
 class FrozenBatchNorm(nn.Module):
     """(x - running_mean) / sqrt(running_var) * weight + bias, none of which training changes.
 
-    There is no epsilon, as in the reference implementation: tests/golden/models.npz tells them apart.
+    There is no epsilon, as in the reference implementation. The numbers of tests/golden/models.npz show this.
 
     Args:
         channels: at least 1.
@@ -40,7 +40,7 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x_BKHW: Tensor) -> Tensor:
-        """(B, K, H, W) of K = `channels`; the same shape and dtype come back."""
+        """Normalise (B, K, H, W) with K = `channels`. The result has the same shape and dtype."""
         # One kernel, where writing it out takes a dozen. Older versions of torch want an epsilon above 0.
         return F.batch_norm(x_BKHW, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-30)
 

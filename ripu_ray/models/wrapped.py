@@ -1,6 +1,6 @@
 """Modules from elsewhere as networks of this package, and their check before a run."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -39,6 +39,7 @@ def check_network(
     batch: int,
     place: str,
     gives: Collection[str] = (),
+    bfloat16: bool = False,
 ) -> None:
     """Refuse a network that cannot be trained or scored. Its normalisation statistics may change.
 
@@ -49,11 +50,12 @@ def check_network(
         batch: number of images to try in training mode.
         place: the setting that the message names.
         gives: see `models.networks.Builder`.
+        bfloat16: training is under autocast.
 
     Raises:
-        ConfigError: one line: the module fails, has no trained parameter or weights of another type than float32,
-            returns logits of a wrong shape or type, without a gradient, or ones that are not finite, or lacks a part of
-            `Network` or what it `gives`.
+        ConfigError: one line. The module fails; it has no trained parameter, or weights of another type than float32;
+            its logits have a wrong shape or type, or no gradient; logits or gradients are not finite; it adds or
+            resizes tensors while it runs; or it lacks a part of `Network` or of what it `gives`.
     """
     with blamed(place):
         _check_parts(network, place)
@@ -73,10 +75,11 @@ def check_network(
                 noise = torch.randint(0, 256, (count, *size, 3), generator=torch.Generator().manual_seed(0))
                 images_B3HW = network.train(train).to_input(noise.to(torch.uint8))
                 with torch.random.fork_rng(devices=()), torch.set_grad_enabled(train):
-                    logits = network(images_B3HW)
+                    logits = _in_bfloat16(network, images_B3HW) if train and bfloat16 else network(images_B3HW)
                 _check_logits(logits, (count, num_classes), size, place)
-                if train and not logits.requires_grad:
-                    raise ConfigError(f"{place}: logits have no gradient, so that the module cannot be trained")
+                if train:
+                    _check_gradients(network, logits, place)
+        _check_same(state, network.state_dict(), place)
         _check_gives(network, gives, images_B3HW, place)
 
 
@@ -92,6 +95,12 @@ def colours(values: Any, key: str, place: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def _in_bfloat16(network: Network, images_B3HW: Tensor) -> Any:
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(images_B3HW)
+    return logits.float() if isinstance(logits, Tensor) else logits
+
+
 def _check_parts(network: Network, place: str) -> None:
     """Check what `Network` asks for beside `forward`."""
     for key in ("mean", "std"):
@@ -103,6 +112,27 @@ def _check_parts(network: Network, place: str) -> None:
     given = [id(parameter) for group in network.parameter_groups() for parameter in group]
     if len(given) != len(trained) or {*given} != trained:
         raise ConfigError(f"{place}: parameter_groups: expected two lists that have each trained parameter once")
+
+
+def _check_gradients(network: Network, logits: Tensor, place: str) -> None:
+    if not logits.requires_grad:
+        raise ConfigError(f"{place}: logits have no gradient, so that the module cannot be trained")
+    network.zero_grad()
+    torch.autograd.backward(logits.sum())
+    for name, parameter in network.named_parameters():
+        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+            raise ConfigError(f"{place}: a NaN or an infinity in the gradient of {name}")
+
+
+def _check_same(before: Mapping[str, Tensor], after: Mapping[str, Tensor], place: str) -> None:
+    """Check that a forward pass adds no tensor and resizes none: a checkpoint would not fit a fresh network."""
+    shapes, found = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in (before, after))
+    for name in {**shapes, **found}:
+        if shapes.get(name) != found.get(name):
+            raise ConfigError(
+                f"{place}: {name} is {shapes.get(name, 'absent')} at first and {found.get(name, 'absent')} after an "
+                "image, expected tensors that keep their shapes"
+            )
 
 
 def _check_gives(network: Network, gives: Collection[str], images_B3HW: Tensor, place: str) -> None:

@@ -1,7 +1,7 @@
 """Random views of training images, drawn from a generator that the caller seeds for each image.
 
-The labels go through the same grid as the image, so that a label stays on its pixel. What a view shows beyond the
-border is reflected, image and labels alike: the losses over all pixels would count empty ones, too.
+Labels are moved as the image is, so that a label stays on its pixel. Beyond its border, the image is reflected, and so
+are the labels, because the losses over all pixels would count empty pixels, too.
 """
 
 import math
@@ -33,7 +33,7 @@ def move(
     Args:
         image_HW3: (h, w, 3) uint8, RGB.
         label_HW: (H, W) uint8 class ids, or int32 sets of classes, of any size that shows the same scene.
-        settings: `flip` is the chance of a flip; a factor from `scale` enlarges the image, and a random part is cut.
+        settings: `flip` is the chance of a flip. A factor from `scale` scales the image, and a random part is cut out.
         rng: of this image and step.
 
     Returns:

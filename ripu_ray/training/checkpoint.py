@@ -113,7 +113,7 @@ def _are_weights(state: Any) -> TypeGuard[dict[str, Tensor]]:
 
 
 def network_state(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint that score and are evaluated: their moving average if it has one, or them.
+    """Read the weights that score and are evaluated: the moving average if the checkpoint has one, else the weights.
 
     Raises:
         DataError: the file is missing, damaged or not a checkpoint of ours.

@@ -1,4 +1,4 @@
-"""The forward and backward pass of a step as one CUDA graph: it is launched at once, and not kernel by kernel."""
+"""The forward and backward pass of a step as one CUDA graph. The graph is launched as a whole, not kernel by kernel."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable

@@ -75,7 +75,7 @@ class TrainingJob:
 
     @property
     def teaches(self) -> bool:
-        """Whether a teacher takes part: not without a target, as in the warm-up."""
+        """Whether a teacher takes part. In a job without a target, such as the warm-up, it does not."""
         return self.config.training.teacher == "ema" and self.annotated is not None
 
     @property

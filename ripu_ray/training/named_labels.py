@@ -19,7 +19,7 @@ Labels = NDArray[np.integer[Any]]
 
 
 class NamedLabels:
-    """The label map of each image, in which all pixels of a region have the answer to it.
+    """The label map of each image. All pixels of a region have the annotator's answer about this region.
 
     Args:
         answer: what was asked, not a mask.

@@ -132,7 +132,7 @@ def update_average(average: Mapping[str, Tensor], network: nn.Module, decay: flo
     """Move an average towards the weights: average = d * average + (1 - d) * weights. Counters are copied.
 
     Args:
-        average: a state dict of the network; changed in place.
+        average: a state dict of the network; changed in place. Names of tied weights may share a tensor.
         network: after `step` updates, counted from the start of the warm-up.
         decay: in (0, 1); d is at most (1 + step) / (10 + step), so that the first weights do not last.
         step: at least 1.
@@ -140,7 +140,11 @@ def update_average(average: Mapping[str, Tensor], network: nn.Module, decay: flo
     Source: TensorFlow, tf.train.ExponentialMovingAverage with num_updates.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
+    moved = set[int]()
     for name, tensor in network.state_dict().items():
+        if (address := average[name].data_ptr()) in moved:
+            continue
+        moved.add(address)
         if tensor.is_floating_point():
             average[name].lerp_(tensor, share)
         else:

@@ -40,7 +40,7 @@ from ripu_ray.training.speed import compile_without_limit, fastest
 from ripu_ray.training.step import TrainingStep
 from ripu_ray.training.taken import TakenSteps
 from ripu_ray.training.teacher import DECAY, teach
-from ripu_ray.training.workers import any_worker, largest, num_workers, worker_rank
+from ripu_ray.training.workers import any_worker, count_workers, largest, num_workers, share_buffers, worker_rank
 
 WrapStep = Callable[["TrainingStep"], nn.Module]
 """Makes a step data-parallel, for example DistributedDataParallel."""
@@ -48,7 +48,7 @@ WrapStep = Callable[["TrainingStep"], nn.Module]
 
 @dataclass(frozen=True)
 class Learner:
-    """A network, what trains it, the moving average of its state dict, and the teacher, whose weights that is."""
+    """A network, what trains it, the moving average of its state dict, and the teacher that uses this average."""
 
     network: Network
     optimiser: torch.optim.Optimizer
@@ -132,15 +132,15 @@ def _take_steps(
         image_ids = _image_ids(batches)
         place = f"{job.phase}, step {step}, images {', '.join(image_ids)}"
         on_images(image_ids)
-        taken.add(step, batches, _take_step(phase, backward, step, batches))
+        means = _take_step(phase, backward, step, batches)
+        taken.add(step, batches, means, count_workers(job.stop is not None and job.stop.is_made(), phase.device))
         if step + 1 < job.first_step + job.num_steps:
-            stopped = any_worker(job.stop is not None and job.stop.is_made(), phase.device)
-            if stopped or (step + 1 - job.first_step) % phase.config.training.checkpoint_every == 0:
+            if taken.is_stopped or (step + 1 - job.first_step) % phase.config.training.checkpoint_every == 0:
                 taken.flush()
                 state = _finite_state(phase, step + 1, place)
                 if worker_rank() == 0:
                     save_partial(job, phase.identity, Partial(state, dict(phase.sums)))
-            if stopped:
+            if taken.is_stopped:
                 raise StoppedError(f"{job.phase} stopped after step {step}")
     taken.flush()
     return place
@@ -214,6 +214,8 @@ def _take_step(phase: _Phase, backward: Backward, step: int, batches: Batches) -
     source, target = (batch and batch.to(device) for batch in batches)
     training, optimiser = config.training, learner.optimiser
     if learner.teacher and target and target.views:
+        # Workers see different images, and a checkpoint has the statistics of worker 0.
+        share_buffers(learner.teacher)
         target = replace(target, views=teach(learner.teacher, training, target.views))
     set_rate(optimiser, config, step)
     seed_dropout(config.seed, step)

@@ -40,8 +40,8 @@ def _has_compiler() -> bool:
 def compile_without_limit() -> None:
     """Let torch compile for every network, size of images and setting of this process.
 
-    Torch compiles a function 8 times and then runs it as it is, so that the speed and the last bits of a trial would
-    depend on the trials before it in the same process, or on the sizes before a restart.
+    By default, torch compiles a function 8 times and then runs it without compiling. The speed and the last bits of a
+    trial would then depend on earlier trials in the same process, or on the sizes before a restart.
     """
     import torch._dynamo  # takes seconds
 

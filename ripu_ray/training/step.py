@@ -58,8 +58,7 @@ class TrainingStep(nn.Module):
                 terms["teacher"] = (training.teacher_weight, target.views.loss(logits))
         loss = torch.zeros((), device=logits.device)
         means = {}
-        for name, (weight, term) in terms.items():
-            count, total = _global_sums(term)
+        for (name, (weight, term)), count, total in zip(terms.items(), *_global_sums(terms), strict=True):
             loss = loss + weight * term.total * (num_workers() / count)
             means[name] = total / count
         means["total"] = torch.stack([terms[name][0] * mean for name, mean in means.items()]).sum()
@@ -92,9 +91,11 @@ def target_terms(
     return {name: (1.0, bought), "negative_learning": (negative_weight, negative_learning(logits_BCHW, threshold))}
 
 
-def _global_sums(term: LossTerm) -> tuple[Tensor, Tensor]:
-    """Count (at least 1, so that an empty mean is 0) and detached total, over all workers."""
-    sums = torch.stack([term.count.to(torch.float64), term.total.detach().to(torch.float64)])
+def _global_sums(terms: Weighted) -> tuple[Tensor, Tensor]:
+    """(T,) counts (at least 1, so that an empty mean is 0) and (T,) detached totals, over all workers at once."""
+    pairs = [(term.count, term.total.detach()) for _, term in terms.values()]
+    sums_T2 = torch.stack([value.to(torch.float64) for pair in pairs for value in pair]).view(-1, 2)
     if num_workers() > 1:
-        dist.all_reduce(sums)
-    return sums[0].clamp(min=1).to(term.total.dtype), sums[1].to(term.total.dtype)
+        dist.all_reduce(sums_T2)
+    counts_T, totals_T = sums_T2.to(pairs[0][1].dtype).unbind(1)
+    return counts_T.clamp(min=1), totals_T

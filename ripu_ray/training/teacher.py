@@ -1,4 +1,4 @@
-"""The teacher: a moving average of the weights, whose confident predictions the network learns under strong views.
+"""The teacher: a moving average of the weights. The network learns its confident predictions, in strong views.
 
 N images: those of this worker, and those that are pasted into them, which another worker may have. B: those of this
 worker. V = NUM_VIEWS * B strong views, all images under the first view, then all under the second.
@@ -23,7 +23,8 @@ from ripu_ray.training.logits import predict
 from ripu_ray.training.named_labels import Labels
 
 DECAY = 0.996
-"""Of the average without `training.ema`. Source: UniMatch V2, as are all numbers here."""
+"""Of the average without `training.ema`. Source: UniMatch V2, as are all numbers here; but in the first steps, the
+decay is that of `update_average`, which is smaller than UniMatch V2's min(1 - 1 / (t + 1), 0.996)."""
 NUM_VIEWS = 2
 _JITTER, _GREY_CHANCE, _BLUR_CHANCE = 0.5, 0.2, 0.5
 _BOX_CHANCE, _BOX_AREA, _BOX_RATIO = 0.5, (0.02, 0.4), (0.3, 1 / 0.3)
@@ -117,7 +118,7 @@ def draw_box(rng: np.random.Generator) -> tuple[float, float, float, float]:
 
 
 def in_box(box: tuple[float, float, float, float], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(H, W) bool: the pixels whose centres are inside; alike for pictures of one scene of any size."""
+    """(H, W) bool: the pixels whose centres are inside the box; it fits pictures of one scene at any size."""
     top, bottom, left, right = box
     rows, cols = ((np.arange(side) + 0.5) / side for side in size)
     rows_H, cols_W = (rows >= top) & (rows < bottom), (cols >= left) & (cols < right)

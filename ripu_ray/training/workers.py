@@ -2,6 +2,7 @@
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 
 def num_workers() -> int:
@@ -16,13 +17,35 @@ def worker_rank() -> int:
 
 def largest(value: int, device: str) -> int:
     """The largest value over all workers. A collective operation: every worker must call it."""
-    if not dist.is_initialized():
+    if num_workers() == 1:  # Ray Train makes a group of one, which would wait for the GPU
         return value
     values = torch.tensor(value, device=device)
     dist.all_reduce(values, dist.ReduceOp.MAX)
     return int(values)
 
 
+def count_workers(flag: bool, device: str) -> Tensor:
+    """Scalar number of workers with the flag, on the device. A collective operation that does not wait for a GPU."""
+    count = torch.full((), float(flag), device=device)
+    if num_workers() > 1:
+        dist.all_reduce(count)
+    return count
+
+
 def any_worker(flag: bool, device: str) -> bool:
     """Whether the flag is set on any worker. A collective operation: every worker must call it."""
     return bool(largest(int(flag), device))
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every worker the buffers of worker 0, as DistributedDataParallel does. A collective operation.
+
+    Counters are left as they are, since all workers count alike.
+    """
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    if num_workers() == 1 or not buffers:
+        return
+    values = torch.cat([buffer.flatten() for buffer in buffers])
+    dist.broadcast(values, 0)
+    for buffer, part in zip(buffers, values.split_with_sizes([buffer.numel() for buffer in buffers]), strict=True):
+        buffer.copy_(part.view_as(buffer))

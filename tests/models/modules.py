@@ -58,6 +58,17 @@ class _Changed(Tiny):
         return self.change(self.head(self.module(x)))  # type: ignore[return-value]
 
 
+class _Growing(Tiny):
+    """Makes a layer in its first forward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.module(x))
+        if not hasattr(self, "late"):
+            self.late = nn.Conv2d(logits.shape[1], logits.shape[1], 1)
+        late: Tensor = self.late(logits)
+        return late
+
+
 def faulty(num_classes: int, fault: str) -> object:
     """A module with a fault, or no module."""
     if fault == "raises":
@@ -75,6 +86,8 @@ def faulty(num_classes: int, fault: str) -> object:
         return module
     if fault == "untrained":
         return module.requires_grad_(False)
+    if fault == "grows":
+        return _Growing(num_classes, 8, "")
     if fault == "lazy":
         return nn.LazyConv2d(num_classes, 1)
     if fault == "batch of one":
@@ -89,6 +102,9 @@ def faulty(num_classes: int, fault: str) -> object:
         "detached": lambda logits: logits.detach(),
         "half": lambda logits: logits.half(),
         "tuple": lambda logits: (logits, logits),
+        "nan gradient": lambda logits: logits + (0 * logits).sqrt(),
+        "in place": lambda logits: logits.exp().mul_(2),
+        "no autocast": lambda logits: torch.zeros(logits.shape).index_put_((torch.arange(len(logits)),), logits),
         "keys": lambda logits: {"main": logits},
         "train only": lambda logits: F.max_pool2d(logits, 64),
     }

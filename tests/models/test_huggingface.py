@@ -211,7 +211,7 @@ def _damaged(saved: Callable[[str], Path], folder: Path, fault: str) -> tuple[st
 
         save_file({name: tensor / 0 for name, tensor in _file(source).items()}, weights, {"format": "pt"})
     kinds = {"bert": ("transformers", saved("bert")), "not a backbone": ("backbone", source)}
-    others = {"missing": ("backbone", folder / "nothing"), "offline": ("backbone", Path("nobody/nothing"))}
+    others = {"missing": ("backbone", folder / "nothing"), "offline": ("backbone", Path("absent/nothing"))}
     others["file"] = "backbone", settings
     name, place = {**kinds, **others}.get(fault, ("transformers", folder))
     return name, str(place)

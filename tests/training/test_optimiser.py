@@ -177,6 +177,17 @@ def test_the_average_is_the_recurrence() -> None:
     assert all(torch.allclose(average[name].double(), tensor, rtol=1e-5) for name, tensor in expected.items())
 
 
+def test_tied_weights_are_averaged_once() -> None:
+    """Under two names, which share a tensor in the state dict of a teacher."""
+    network, _ = _network("model.factory=tests.models.modules:odd")
+    average = _network("model.factory=tests.models.modules:odd")[0].state_dict()
+    first = average["model.tied"].clone()
+    for parameter in network.parameters():
+        parameter.data.add_(1)
+    update_average(average, network, 0.5, 100)
+    assert torch.allclose(average["model.tied"], first + 0.5, atol=1e-6)
+
+
 ALL = (
     "training.ema=0.9",
     "training.clip_norm=0.1",
