@@ -18,7 +18,7 @@ AddressOption = Annotated[
 def query(
     folder: RunArgument,
     round_index: Annotated[
-        int | None, typer.Option("--round", help="0-based. Default: the next one.", show_default=False)
+        int | None, typer.Option("--round", help="Round, counted from 0. Default: the next round.", show_default=False)
     ] = None,
     export: Annotated[str, typer.Option(metavar="FORMAT", help=f"{', '.join(_FORMATS)}.")] = "coco",
     output: Annotated[
@@ -34,7 +34,7 @@ def query(
     settings: SetOption = None,
     address: AddressOption = None,
 ) -> None:
-    """Write the questions of a round for annotators. Selects the regions first. Can be repeated."""
+    """Write the questions of a round for annotators. The regions are selected first. The command can be repeated."""
     from ripu_cli import command
 
     asked = ripu.query(
@@ -60,17 +60,17 @@ def answer(
     files: Annotated[
         list[Path],
         typer.Argument(
-            parser=PathText, metavar="FILE...", help="Of the annotation tool; or folders of label maps (PNG)."
+            parser=PathText, metavar="FILE...", help="Files of the annotation tool, or folders of label maps (PNG)."
         ),
     ],
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Skip images and files with a fault, and list them.")
+        bool, typer.Option("--skip-bad", help="Skip and list images and files that have a fault.")
     ] = False,
     accept_extra: Annotated[
         bool, typer.Option("--accept-extra", help="Train on labels outside the questions, too.")
     ] = False,
 ) -> None:
-    """Take answers from files of an annotation tool. Takes none if a file has a fault."""
+    """Take answers from files of an annotation tool. If a file has a fault, no answer is taken."""
     from ripu_cli import command
 
     try:
@@ -90,7 +90,7 @@ def answer(
 
 
 def train(folder: RunArgument, address: AddressOption = None) -> None:
-    """Train the next round on the answers. Evaluates it if there are validation images."""
+    """Train the next round on the answers. The round is evaluated if there are validation images."""
     from ripu_cli import command
 
     command.conclude(ripu.train(folder, address=address, observer=command.observer()))
@@ -98,7 +98,7 @@ def train(folder: RunArgument, address: AddressOption = None) -> None:
 
 
 def status(folder: RunArgument) -> None:
-    """Show the rounds and questions of a run. Also costs, mIoU, and what to do next."""
+    """Show the rounds and questions of a run. Costs, mIoU and the next command are shown, too."""
     from ripu_cli.display import new_table, wide_console
 
     state = ripu.status(folder)

@@ -49,7 +49,7 @@ def check(
     plugins: PluginOption = None,
     overlays: OverlaysOption = Path("overlays.png"),
 ) -> None:
-    """Read every image and label: counts, sizes, class frequencies, and a line for each fault."""
+    """Read every image and label. Counts, sizes, class frequencies, and a line for each fault are printed."""
     resolved = ripu.load_config(config, settings or (), {"plugins": plugins})
     from ripu_cli.data import check, print_questions
 

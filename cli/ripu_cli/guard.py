@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from ripu_cli.options import expand_paths
 from ripu_cli.signals import unwind_on_interrupt
-from ripu_ray.errors import InputError, RemoteError, RipuError, in_one_line
+from ripu_ray.errors import ConfigError, InputError, RemoteError, RipuError, in_one_line
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -23,6 +24,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*values: Any, **options: Any) -> None:
         unwind_on_interrupt()
         try:
+            _check_working_directory()
             command(*values, **expand_paths(options))
         except (RipuError, RemoteError) as error:
             typer.echo(f"ripu: {error}", err=True)
@@ -39,3 +41,10 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             os._exit(130)
 
     return guarded
+
+
+def _check_working_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory was removed: change to one that exists") from None

@@ -42,7 +42,7 @@ app.add_typer(data_app, name="data")
 def program(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="With --version: all versions that matter, GPUs and Ray.")
+        bool, typer.Option("--verbose", help="With --version: print all versions that matter, GPUs and Ray.")
     ] = False,
 ) -> None:
     """Options of the program itself."""
@@ -56,7 +56,7 @@ def program(
 
 
 class SweepCommand(TyperCommand):
-    """Its help lists the acquisition functions. They are read when it is printed, which imports the configuration."""
+    """`ripu sweep`. Only its help needs the names of the acquisition functions, which imports the configuration."""
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Called by Typer."""
@@ -72,7 +72,7 @@ def sweep(
     context: typer.Context,
     shared: Shared,
     budgets: Annotated[
-        str | None, typer.Option(help="Per cent of each target image's pixels (2.2,5), or pixels (40px).")
+        str | None, typer.Option(help="Per cent of each target image's pixels (2.2,5), or pixels per image (40px).")
     ] = None,
     mode: Annotated[
         str | None, typer.Option(help="region or pixel, or both: region,pixel.", autocompletion=complete_modes)
@@ -92,7 +92,7 @@ def sweep(
         ),
     ] = None,
 ) -> None:
-    """Run one trial for each combination of the given values. Without --config: on the embedded task of the demo."""
+    """Run one trial for each combination of the given values. Without --config, the demo's embedded task is used."""
     if shared.resume is not None:
         _resume(context, shared)
         return
@@ -127,7 +127,7 @@ def run(
     ] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of all random numbers, 0 or more.")] = None,
 ) -> None:
-    """Run one trial. Without --config: on the embedded task of the demo."""
+    """Run one trial. Without --config, the demo's embedded task is used."""
     if shared.resume is not None:
         _resume(context, shared)
         return
@@ -149,12 +149,12 @@ def run(
 def evaluate(
     checkpoint: Annotated[
         str,
-        typer.Option(metavar="FILE", help="Weights: a run's weights.pt, or a checkpoint that the reference published."),
+        typer.Option(metavar="FILE", help="Weights: a run's weights.pt, or a checkpoint published by RIPU's authors."),
     ],
     config: ConfigOption = None,
     settings: SetOption = None,
     plugins: PluginOption = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the predictions of the mirror image.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the predictions of the mirrored image.")] = False,
     predictions: PredictionsOption = None,
 ) -> None:
     """Evaluate one checkpoint on the target's validation split."""
@@ -187,16 +187,16 @@ def export(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Ends in .safetensors, or in .pt for torch.save. Default: TRIAL-round_NN.safetensors in this folder.",
+            help="A .safetensors file, or .pt for torch.save. Default: TRIAL-round_NN.safetensors in this folder.",
             show_default=False,
         ),
     ] = None,
     trial: Annotated[str | None, typer.Option(help="Id of the trial. Required if the run has several.")] = None,
     round_index: Annotated[
-        int | None, typer.Option("--round", help="From 0; -1 is the warm-up. Default: the last.", show_default=False)
+        int | None, typer.Option("--round", help="From 0; -1 means the warm-up. Default: the last.", show_default=False)
     ] = None,
 ) -> None:
-    """Write the weights of one round to a file. It has a state dict, by default in the format safetensors."""
+    """Write the weights of one round to a file. The file has a state dict, by default in the format safetensors."""
     typer.echo(f"weights  {printable(str(ripu.export_weights(folder, output, trial, round_index)))}")
 
 
@@ -207,7 +207,7 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="A run folder or trial to compare with.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the differences between two runs. These are settings, purchases and mIoU."""
+    """Show the differences between two runs. Settings, purchases and mIoU are compared."""
     from ripu_cli.comparison import compare
 
     compare(first, second, as_json)
@@ -224,7 +224,7 @@ def dashboard(
         bool, typer.Option("--report", help="Save a W&B Report instead: text, results, curves, parallel coordinates.")
     ] = False,
 ) -> None:
-    """Save a workspace for a sweep in W&B. It shows mIoU by budget, cost and class. Needs the extra [dashboard]."""
+    """Save a workspace for a sweep in W&B. It shows mIoU by budget, cost and class. It needs the extra [dashboard]."""
     typer.echo(ripu.dashboard(folder, dry_run, as_report))
 
 
@@ -233,7 +233,7 @@ for other in (*annotate.COMMANDS, jobs.jobs, jobs.attach, jobs.logs, jobs.stop):
 
 
 _BESIDE_RESUME = ("resume", "address", "dry_run", "accept_changed_data", "rehash", "show_config", "each")
-"""Options that `--resume` allows."""
+"""Options that may be given together with `--resume`."""
 
 
 def _resume(context: typer.Context, shared: Shared) -> None:

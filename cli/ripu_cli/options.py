@@ -54,11 +54,11 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         metavar="MODULE",
-        help="Module or file with parts of your own (docs/extending.md), instead of the file's `plugins`. Repeatable.",
+        help="Module or file that registers parts (docs/extending.md); replaces `plugins` of the file. Repeatable.",
     ),
 ]
 OverlaysOption = Annotated[
-    Path, typer.Option(parser=PathText, metavar="FILE", help="Picture of 8 labels over their images.")
+    Path, typer.Option(parser=PathText, metavar="FILE", help="File for a picture of 8 labels over their images.")
 ]
 PredictionsOption = Annotated[
     Path | None,
@@ -128,12 +128,12 @@ class Shared:
     show_config: Annotated[
         bool, typer.Option("--show-config", help="With --dry-run: print the resolved configuration first.")
     ] = False
-    each: Annotated[bool, typer.Option("--each", help="A row for each trial, not each arm; also with --dry-run.")] = (
-        False
-    )
+    each: Annotated[
+        bool, typer.Option("--each", help="Print a row for each trial, not each arm; also with --dry-run.")
+    ] = False
     accept_changed_data: Annotated[
         bool,
-        typer.Option("--accept-changed-data", help="If the data changed since the start: run in a new folder."),
+        typer.Option("--accept-changed-data", help="If the data changed since the start, run in a new folder."),
     ] = False
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read all data to detect changes, not only files with new sizes and times.")

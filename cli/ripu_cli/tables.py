@@ -26,19 +26,20 @@ def print_outcome(results: "ripu.Results", each: bool = False) -> None:
             failures.add_row(_named(run, name), reason)
         console.print(failures)
     place = printable(str(results.folder))
-    console.print(f"folder   {place}")
+    console.print(f"folder   {place}", soft_wrap=True)
     found = [name for name in ("results.csv", "curves.png") if name in results.files]
     if found:
-        console.print(f"results  {', '.join(f'{place}/{name}' for name in found)}")
+        console.print(f"results  {', '.join(f'{place}/{name}' for name in found)}", soft_wrap=True)
     if "report.html" in results.files:
-        console.print(f"report   {place}/report.html")
+        console.print(f"report   {place}/report.html", soft_wrap=True)
     trials = results.wandb_folder
     if list(trials.glob("*/wandb")):
-        shown = printable(str(trials))
-        both = f"{place}/{{trials/*,summary}}" if trials == results.folder / "trials" else f"{shown}/*"
-        offline = list(trials.glob("*/wandb/offline-run-*"))
-        upload = f"upload: wandb sync {both}/wandb/offline-run-*    " if offline else ""
-        console.print(f"W&B      {upload}look: wandb leet {shown}/TRIAL/wandb")
+        is_inside = trials == results.folder / "trials"
+        root, kinds = (results.folder, ("warmups/*", "trials/*", "summary")) if is_inside else (trials, ("*",))
+        offline = [kind for kind in kinds if list(root.glob(f"{kind}/wandb/offline-run-*"))]
+        parts = "".join(offline) if len(offline) == 1 else f"{{{','.join(offline)}}}"
+        upload = f"upload: wandb sync {printable(str(root))}/{parts}/wandb/offline-run-*    " if offline else ""
+        console.print(f"W&B      {upload}look: wandb leet {printable(str(trials))}/TRIAL/wandb", soft_wrap=True)
 
 
 def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:

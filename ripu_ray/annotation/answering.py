@@ -26,11 +26,11 @@ class Outcome:
     """What `answer` did.
 
     Attributes:
-        answered: questions that were open and are not any more.
-        repeated: answers that were there before, and are the same.
-        partly: answers among the new ones in which some pixels were not drawn; they have no class.
+        answered: number of questions that were open and are answered now.
+        repeated: number of answers that were given before and are the same.
+        partly: number of new answers in which some pixels were not drawn; these pixels have no class.
         outside: number of labelled pixels outside all questions, by image.
-        accepted: whether those are used.
+        accepted: whether the labels outside all questions are used.
         skipped: one line for each image or file that was skipped.
     """
 
@@ -100,7 +100,7 @@ class _Intake:
         self.outcome = Outcome(accepted=accept_extra)
 
     def take(self, path: Path, sheet: Sheet) -> None:
-        """Take what a sheet says. Raises ValueError: it is wrong, and nothing of it is taken."""
+        """Take the answers of a sheet. Raises ValueError: the sheet is wrong, and none of its answers is taken."""
         image_id = self.images.find(sheet.image)
         size = self._asked.pool.label_size(image_id)
         if sheet.size and sheet.size != size:

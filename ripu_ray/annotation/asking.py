@@ -87,14 +87,14 @@ class AskedTrial:
 
     @property
     def end(self) -> str:
-        """Why no round is left to be asked or trained; empty if there is one."""
+        """Why no round is left that can be asked or trained; empty if a round is left."""
         ending, done = self.folder.ending(), self.next_round
         if ending and ending.reason and ending.rounds == done:
             return f"stopped after round {done - 1}: {ending.reason}"
         return "all rounds are trained" if done >= self.strategy.rounds else ""
 
     def check_due(self, round_index: int) -> None:
-        """Raise ConfigError unless a round is asked, or is the one to be asked."""
+        """Raise ConfigError unless a round was asked before, or is the next one to be asked."""
         if round_index >= self.asked.num_rounds and self.end:
             raise ConfigError(f"round {round_index}: {self.end}")
         check_round(round_index, self.strategy.rounds)

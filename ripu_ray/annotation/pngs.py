@@ -1,8 +1,8 @@
 """Questions and answers as label maps in PNG files, one for each image, named as the image.
 
-An answer holds class ids, grey or with any palette, or the colours of the classes; 255 is not answered. The id after
-the last class means that a pixel has no class; a region with other labels needs it for none of its pixels, a region
-without any other does.
+An answer holds class ids, grey or with any palette, or the colours of the classes. Pixels of 255 are not answered. The
+id after the last class means that a pixel has no class. It is necessary only in a region in which no pixel has a class,
+because a region with 255 alone is not answered. In a region with other labels, pixels of 255 have no class, too.
 """
 
 from collections.abc import Iterator, Sequence

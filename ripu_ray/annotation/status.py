@@ -16,7 +16,7 @@ class RoundStatus:
         round: 0-based; -1 is the warm-up.
         asked, answered: questions.
         clicks, seconds: spent so far; None before the round is trained.
-        labelled_share: of the pixels bought so far, in [0, 1]; None before the round is trained, or nothing is bought.
+        labelled_share: of the pixels bought so far, in [0, 1]; None before the round is trained, or without a purchase.
         miou: in [0, 1]; None if the round is not trained or there are no validation images.
     """
 

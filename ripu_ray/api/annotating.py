@@ -9,7 +9,7 @@ from ripu_ray.api.arguments import Settings
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.results import Results
 from ripu_ray.api.running import resolve
-from ripu_ray.api.starting import SILENT, Observer, execute, open_run, read_run
+from ripu_ray.api.starting import SILENT, Observer, check_options, execute, open_run, read_run
 from ripu_ray.config import Config
 from ripu_ray.config.reading import as_texts
 from ripu_ray.errors import ConfigError, RunFolderError
@@ -62,7 +62,8 @@ def query(
         export: one of coco, cvat, labelstudio, png.
         output: folder for the files; None: one in the run folder.
         config, settings: of a new run; see `sweep`.
-        address, observer: a Ray cluster to join, which replaces `cluster.address`; receives all events.
+        address: a Ray cluster to join; replaces `cluster.address`.
+        observer: receives the events of the run.
 
     Raises:
         ConfigError: the run has the simulated oracle, an unknown format, or the round cannot be asked yet.
@@ -133,7 +134,7 @@ def answer(
         files: of answers.
         skip_bad: skip images and files with a fault, instead of refusing all.
         accept_extra: use labels outside all questions, too.
-        observer: sees it.
+        observer: receives the events of the run.
 
     Returns:
         What was answered, and what was skipped.
@@ -146,6 +147,7 @@ def answer(
     from ripu_ray.annotation.answering import answer as take
     from ripu_ray.annotation.asking import AskedTrial
 
+    check_options(observer)
     run = _open(folder)
     with lock_run(run.path, observer.notify), observer.guard(run.path):
         return take(AskedTrial(run), [locate(file) for file in as_texts("files", files)], skip_bad, accept_extra)
@@ -159,7 +161,7 @@ def train(folder: str | Path, *, address: str | None = None, observer: Observer 
     Args:
         folder: run folder.
         address: a Ray cluster to join; replaces `cluster.address`.
-        observer: sees it.
+        observer: receives the events of the run.
 
     Raises:
         ConfigError: the next round was not asked yet, or none of its questions is answered.

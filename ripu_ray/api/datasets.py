@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ripu_ray.api.arguments import Settings
 from ripu_ray.api.running import resolve
 from ripu_ray.config import Config
-from ripu_ray.errors import ConfigError, DataError
+from ripu_ray.errors import ConfigError, DataError, StorageError
 from ripu_ray.storage.remote import locate
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def check_data(
 
     Raises:
         ConfigError: a wrong configuration, or `overlays` has another ending.
-        StorageError: the picture cannot be written.
     """
     from ripu_ray.data.checking import inspect_domains
     from ripu_ray.data.loading import open_domains
 
     resolved = resolve(config, settings, plugins=plugins)
     picture = None if overlays is None else locate(overlays)
+    kind = "" if picture is None else _kind_of_picture(picture)
     try:
         domains = open_domains(resolved.data, resolved.opens_source)
     except DataError as error:
@@ -84,7 +84,7 @@ def check_data(
         domains.classes.names,
         tuple(fault for report in reports for fault in report.faults),
         tuple(note for report in reports for note in report.notes),
-        _write_overlays(domains, picture) if picture and has_images else "",
+        _write_overlays(domains, picture, kind) if picture and has_images else "",
     )
 
 
@@ -145,7 +145,17 @@ def convert_data(
     return place / CONFIG, counts
 
 
-def _write_overlays(domains: "Domains", path: Path) -> str:
+def _kind_of_picture(path: Path) -> str:
+    """PNG or JPEG. Raises ConfigError: the name says neither."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in ("PNG", "JPEG"):
+        raise ConfigError(f"--overlays {path}: expected the name of a .png or .jpg file")
+    return kind
+
+
+def _write_overlays(domains: "Domains", path: Path, kind: str) -> str:
     """Write the picture. Returns its path, or why there is none."""
     from PIL import Image
 
@@ -153,16 +163,15 @@ def _write_overlays(domains: "Domains", path: Path) -> str:
     from ripu_ray.data.overlays import draw_overlays
     from ripu_ray.storage.files import replace_file
 
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind not in ("PNG", "JPEG"):
-        raise ConfigError(f"--overlays {path}: expected the name of a .png or .jpg file")
     parts = (domains.source, domains.pool, domains.validation)
     pairs = (pair for images in parts if isinstance(images, FileImageSet) for pair in images.files.values())
     if path.parent.resolve() in {file.parent.resolve() for pair in pairs for file in pair}:
         return f"not drawn: {path} would lie among the images: name another place with --overlays"
     try:
         sheet = Image.fromarray(draw_overlays(domains))
+        replace_file(path, lambda file: sheet.save(file, format=kind))
     except DataError as error:
         return str(error)
-    replace_file(path, lambda file: sheet.save(file, format=kind))
+    except StorageError as error:  # what was read may have taken an hour
+        return f"not drawn: {error}: name another place with --overlays"
     return str(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripu_ray.api.arguments import check_config
-from ripu_ray.api.starting import SILENT, Observer
+from ripu_ray.api.starting import SILENT, Observer, check_options
 from ripu_ray.config import Config, vary
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.grid import expand
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def is_job_server(address: str | None) -> bool:
-    """Whether an address is that of a job server, http:// or https://; with others the run starts in this process."""
+    """Whether an address is that of a job server: http:// or https://. For others, the run starts in this process."""
     return address is not None and address.startswith(("http://", "https://"))
 
 
@@ -44,6 +44,7 @@ def submit(
     from ripu_ray.distributed.jobs import entrypoint
 
     check_config(config)
+    check_options(observer)
     path, address = locate(folder), str(config.cluster.address)
     expand(config)
     target, mode = find_target(config.tracking, path), wanted_mode(config.tracking)
@@ -58,7 +59,7 @@ def submit(
 
 
 def submit_resume(address: str, folder: str | Path, flags: Sequence[str] = ()) -> tuple["JobServer", str, bool]:
-    """Resume a run folder as a job. `folder`: as the cluster's machines name it. Else as `submit`."""
+    """Resume a run folder as a job. `folder` is its path on the cluster's machines. For all else, see `submit`."""
     from ripu_ray.distributed.jobs import resuming_entrypoint
 
     path = locate(folder)

@@ -1,6 +1,8 @@
 """Scores and selection in one image, without a run."""
 
+from collections.abc import Mapping
 from operator import index
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from ripu_ray.config import Config, StrategyConfig, override
@@ -20,6 +22,7 @@ def score_image(
     mode: str = "region",
     window: int | None = None,
     seed: SupportsIndex = 0,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> "NDArray[np.float32]":
     """Score every pixel of one image.
 
@@ -30,6 +33,7 @@ def score_image(
         mode: "region": each pixel stands for its window; "pixel".
         window: side of the window in pixels, odd; None: 3 for regions, 9 for pixels, as in the paper.
         seed: of the random numbers.
+        options: further arguments of a function of your own.
 
     Returns:
         (H, W) float32, larger is better.
@@ -45,11 +49,8 @@ def score_image(
     from ripu_ray.core.randomness import generator
     from ripu_ray.core.regions import Windows
 
-    strategy = _strategy(acquisition=acquisition, mode=mode, window=window)
-    if strategy.is_reference:
-        raise ConfigError(f"acquisition {acquisition}: expected one of {', '.join(ACQUISITIONS.names())}")
-    if missing := ACQUISITIONS[strategy.acquisition].needs & {"features", "dropout"}:
-        raise ConfigError(f"acquisition {acquisition}: needs {', '.join(missing)} of a network, expected one of logits")
+    strategy = _strategy(acquisition=acquisition, mode=mode, window=window, options=options)
+    _check_function(strategy)
     logits_CHW = _array(logits, "logits", "(C, h, w) floats, C of 2 to 255")
     is_float = logits_CHW.is_floating_point()
     if logits_CHW.ndim != 3 or not is_float or not 2 <= len(logits_CHW) <= 255 or not logits_CHW.numel():
@@ -58,7 +59,7 @@ def score_image(
     height, width = _wholes("size", "(H, W) in pixels", logits_CHW.shape[1:] if size is None else size, 2, 1)
     (seed,) = _wholes("seed", "a whole number of at least 0", (seed,), 1, 0)
     regions = Windows((height, width), strategy.mode, strategy.radius)
-    query = Query(regions, strategy.mode, False, generator(seed, "acquisition", 0, "image"))
+    query = Query(regions, strategy.mode, False, generator(seed, "acquisition", 0, "image"), options=strategy.options)
     scored: NDArray[np.float32] = score(logits_CHW, (height, width), acquisition, query)[0].cpu().numpy()
     return scored
 
@@ -74,15 +75,15 @@ def select(
 
     Args:
         score: (H, W), larger is better, without NaN.
-        budget: per cent of the pixels, in (0, 100], or pixels such as "40px"; what `before` covers counts.
+        budget: per cent of the pixels, in (0, 100], or pixels such as "40px". The regions of `before` are part of it.
         mode, window: see `score_image`.
         before: (N, 2) centres (row, column) that are bought already; None: none.
 
     Returns:
-        (n, 2) int32 centres, best first.
+        (n, 2) int32 centres, best first; none if the budget that is left is less than a region.
 
     Raises:
-        ConfigError: a wrong budget, mode, window or shape.
+        ConfigError: a wrong budget, mode, window or shape, or a window that is larger than the image.
         NonFiniteError: a NaN or an infinity among the scores.
     """
     import numpy as np
@@ -96,6 +97,8 @@ def select(
     if score_HW.ndim != 2 or not score_HW.numel() or score_HW.is_complex():
         raise ConfigError(f"score: expected (H, W) numbers, found {tuple(score_HW.shape)} {score_HW.dtype}")
     height, width = score_HW.shape
+    if mode == "region" and strategy.window > min(height, width):
+        raise ConfigError(f"window: expected at most {min(height, width)} in {height}x{width}, found {strategy.window}")
     regions = Windows((height, width), strategy.mode, strategy.radius)
     before_N2 = np.empty((0, 2), np.int32)
     if before is not None and (bought := _array(before, "before", "(N, 2) centres")).numel():
@@ -105,6 +108,17 @@ def select(
         raise ConfigError(f"before: expected (N, 2) whole rows and columns within {height}x{width}")
     predicted_HW = torch.zeros(score_HW.shape, dtype=torch.uint8)
     return buy(score_HW.float(), predicted_HW, 1, regions, strategy, 0, before_N2.astype(np.int32))[0]
+
+
+def _check_function(strategy: StrategyConfig) -> None:
+    """Raise ConfigError unless the acquisition function scores logits alone, with these options."""
+    name = strategy.acquisition
+    if strategy.is_reference:
+        raise ConfigError(f"acquisition {name}: expected one of {', '.join(ACQUISITIONS.names())}")
+    if strategy.options and not ACQUISITIONS[name].is_foreign:
+        raise ConfigError(f"options: expected none for {name}, found {', '.join(strategy.options)}")
+    if missing := ACQUISITIONS[name].needs & {"features", "dropout"}:
+        raise ConfigError(f"acquisition {name}: needs {', '.join(missing)} of a network, expected one of logits")
 
 
 def _array(values: object, name: str, expected: str) -> "Tensor":

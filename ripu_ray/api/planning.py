@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ripu_ray.api.arguments import check_config
 from ripu_ray.api.jobs import is_job_server
-from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, check
+from ripu_ray.api.starting import AS_SEALED, SILENT, DataOptions, Observer, check, check_options
 from ripu_ray.config import Config
 from ripu_ray.distributed.capacity import describe_need
 from ripu_ray.errors import counted, duration
@@ -70,6 +70,7 @@ def plan(config: Config, folder: str | Path, observer: Observer = SILENT, data: 
         InputError: what `start` would refuse, in one line.
     """
     check_config(config)
+    check_options(observer, data)
     path, is_remote = locate(folder), is_job_server(config.cluster.address)
     if not is_remote:
         path = check(config, path, observer.notify, data).folder

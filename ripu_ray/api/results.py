@@ -147,7 +147,8 @@ def report(
 def compare(first: str | Path, second: str | Path) -> "Comparison":
     """The differences of two runs, or of two trials named as RUN:TRIAL, in settings, purchases and mIoU.
 
-    Trials with the same arm and seed are matched; if there are none and each run has one arm, those with the same seed.
+    Trials with the same arm and seed are matched. If there are none and each run has one arm, trials with the same seed
+    are matched.
 
     Raises:
         ConfigError: there is no such trial.

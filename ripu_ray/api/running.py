@@ -86,7 +86,7 @@ def run(
     plugins: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> Results:
-    """Run one trial. Arguments, results and errors are those of `sweep`, with one value instead of a list each."""
+    """Run one trial. Arguments, results and errors are those of `sweep`, with one value in place of each list."""
     configured = run_config(
         config,
         budget=budget,
@@ -106,20 +106,18 @@ def resume(folder: str | Path, on_progress: OnProgress | None = None) -> Results
 
 
 def start(config: Config, folder: str | Path, observer: Observer = SILENT, data: DataOptions = AS_SEALED) -> Results:
-    """Run a configuration into a run folder, or go on with it. `sweep`, `run` and `resume` end here.
+    """Run a configuration into a run folder, or resume it there. `sweep`, `run` and `resume` call this function.
 
     Args:
         config: of `sweep_config`, `run_config`, `read_run` or `load_config`.
         folder: run folder, or a URL.
-        observer: sees the run.
+        observer: receives the events of the run.
         data: what is done if the data changed since an earlier start.
 
     Returns, raises:
         See `sweep`.
     """
     check_config(config)
-    if not isinstance(observer, Observer) or not isinstance(data, DataOptions):
-        raise ConfigError(f"expected an Observer and DataOptions, found {observer!r} and {data!r}")
     with open_run(config, locate(folder), observer, data) as (opened, on_death):
         return execute(opened, observer, on_death)
 

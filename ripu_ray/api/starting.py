@@ -1,4 +1,4 @@
-"""From a configuration to a locked run folder, and on to results: what all functions that run something share."""
+"""From a configuration to a locked run folder, and then to results. All functions that run something use it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ripu_ray.api.results import Results
 from ripu_ray.config import Config, override
 from ripu_ray.distributed.capacity import check_capacity, local_cpus
-from ripu_ray.errors import DataError
+from ripu_ray.errors import ConfigError, DataError
 from ripu_ray.runs.event_log import EventLog, OnProgress, ignore_progress
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.interrupt import StopRequest
@@ -56,7 +56,7 @@ SILENT = Observer()
 
 
 def read_run(folder: str | Path, address: str | None = None) -> Config:
-    """The configuration of a run folder that is to be resumed, its plug-ins run.
+    """The configuration of a run folder that is to be resumed. Its plug-ins are run.
 
     Args:
         folder: run folder, or a URL.
@@ -80,7 +80,7 @@ class DataOptions:
     """What a start does about data that were sealed by an earlier one.
 
     Attributes:
-        accept_changed: run changed data in a new run folder; else they are refused.
+        accept_changed: if the data changed, run with them in a new run folder; otherwise they are refused.
         rehash: read every file, also those whose size and times are unchanged.
     """
 
@@ -91,12 +91,18 @@ class DataOptions:
 AS_SEALED = DataOptions()
 
 
+def check_options(observer: object, data: object = AS_SEALED) -> None:
+    """Raise ConfigError unless these are what a function of this interface takes."""
+    if not isinstance(observer, Observer) or not isinstance(data, DataOptions):
+        raise ConfigError(f"expected an Observer and DataOptions, found {observer!r} and {data!r}")
+
+
 @dataclass(frozen=True)
 class Checked:
     """What `check` found.
 
     Attributes:
-        folder: the run folder, another one than asked for if changed data are accepted.
+        folder: the run folder. If changed data are accepted, it is a new one.
         seal: digests of the data.
         needs_ray: whether the run needs Ray.
     """
@@ -112,7 +118,7 @@ def check(
     notify: Notify = lambda line: None,
     data: DataOptions = AS_SEALED,
 ) -> Checked:
-    """Check what can be checked before the start: the folder, data, weights, W&B's key, the need of a trial.
+    """Check before the start: the run folder, the data, the weights, W&B's key, and the resources that a trial needs.
 
     Raises:
         InputError: one line that says what is wrong.
@@ -155,6 +161,7 @@ def open_run(
     Yields:
         The run folder, and `on_death` of `run_sweep`.
     """
+    check_options(observer, data)
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -195,7 +202,7 @@ def execute(run: "RunFolder", observer: Observer = SILENT, on_death: Notify | No
 
     Args:
         run: of `open_run`.
-        observer: sees it.
+        observer: receives the events of the run.
         on_death: what `open_run` yielded.
     """
     decision = decide(run.config.tracking, run.path)

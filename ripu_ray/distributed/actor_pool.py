@@ -68,7 +68,7 @@ class ScorerPool:
         return len(self._nodes)
 
     def leave(self) -> list[Any]:
-        """Return the running actors and forget them; none if one died, since others may be about to."""
+        """Return the running actors and forget them. If one died, return none, since others may die soon, too."""
         actors = [] if self._has_lost else list(self._nodes)
         self._nodes = {} if actors else self._nodes
         return actors

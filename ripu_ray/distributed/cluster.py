@@ -206,7 +206,7 @@ class WaitLimit:
 
     Args:
         cluster: its `start_timeout_s` is the limit.
-        asked: what waits and for which resources, such as "2 scorers, each of 1 CPU,".
+        asked: what is waiting and for which resources, such as "2 scorers, each of 1 CPU,".
         warn: receives the warning.
     """
 

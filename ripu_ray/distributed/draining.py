@@ -20,7 +20,7 @@ _asked_s, _leaving = -INTERVAL_S, frozenset[str]()
 
 
 def leaving_nodes(max_age_s: float = INTERVAL_S) -> frozenset[str]:
-    """Ids, in hex, of the nodes that are draining. The answer may be `max_age_s` old; it stays if none is given."""
+    """Ids, in hex, of the draining nodes. The answer may be `max_age_s` old. Without an answer, the last one holds."""
     global _asked_s, _leaving
     if ray.is_initialized() and time.monotonic() >= _asked_s + max_age_s:
         _asked_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Detect in seconds that a Ray of our own has died, where Ray itself would wait for a minute and more."""
+"""Detect within seconds that a Ray of our own has died. Ray itself waits for a minute or more."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def watch_own_ray(stop: StopRequest, on_death: Callable[[str], object]) -> Itera
 
     Args:
         stop: request to stop, which SIGTERM makes.
-        on_death: called in another thread with one line. It is to end this process, whose main thread may wait for Ray.
+        on_death: called in another thread with one line. It must end this process, whose main thread may wait for Ray.
     """
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(ended, stop, on_death), daemon=True)

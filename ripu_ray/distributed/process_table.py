@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def running() -> dict[int, tuple[int, int]]:
-    """Id -> parent and start, in clock ticks since the machine's, of every process that has not ended."""
+    """Id -> parent and start, of every process that has not ended. A start is in clock ticks since the machine's."""
     table = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -18,7 +18,7 @@ def running() -> dict[int, tuple[int, int]]:
 
 
 def descendants(table: Mapping[int, tuple[int, int]], ancestors: Collection[int]) -> set[int]:
-    """Ids of the processes in the result of `running` that descend from any of `ancestors`, and of these."""
+    """Ids of `ancestors` and of all processes in the result of `running` that descend from them."""
     found = {*ancestors}
     while more := {pid for pid, (parent, _) in table.items() if parent in found} - found:
         found |= more

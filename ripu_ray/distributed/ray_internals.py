@@ -144,7 +144,7 @@ def bound_to_loopback() -> Iterator[None]:
 def with_few_processes() -> Iterator[None]:
     """Start a Ray in the block without autoscaler, log monitor and dashboard, which it does not use.
 
-    Ray starts a dashboard also where it is to show nothing, and waits for it.
+    Ray also starts a dashboard process if no dashboard is asked for, and waits for it.
     """
     with as_read():
         places: Any = (
@@ -172,9 +172,9 @@ def with_few_processes() -> Iterator[None]:
 def with_few_callbacks(trainer: Any) -> Any:
     """The trainer of Ray Train, without the processes that Train starts in each run and that are not used.
 
-    The one of `DatasetsCallback` serves Ray Data. The one of the cleaner of placement groups asks the dashboard whether
-    the run's controller lives. Without a dashboard it waits, and the end of each run waits 12 s for it; groups of dead
-    controllers are then `orphaned_groups`.
+    The process of `DatasetsCallback` serves Ray Data. The process that cleans up placement groups asks the dashboard
+    whether the run's controller is alive. Without a dashboard it waits, and so does the end of each run, for 12 s.
+    Without this process, the groups of dead controllers remain as `orphaned_groups`.
     """
     with as_read():
         namespace = ray_constants.KV_NAMESPACE_DASHBOARD
@@ -188,7 +188,7 @@ def with_few_callbacks(trainer: Any) -> Any:
 class DriverJob(JobConfig):
     """Keeps the working directory off the paths of Ray's processes: a file wandb.py in it would replace the library.
 
-    The folder of the running script stays on them, as it is on those of the script.
+    The folder of the running script stays on their paths, because it is on the script's own paths.
     """
 
     def __init__(self) -> None:

@@ -26,8 +26,8 @@ _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 def private_folder() -> Iterator[Path]:
     """A folder (0700) for the files of a Ray that the block starts, and of its processes. All are removed at the end.
 
-    Each process of Ray opens the folders that it uses to all users, so a folder above them is closed. Ray kills its
-    processes, so they do not remove temporary files themselves. What a killed process left is removed here.
+    Each process of Ray gives all users access to the folders that it uses, so a folder above them is private. Ray kills
+    its processes, so they do not remove temporary files themselves. What a killed process left is removed here.
 
     Raises:
         ClusterError: the folder cannot be created, or Ray cannot use its name.
@@ -60,7 +60,7 @@ def private_folder() -> Iterator[Path]:
 
 
 def remove_unused_compiled(folder: Path) -> None:
-    """Remove torch's folder for compiled code if it is empty: to import its compiler makes the folder."""
+    """Remove torch's folder for compiled code if it is empty. The import of torch's compiler creates this folder."""
     if folder.name.startswith("torchinductor_"):
         with suppress(OSError):
             folder.rmdir()

@@ -54,7 +54,7 @@ def run_sweep(
     Args:
         run: run folder written by `RunFolder.create`.
         on_progress: called in this thread with every report of a warm-up or trial.
-        on_death: called in another thread if a Ray of our own dies, with one line; it is to end this process. None:
+        on_death: called in another thread if a Ray of our own dies, with one line; it must end this process. None:
             Ray is not watched.
         meanwhile: called once in another thread when the first process of a trial starts.
 
@@ -189,7 +189,7 @@ def _trainable(run: RunFolder, has_key: bool) -> Callable[[dict[str, Any]], None
 
 
 def execute_trial(run: RunFolder, name: str, report: OnProgress, parts: "Parts") -> None:
-    """See `simulation.execution`. It imports torch, and the driver does without."""
+    """See `simulation.execution`, which is imported here, because it imports torch and the driver does not need it."""
     from ripu_ray.simulation import execution
 
     execution.execute_trial(run, name, report, parts)

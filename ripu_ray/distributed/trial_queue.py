@@ -46,7 +46,7 @@ class TrialQueue(Searcher):
         return len(self._warmups) + len(self._waiting)
 
     def suggest(self, trial_id: str) -> Any:
-        """Called by Tune: the next name, None if it has to wait for a warm-up, or that there is none left."""
+        """Called by Tune. Returns the next name, None if it has to wait for a warm-up, or that no name is left."""
         if self._run.stop.is_made() or not len(self):
             return self.FINISHED
         warmups, trials = self._shares
@@ -81,8 +81,9 @@ class TrialQueue(Searcher):
 class FreeProcessFirst(FIFOScheduler):
     """Chooses the trial that Tune starts next: the first pending one for which it has started no process.
 
-    Tune's own scheduler always chooses the first pending trial. Where another process became free, Tune gave it to a
-    trial whose own process was still starting, and ended that one: with short trials, one start a trial was wasted.
+    Tune's own scheduler always chooses the first pending trial. When another process became free, Tune gave it to a
+    trial whose own process was still starting, and ended the starting process. With short trials, this wasted the start
+    of one process for each trial.
     """
 
     def __init__(self) -> None:

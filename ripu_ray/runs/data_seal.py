@@ -62,11 +62,11 @@ class DataSeal:
         return hashlib.sha256(json.dumps([contents.digest, weights]).encode()).hexdigest()
 
     def is_of(self, now: "DataSeal") -> bool:
-        """Whether the data are those of this time."""
+        """Whether the data are unchanged."""
         return next(self._changes(now), None) is None
 
     def check(self, now: "DataSeal", folder: Path) -> None:
-        """Compare with the data of this time. Raises DataError, which names the first differences."""
+        """Compare with the data of now. Raises DataError, which names the first differences."""
         if changes := list(self._changes(now)):
             shown = "; ".join(changes[:_NUM_NAMED])
             more = f" (and {counted(len(changes) - _NUM_NAMED, 'more change')})" if len(changes) > _NUM_NAMED else ""

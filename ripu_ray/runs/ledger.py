@@ -167,7 +167,8 @@ class Ledger:
         """Check that a record belongs to this round's purchase. Raises RunFolderError."""
         path = self._commit_path(round_index).with_suffix(".parquet")
         if round_index >= self.num_rounds:
-            raise RunFolderError(f"{path}: missing, but the round's record is there")
+            missing = next((file for file in (path, path.with_suffix(".json")) if not file.exists()), path)
+            raise RunFolderError(f"{missing}: missing, but the round's record is there")
         bought = self._rounds[round_index].spent
         recorded = (record.spent_pixels, record.void_pixels, record.clipped_pixels, record.clicks)
         expected = (bought.pixels, bought.void_pixels, bought.clipped_pixels, bought.clicks)
@@ -176,8 +177,8 @@ class Ledger:
 
     def check_next(self, round_index: int) -> None:
         """Check that no purchase exists after the round that is next. Raises RunFolderError."""
-        if self.num_rounds > round_index + 1:
-            later = self._commit_path(round_index + 1)
+        # It is not among the rounds read if this round's own purchase is missing.
+        if (later := self._commit_path(round_index + 1)).exists():
             raise RunFolderError(f"{later}: bought, but round {round_index} before it is not committed")
 
     def _append(self, positions: NDArray[np.int32], table: pa.Table, path: Path) -> None:

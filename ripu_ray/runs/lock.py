@@ -48,16 +48,16 @@ _UNKNOWN = Owner(0, "an unknown host", "an unknown time")
 
 @contextmanager
 def lock_run(folder: Path, say: Callable[[str], object] = lambda line: None) -> Iterator[tuple[Owner | None, Release]]:
-    """Lock a run folder until the block ends. The process ends itself if it loses the lock since it was suspended.
+    """Lock a run folder until the block ends. If the process loses the lock because it was suspended, it ends itself.
 
     Args:
         folder: created if missing.
         say: receives a line for the user before the wait of a minute for the heartbeat of the lock's holder.
 
     Yields:
-        The dead process whose lock was taken over, or None. Of this host, it is known at once to be dead; of another
-        one, and if its text is damaged, the heartbeat decides. And a function that releases the lock before the end of
-        the block, for a process that is about to end; any thread may call it.
+        The dead process whose lock was taken over, or None; and a function that releases the lock before the end of
+        the block, for a process that is about to end. Any thread may call the function. A dead process of this host is
+        detected at once. For a process of another host, or a lock with damaged text, the heartbeat decides.
 
     Raises:
         RunFolderError: another process holds the lock; names the process.

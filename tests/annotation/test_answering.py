@@ -127,7 +127,7 @@ def test_clicks_choices_and_time_answer_whole_questions(asked: Asked, tmp_path: 
     assert asked.run.trial(next(iter(asked.run.trials))).stage(0).read().annotation_s == 60.0
 
 
-def test_predictions_that_nobody_changed_lie_under_what_people_say(asked: Asked, tmp_path: Path) -> None:
+def test_unchanged_predictions_lie_under_the_answers(asked: Asked, tmp_path: Path) -> None:
     tree = task(x=0, y=0, width=100, height=100, rectanglelabels=["query"])
     region = tree[0]["annotations"][0]["result"][0]
     # Label Studio writes a choice after its region, so predictions of later regions follow it.

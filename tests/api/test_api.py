@@ -174,8 +174,10 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.int64)), "expected .C, h, w. floats"),
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="full"), "acquisition full"),
         (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), window=4), "window 4: expected an odd"),
+        (lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), options={"a": 1}), "options: expected none"),
         (lambda: ripu.select(np.zeros((2, 4, 5), np.float32)), "expected .H, W."),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), budget=0), "budget '0'"),
+        (lambda: ripu.select(np.zeros((4, 5), np.float32), budget=100, window=5), "window: expected at most 4 in 4x5"),
         (lambda: ripu.sweep(budgets="0"), "budget '0'"),
         (lambda: ripu.sweep("absent.yaml"), "absent.yaml: cannot be read"),
         (lambda: ripu.sweep(ripu.load_config(), plugins=["x"]), "plugins"),
@@ -194,7 +196,15 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         ),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[1], [1, 2]]), "before: expected .N, 2. centres"),
         (lambda: ripu.load_config(settings={"seed": 1}), "settings: expected texts, found {'seed': 1}"),  # type: ignore[arg-type]
-        (lambda: ripu.start(ripu.load_config(), "x", 3), "expected an Observer and DataOptions, found 3"),  # type: ignore[arg-type]
+        *(
+            (call, "expected an Observer and DataOptions, found 3")
+            for call in (
+                lambda: ripu.start(ripu.load_config(), "x", 3),  # type: ignore[arg-type]
+                lambda: ripu.plan(ripu.load_config(), "x", 3),  # type: ignore[arg-type]
+                lambda: ripu.submit(ripu.load_config(), "x", observer=3),  # type: ignore[arg-type]
+                lambda: ripu.answer("x", [], observer=3),  # type: ignore[arg-type]
+            )
+        ),
         (
             lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="bald"),
             "bald: needs dropout of a network",

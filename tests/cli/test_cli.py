@@ -73,7 +73,7 @@ def test_sweep_leaves_what_it_promises(tmp_path: Path) -> None:
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
 
     assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    for words in ("region", "9px", "wandb sync", str(run), "results.csv", "report.html"):
+    for words in ("region", "9px", f"wandb sync {run}/{{warmups/*,trials/*,summary}}/", "results.csv", "report.html"):
         assert words in done.stdout
     assert "\x1b" not in done.stdout
     assert "Traceback" not in done.stdout

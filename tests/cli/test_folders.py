@@ -95,6 +95,15 @@ def test_an_empty_folder_to_resume_is_refused(here: Path) -> None:
     _refused(["--resume="], "--resume '': expected a run folder", here)
 
 
+def test_a_working_directory_that_was_removed_is_one_line(here: Path) -> None:
+    (here / "stop").unlink()
+    here.rmdir()
+    for arguments in (["run"], ["report", "/nowhere"], ["evaluate", "--checkpoint=x.pt"]):
+        done = CliRunner().invoke(app, arguments)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == "ripu: the working directory was removed: change to one that exists\n"
+
+
 def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def refused() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "/root/runs")

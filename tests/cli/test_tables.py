@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ripu_cli.display import new_table, text_console
 from ripu_cli.tables import print_outcome
 
 import ripu_ray as ripu
@@ -67,6 +68,41 @@ def test_unfinished_arms_say_how_many_seeds_they_have(
     assert by_name["ripu"][2] == "1 of 2"
     assert by_name["random"][2] == "0 of 2"
     assert "nan" not in str(by_name)
+
+
+@pytest.mark.parametrize("columns", [0, 40, 80, 200])
+@pytest.mark.parametrize("each", [False, True])
+def test_no_number_and_no_path_is_broken_on_a_narrow_terminal(
+    run: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, each: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # for rich, standard output is a terminal
+    monkeypatch.setenv("NO_COLOR", "1")
+    results = ripu.Results(run.path)
+    print_outcome(results, each)
+    out = capsys.readouterr().out
+    words = {*re.sub(r"\x1b\[\w+", "", out).split()}
+    last = results.frame.groupby("trial").last()
+    arms = {word for row in results.arms_table for cell in row.values() for word in cell.split()}
+    trials = {*last["clicks"].map(str), *(100 * last["miou"]).map("{:.1f}".format)}
+    assert (trials if each else arms) <= words
+    assert {str(run.path), *run.config.sweep.acquisitions} <= words
+
+
+@pytest.mark.parametrize("columns", [30, 60, 70, 78, 79, 80, 81, 90, 100, 200])
+def test_columns_of_unequal_headers_are_cut_nowhere(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The classes of three splits, as `ripu data check` shows them."""
+    table = new_table("class")
+    for split in ("source", "pool", "validation"):
+        table.add_column(f"{split}: pixels %", justify="right", overflow="fold")
+        table.add_column("images %", justify="right", overflow="fold")
+    table.add_row("pedestrian", "16.480", "99.8", "20.715", "100.0", "22.880", "97.4")
+    console = text_console()
+    console.width = columns
+    console.print(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert {"pedestrian", "16.480", "100.0", "22.880", "97.4", "validation:", "%"} <= {*" ".join(lines).split()}
 
 
 def test_the_size_of_the_weights_is_known_before(run: RunFolder) -> None:

@@ -180,7 +180,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
     # Lines of the job itself, so it is at work.
     assert [watcher.stdout.readline() for _ in range(2)] == [
         "job endless: submitted\n",
-        "1 trial, 1 warm-up\n",
+        "1 trial, 1 warm-up; starting Ray\n",
     ]
     watcher.send_signal(signal.SIGINT)
     _, words = watcher.communicate()
@@ -206,7 +206,7 @@ def test_a_job_outlives_the_one_who_watches_it(head: Head) -> None:
         assert again.wait() == 1
     ended = head.ripu("attach", "endless")
     assert ended.returncode == 1
-    assert ended.stdout.startswith("1 trial, 1 warm-up\n")
+    assert ended.stdout.startswith("1 trial, 1 warm-up; starting Ray\n")
     assert ended.stderr.startswith("ripu: job endless stopped: ")
     assert head.ripu("logs", "endless").stdout == ended.stdout
     assert head.ripu("stop", "endless").stdout == "job endless: was not running\n"
@@ -313,7 +313,8 @@ def test_a_job_server_that_is_not_there_is_one_line(
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_a_head_that_is_not_there_is_one_line(scheme: str, tmp_path: Path) -> None:
     address = f"{scheme}127.0.0.1:{_free_ports(1)[0]}"
-    done = Head(address, tmp_path, tmp_path).ripu("run", *TINY_FLAGS)
+    # A trial whose process does everything runs on the cluster, too.
+    done = Head(address, tmp_path, tmp_path).ripu("run", *TINY_FLAGS, "--set", "cluster.scorers=0")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith(f"ripu: no Ray at {address}: ")
     # The driver has begun by then.
@@ -329,6 +330,6 @@ def test_the_driver_is_refused_what_only_a_job_server_does() -> None:
 def test_a_dry_run_for_a_cluster_looks_for_no_data_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = ["--set", "data.dataset=folder", "--set", "data.root=/only/there", "--dry-run"]
-    done = _here("http://nobody.invalid:8265", "sweep", *flags)
+    done = _here("http://absent.invalid:8265", "sweep", *flags)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "4 trials, " in done.stdout

@@ -71,7 +71,7 @@ def test_nodes_are_drained(tmp_path: Path) -> None:
     for line in scoring:
         assert re.match(rf"node {NODE} is draining: its scorer finishes its images, another one is started", line)
     assert told["scoring"]["left"] == 1
-    assert training == ["the node of a training worker is draining; another group resumes after 3"]
+    assert training == ["the node of a training worker is draining; another group resumes after 4"]
     assert told["trial"]["failures"] == {}
     (line,) = (line for line in trial if "node" in line and "draining" in line)
     assert re.match(rf"the trial's node {NODE} is draining; it is restarted from its folder", line)

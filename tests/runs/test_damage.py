@@ -278,8 +278,13 @@ def test_rounds_that_lost_what_lies_before_them_are_not_built_upon(copy: Path) -
     record.write_bytes(content)
     (purchase,) = copy.glob("trials/*/round_01/purchase.json")
     purchase.unlink()
-    with pytest.raises(RunFolderError, match=r"round_01/purchase\.parquet: missing, but the round's record is there"):
+    with pytest.raises(RunFolderError, match=r"round_01/purchase\.json: missing, but the round's record is there"):
         _read_everything(copy)
+    shutil.rmtree(record.parent)
+    purchase.touch()
+    with pytest.raises(RunFolderError, match=r"round_01/purchase\.json: bought, but round 0 before it"):
+        _read_everything(copy)
+    assert not record.parent.exists()
 
 
 @pytest.mark.parametrize(
