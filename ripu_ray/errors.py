@@ -110,7 +110,7 @@ class DataError(InputError):
     """A file of a data set that is missing, unreadable or inconsistent.
 
     Attributes:
-        faults: a line for each fault, where the message names the first and counts the others.
+        faults: a line for each fault. The message names the first one and counts the others.
     """
 
     def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
@@ -127,7 +127,7 @@ class StorageError(RipuError):
 
 
 class RemoteError(OSError):
-    """A store behind a URL refuses, or does not answer. As of a disk, `filename` and `strerror` say what and why."""
+    """A store behind a URL refuses, or does not answer. `filename` and `strerror` are as in errors of a local disk."""
 
     def __str__(self) -> str:
         return in_one_line(f"{self.filename}: {self.strerror}")
@@ -138,7 +138,7 @@ class ClusterError(RipuError):
 
 
 class TrackingError(RipuError):
-    """The installed version of W&B does not have what this package uses of it."""
+    """The installed version of W&B lacks an interface that this package uses."""
 
 
 class StoppedError(RipuError):
@@ -155,7 +155,7 @@ class NonFiniteError(RipuError, ArithmeticError):
 
 @contextmanager
 def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
-    """Raise errors of the block, which come from foreign code, as one line; and see `check_torch`.
+    """Raise errors of the block, which runs code from outside this package, as one line. Then call `check_torch`.
 
     Args:
         place: what the message names first, such as a setting. The file and line of a plug-in or program follow.
@@ -175,7 +175,7 @@ FRESH_TORCH = "default type torch.float32, default device cpu, gradients on"
 
 
 def torch_state() -> str:
-    """What code can change of torch for all that follows in this thread: `FRESH_TORCH` while torch is not imported."""
+    """The settings of torch that code can change for all later code of this thread. Without torch: `FRESH_TORCH`."""
     torch: Any = sys.modules.get("torch")
     if not hasattr(torch, "get_default_device"):  # absent, or being imported
         return FRESH_TORCH

@@ -37,7 +37,7 @@ class DatasetSection(Section):
         return self._asks_people
 
     def asking(self, people: bool) -> Self:
-        """A copy with this `asks_people`, which the configuration makes."""
+        """A copy with this value of `asks_people`. The configuration calls it."""
         copy = self.model_copy()
         copy._asks_people = people
         return copy

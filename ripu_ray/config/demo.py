@@ -20,7 +20,7 @@ def demo_tree() -> dict[str, Any]:
 
 
 def drop_comparison(tree: dict[str, Any], typed: Collection[str]) -> dict[str, Any]:
-    """Return the tree without the demo's list of acquisitions where one acquisition was named, or where people answer.
+    """Return the tree without the demo's list of acquisitions if one acquisition was named, or if people answer.
 
     Args:
         tree: the demo's settings under those that were typed.

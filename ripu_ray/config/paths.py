@@ -1,4 +1,4 @@
-"""The paths of a configuration, made absolute, so that every process reads the same files whatever its folder."""
+"""The paths of a configuration, made absolute, so that processes with other working directories read the same files."""
 
 import os
 from collections.abc import Callable

@@ -66,7 +66,7 @@ def resolve_plugins(entries: object, folders: Sequence[Path], is_piped: bool) ->
     Args:
         entries: names, or descriptions as a run folder has them; a list of them, or a single one.
         folders: see `find_plugin`.
-        is_piped: whether the configuration comes through a pipe, and so from another `ripu`: only then an entry may
+        is_piped: whether the configuration comes through a pipe, from another `ripu` process. Only then an entry may
             hold the source itself.
 
     Returns:

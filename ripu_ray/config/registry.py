@@ -29,10 +29,10 @@ class Registry:
             costs nothing. It may set `adapt`, `absent`, `check_part` and `reserved`.
 
     Attributes:
-        adapt: from what an entry point names to a part.
+        adapt: makes a part of what an entry point names.
         check_part: raises ValueError, without the name, if a part cannot be one of this kind.
         reserved: names with a meaning of their own, which no part may have.
-        absent: from a name to a part that stands for one whose plug-in is not run, so that a configuration can be read.
+        absent: makes a part for a name whose plug-in is not run, so that the configuration can still be read.
     """
 
     def __init__(self, kind: str, key: str, module: str) -> None:
@@ -99,7 +99,7 @@ class Registry:
         return dict(self._parts)
 
     def owned(self, owner: str) -> dict[str, Any]:
-        """The parts that a plug-in registered; of the owner "", those of this package and of the program."""
+        """The parts that a plug-in registered. The owner "" has those of this package and of the program."""
         return {name: part for name, part in self._parts.items() if self._owners[name] == owner}
 
     def declare(self, name: str, owner: str) -> None:

@@ -1,4 +1,4 @@
-"""YAML from untrusted sources: plain values only, a limited number of them, and each key once; and written again.
+"""Read YAML from untrusted sources: plain values only, a limited number, and each key once. Write plain values.
 
 This module imports nothing of ours.
 """

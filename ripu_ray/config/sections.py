@@ -143,13 +143,13 @@ class ClusterConfig(Section):
     1. 0: score in the trial's process."""
     decoders: NumDecoders = "auto"
     """Threads of each scorer, with a core each, that read the next images while one is scored. auto: with `gpu`, an
-    equal share of the node's cores, at most 8; else 0. 0: an image is read when it is its turn."""
+    equal share of the node's cores, at most 8; else 0. 0: the scorer reads each image before it scores it."""
     train_workers: Annotated[int, Number] = Field(0, ge=0, le=10**6)
     """Ray Train workers per trial. 0: train in the trial's process."""
     concurrent_trials: Count | None = None
     """Maximum number of trials at the same time. None: as many as the cores allow."""
     gpu: bool = False
-    """Give each scorer and each train worker a GPU. With 0 of both, the trial's process gets it."""
+    """Give each scorer and each train worker a GPU. Without both, the trial's process gets one."""
     processes_per_gpu: Annotated[int, Number] = Field(1, ge=1, le=100)
     """Scorers, workers or trials that share a GPU. If it is more than 1, a Ray of our own starts NVIDIA's MPS, where it
     is installed, so that they compute side by side."""
@@ -179,8 +179,8 @@ class ClusterConfig(Section):
         return max(min((*left, _MOST_DECODERS)), 0) if left else 0
 
     def needs_ray(self, num_trials: int) -> bool:
-        """Whether Ray is needed to run this many trials."""
-        return bool(num_trials > 1 or self.scorers or self.train_workers)
+        """Whether Ray is needed to run this many trials: always on a cluster, whose nodes run them."""
+        return bool(self.address or num_trials > 1 or self.scorers or self.train_workers)
 
 
 class TrackingConfig(Section):

@@ -24,7 +24,7 @@ class Typed:
     """The value of one `--set`.
 
     Attributes:
-        text: behind the equals sign, without spaces around it.
+        text: what follows the equals sign, without spaces around it.
         origin: for messages, such as `--set seed=1`.
     """
 

@@ -116,9 +116,9 @@ class TrainingConfig(Section):
     """Weights of the classes in the cross-entropy of bought pixels. bought: 1 / log(1.02 + s), where s is the share of
     a class in all labelled pixels bought so far, so that rare classes count more."""
     teacher: Literal["none", "ema"] = "none"
-    """What target pixels that are not bought learn. none: nothing. ema: from the first round on, the confident
-    predictions of an average of the weights. Its decay is `ema`, and it scores and is evaluated; without `ema` the
-    decay is 0.996, and the weights themselves score and are evaluated."""
+    """What the network learns in target pixels that are not bought. none: nothing. ema: from the first round on, the
+    confident predictions of an average of the weights. With the setting `ema`, this is its average, which also scores
+    and is evaluated. Without `ema`, the decay is 0.996, and the weights themselves score and are evaluated."""
     teacher_threshold: Chance = 0.95
     """Probability from which a prediction of the teacher counts."""
     teacher_weight: Weight = 1.0

@@ -46,7 +46,7 @@ def setting(config: "Config", key: str, tree: Mapping[str, Any]) -> Any:
 
 
 def to_tree(config: "Config") -> dict[str, Any]:
-    """The configuration as plain dicts, lists, numbers and texts. Raises ConfigError: it is none."""
+    """The configuration as plain dicts, lists, numbers and texts. Raises ConfigError: not a configuration."""
     if not isinstance(config, BaseModel):
         raise ConfigError(f"config: expected a Config, as of load_config, found {config!r}")
     try:

@@ -49,7 +49,7 @@ def select_diverse(
 def region_features(
     features_Dhw: NDArray[np.float64], size: tuple[int, int], regions: Regions, centres_n2: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """(n, D) mean over the pixels of each region of the nearest feature, with aligned corners."""
+    """(n, D) mean feature of each region, in which each pixel has the nearest feature, with aligned corners."""
     depth, *grid = features_Dhw.shape
     rows_H, cols_W = (
         np.rint(np.arange(length) * (cells - 1) / max(length - 1, 1)).astype(np.int64)

@@ -39,7 +39,7 @@ def stochastic(score_HW: Tensor, power: float, rng: np.random.Generator) -> Tens
 
 
 def lowered(score_HW: Tensor, weight_HW: Tensor) -> Tensor:
-    """Lower scores by weights: the product, or for a negative score, which a product would raise, score * (2 - weight).
+    """Lower scores by weights: score * weight, or score * (2 - weight) for a negative score, to lower it, too.
 
     Args:
         score_HW: (H, W) float32.

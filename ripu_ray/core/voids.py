@@ -1,4 +1,4 @@
-"""Where the network has learned that bought pixels have no label: counts by predicted class and distance to an outline.
+"""Shares of void among bought pixels, counted by predicted class and by distance to an outline of the prediction.
 
 Shapes: H x W label pixels, C classes, D distances.
 """

@@ -147,7 +147,7 @@ def _count_others(padded_nW: Tensor, label: int | Tensor, window: int) -> Tensor
 def sliding(values: Tensor, dim: int, window: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Combine each run of `window` neighbours along `dim` in about 2 log2(window) passes; length - window + 1 results.
 
-    Runs of 1, 2, 4, ... are built by doubling; those of the window's binary digits are concatenated.
+    Runs of 1, 2, 4, ... are built by doubling. The runs for the binary digits of `window` are then combined.
     """
     length = values.shape[dim] - window + 1
     total: Tensor | None = None

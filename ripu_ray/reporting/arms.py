@@ -8,7 +8,7 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.config.registry import ACQUISITIONS
-from ripu_ray.runs.effects import DEPENDENT
+from ripu_ray.runs.effects import is_dependent
 
 SETTINGS = (
     "acquisition",
@@ -104,7 +104,7 @@ def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object
 
 def _is_idle(name: str, value: object) -> bool:
     """Whether the cell is empty because the setting has no effect on the trial."""
-    return name in DEPENDENT and bool(pd.isna(value))  # type: ignore[call-overload]
+    return is_dependent(name) and bool(pd.isna(value))  # type: ignore[call-overload]
 
 
 def _is_empty(value: object) -> bool:

@@ -107,8 +107,8 @@ def open_side(text: str) -> Side:
 def compare_runs(first: Side, second: Side) -> Comparison:
     """Compare two runs, or two trials.
 
-    Trials with the same arm and seed are matched; if there are none and each run has one arm, those with the same seed.
-    Two named trials are always matched.
+    Trials with the same arm and seed are matched. If there are none and each run has one arm, trials with the same seed
+    are matched. Two named trials are always matched.
 
     Raises:
         RunFolderError: a file of a run is damaged.

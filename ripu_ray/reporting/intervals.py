@@ -75,9 +75,9 @@ def paired_tests(differences: NDArray[np.float64]) -> tuple[float, float]:
     """Two-sided p of the paired t-test and of Wilcoxon's signed-rank test (exact for so few) on the differences.
 
     Returns:
-        (t, Wilcoxon). Both are NaN below MIN_SEEDS differences. Where all are equal, there is no spread to test: both
-        are 1 if they are 0, and NaN else. Wilcoxon's is NaN where so few differences cannot give a p below LEVEL, see
-        `smallest_wilcoxon`.
+        (t, Wilcoxon). Both are NaN below MIN_SEEDS differences. If all differences are equal, there is no spread to
+        test: both p-values are 1 if the differences are 0, and NaN otherwise. Wilcoxon's is also NaN if so few
+        differences cannot give a p below LEVEL, see `smallest_wilcoxon`.
     """
     if len(differences) < MIN_SEEDS:
         return float("nan"), float("nan")

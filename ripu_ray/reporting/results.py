@@ -7,7 +7,7 @@ import pandas as pd
 
 from ripu_ray.config import setting, to_tree
 from ripu_ray.reporting.arms import value_words
-from ripu_ray.runs.effects import DEPENDENT, is_ignored
+from ripu_ray.runs.effects import is_dependent, is_ignored
 from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
@@ -64,7 +64,7 @@ def write_tables(run: RunFolder, results: pd.DataFrame) -> None:
 
 def _varied(trial: Trial, key: str, tree: Mapping[str, Any]) -> Any:
     """The value of a setting, or None where it has no effect."""
-    may_be_idle = key in DEPENDENT or (key.startswith("oracle.") and trial.config.strategy.is_reference)
+    may_be_idle = is_dependent(key) or (key.startswith("oracle.") and trial.config.strategy.is_reference)
     if may_be_idle and is_ignored(key, trial.config):
         return None
     return trial.asked.get(key, setting(trial.config, key, tree))

@@ -20,13 +20,15 @@ _NOTE = (
 def baselines(there: pd.DataFrame) -> dict[str, str]:
     """The strategy that each strategy of one condition is compared with.
 
-    It is chosen by its settings, not by its results: a comparison with the best one would find too many differences.
+    It is chosen by its settings, not by its results. Comparisons with the best strategy would find too many
+    differences.
 
     Args:
         there: outcomes of one condition.
 
     Returns:
-        Strategy -> `random` with the same other settings; else the first strategy. Those themselves are left out.
+        Strategy -> `random` with the same other settings, or else the first strategy. A strategy is not its own
+        baseline.
     """
     arms = there.drop_duplicates("strategy").to_dict("records")
     found = {}

@@ -65,7 +65,8 @@ def common_means(there: pd.DataFrame) -> "tuple[pd.Series[float], int]":
         there: outcomes of one condition. A strategy that has no mIoU at all is left out.
 
     Returns:
-        Strategy -> mean, and the number of these seeds. Without such a seed, each mean is over its strategy's own.
+        Strategy -> mean, and the number of these seeds. If no seed is common, each mean is over the strategy's own
+        seeds.
     """
     values = there.pivot_table(index="seed", columns="strategy", values="miou", sort=False)
     common = values.dropna()

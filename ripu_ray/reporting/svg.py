@@ -24,7 +24,7 @@ _STYLES = {INK: "currentColor", RULE: "var(--rule)"} | {series(i): f"var(--s{i})
 
 
 def plain(text: str) -> str:
-    """Text of the user for a Matplotlib figure, which else sets what is between two dollar signs as a formula."""
+    """Escape a text of the user for Matplotlib, which would draw the part between two dollar signs as a formula."""
     return text.replace("$", r"\$")
 
 

@@ -1,7 +1,8 @@
 """One budget for the whole pool: selects the best regions of all images without score maps on the driver.
 
 The greedy sequence of one image has non-increasing scores, so the greedy selection over the pool is the merge of the
-images' sequences. Each image is scored for the start of its sequence, and for more if all of that is bought.
+images' sequences. Each image is scored for the start of its sequence. If all of it is bought, the image is scored again
+for more.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

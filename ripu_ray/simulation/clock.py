@@ -31,6 +31,6 @@ class Clock:
         self._measured.append(measured)
 
     def speed(self) -> dict[str, float]:
-        """The median of each number of SPEED over the measurements; without a number that none of them has."""
+        """The median of each number of SPEED over the measurements. A number without a measurement is left out."""
         values = {name: [each.numbers[name] for each in self._measured if name in each.numbers] for name in SPEED}
         return {name: median(found) for name, found in values.items() if found}

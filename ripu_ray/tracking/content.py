@@ -80,8 +80,8 @@ def budget_share(budget: Budget) -> float | None:
 def reference_line(trial: Trial, record: RoundRecord, budgets: Iterable[Budget]) -> list[dict[str, float]]:
     """The mIoU of a reference as a horizontal line over the spent share: what is logged at each point of it.
 
-    Its own points are at 0 or 1, where no strategy is. The line has points at 0, at the budgets, where the axis of a
-    panel ends, and at 1. Empty for a strategy, and before the last round.
+    The reference itself has spent a share of 0 or 1, at which no strategy can be compared. The line has points at 0, at
+    1, and at the budgets, where the axis of a panel ends. It is empty for a strategy, and before the last round.
     """
     strategy = trial.config.strategy
     if not strategy.is_reference or record.round + 1 < strategy.rounds or np.isnan(record.miou):

@@ -54,9 +54,9 @@ def identify(
     The configuration gets the commit of the code that the sweep was started with, if environment.json has it. Tags of
     the user come first.
 
-    The id is the same in every process, and when the run is resumed, also under another name of its folder. It has the
-    token of the run folder, so no other run has it, and a digest, because names that differ may become the same when
-    other characters are replaced.
+    The id is the same in every process and after a resume, also if the folder was renamed. It contains the token of the
+    run folder, so no other run has it. It also contains a digest, because two names may become equal when characters
+    that W&B does not allow are replaced.
     """
     target = find_target(run.config.tracking, run.path)
     readable = re.sub(r"[^A-Za-z0-9_.-]", "-", name)

@@ -45,11 +45,12 @@ class Target:
 
 
 def find_target(tracking: TrackingConfig, run: Path) -> Target:
-    """The target of a run. Raises ConfigError: a variable of W&B has no usable value.
+    """The target of a run. Raises ConfigError: the value of a variable of W&B cannot be used.
 
     Args:
         tracking: its settings come first.
-        run: the run folder, which may be missing. What it says comes before the variables, so that a resumed run stays.
+        run: the run folder, which may be missing. What it has stored comes before the variables, so that a resumed run
+            keeps its target.
     """
     stored = read_stored(run)
     if "target" in stored:

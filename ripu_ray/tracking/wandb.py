@@ -38,8 +38,8 @@ class WandbTracker:
     """See `Tracker`. A separate thread calls W&B; the trial waits for it only in `close`.
 
     W&B accepts increasing steps only. A measurement after n optimiser updates in round r has step n + r + 1, and the
-    record of a round that ends after n updates has step n + r + 2: they increase, and are the same in a resumed trial,
-    which logs only what is above the last step that was logged.
+    record of a round that ends after n updates has step n + r + 2. These steps increase, and a resumed trial has the
+    same ones. It logs only entries above the last step that was logged.
 
     Args:
         run: the sweep; its name is the run's group.
