@@ -27,6 +27,8 @@ _CHECK_TIMEOUT_S = 20.0
 _LONGEST_PATH, _LONGEST_PART = 4000, 255
 """Bytes of a path and of a name in it."""
 _NOTHING = "there is no object of this name"
+_UNSUPPORTED = ("ftp", "local", "memory")
+"""Schemes of fsspec that need more than a scheme, or whose files other processes do not see under the same name."""
 
 
 class RemotePath(PosixPath):
@@ -207,7 +209,7 @@ def locate(text: str | Path) -> Path:
     except ImportError as error:
         extra = ": pip install 'ripu-ray[s3]'" if parts.scheme == "s3" else ""
         raise ConfigError(f"{text}: {_reason(error)}{extra}") from None
-    except ValueError:
+    except (ValueError, TypeError, OSError):  # an unknown scheme, or one that needs more, such as zip://
         raise ConfigError(f"{text}: {parts.scheme}:// is not supported") from None
     return RemotePath(text)
 
@@ -279,6 +281,8 @@ def _filesystem(scheme: str, pid: int) -> Any:
     """One filesystem per process, since a fork must not use its parent's connections. Listings are not cached."""
     import fsspec
 
+    if scheme in _UNSUPPORTED:
+        raise ValueError(scheme)
     return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
 
 

@@ -78,6 +78,9 @@ def test_what_is_not_written_to_its_end_does_not_appear(bucket: Path) -> None:
         ("s3://", "s3://: expected a bucket and a folder"),
         ("s3://bucket/x?versionId=1", "expected a bucket and a folder"),
         ("nowhere://bucket/x", "nowhere://bucket/x: nowhere:// is not supported"),
+        ("ftp://host/x", "ftp://host/x: ftp:// is not supported"),
+        ("zip://x/y", "zip://x/y: zip:// is not supported"),
+        ("memory://x/y", "memory://x/y: memory:// is not supported"),
         ("file://host/x", "expected file:// and an absolute path"),
     ],
 )
