@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +18,11 @@ _IMAGE = re.compile(r"image|img|photo|pic|rgb|frame|input|jpe?g|^x$", re.IGNOREC
 _SPLIT = re.compile(r"(?<![a-z])(training|train|validation|valid|val|testing|test)(?![a-z])", re.IGNORECASE)
 _JOINED = re.compile(r"^(train|val|test)(?=annot|labels?$|masks?$|images?$)", re.IGNORECASE)
 _FEW_COLOURS = 64
+_FORMS = ((0, 1), (0, 0), (1, 1), (1, 0), (2, 1), (2, 0), (0, 2), (1, 2), (2, 2))
+"""How two folders may differ; the first that fits is taken. First: how many folders the labels have more, such as one
+in `annotations/trimaps`. Second: how many the images have there, such as two in `images/10k`."""
+SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual", re.IGNORECASE)
+TARGET_NAMES = re.compile(r"target|tgt|real|photo", re.IGNORECASE)
 Parts = tuple[str, ...]
 
 
@@ -28,8 +33,8 @@ class Pairing:
     Attributes:
         head: templates of the folders above both; `{split}` for the name of a split.
         image, label: templates of what follows, up to sub-folders.
-        is_deep: whether sub-folders follow.
-        split: the name of the split; "" if none.
+        below: the sub-folders of both.
+        split, domain: the names of the split, and of a domain that is not in `head`; "" if none.
         affixes: what tells the names of images and labels apart.
         num_pairs: files.
         folders: the folders of images and of labels, as their parts below the root.
@@ -38,11 +43,12 @@ class Pairing:
     head: Parts
     image: Parts
     label: Parts
-    is_deep: bool
+    below: Parts
     split: str
     affixes: Affixes
     num_pairs: int
     folders: tuple[Parts, Parts]
+    domain: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,11 +123,14 @@ def _beside(folders: dict[Parts, list[str]]) -> list[Pairing]:
     label_folders = {parts: place for parts in folders if (place := _find(_LABEL, parts)) is not None}
     found = []
     for parts, place in label_folders.items():
-        others = (_pair(other, parts, place, folders) for other in folders if other not in label_folders)
-        # Beside photographs there may be pictures of depth or of instances, with the same names.
-        best = max(filter(None, others), key=lambda pairing: (pairing.num_pairs, _is_of_images(pairing)), default=None)
-        if best:
-            found.append(best)
+        # The folder that is named so may be in one of their own, such as `v1.2/labels`.
+        for start, form in product(range(place, max(place - 2, -1), -1), _FORMS):
+            others = (_pair(other, parts, start, form, folders) for other in folders if other not in label_folders)
+            # Beside photographs there may be pictures of depth or of instances, with the same names.
+            best = max(filter(None, others), key=lambda pair: (pair.num_pairs, _is_of_images(pair)), default=None)
+            if best:
+                found.append(best)
+                break
     return found
 
 
@@ -135,17 +144,13 @@ def _find(what: re.Pattern[str], parts: Parts) -> int | None:
     return next((index for index, part in enumerate(parts) if what.search(_split_of(part)[2])), None)
 
 
-def _pair(images: Parts, labels: Parts, place: int, folders: dict[Parts, list[str]]) -> Pairing | None:
-    """The pairing of two folders, if their paths differ in one place alone, or the labels' folders are one or two more.
-
-    One more where the images' folder has no counterpart, and one where the labels' is in another, such as
-    `annotations/trimaps`.
-    """
-    for more, width in product((0, 1), (1, 0)):
-        inner, tail = labels[place + 1 : place + 1 + more], labels[place + 1 + more :]
-        if images[:place] == labels[:place] and images[place + width :] == tail and len(images) >= place + width:
-            break
-    else:
+def _pair(
+    images: Parts, labels: Parts, place: int, form: tuple[int, int], folders: dict[Parts, list[str]]
+) -> Pairing | None:
+    """The pairing of two folders, if their paths differ at `place` in this form, and only there."""
+    more, width = form
+    inner, tail = labels[place + 1 : place + 1 + more], labels[place + 1 + more :]
+    if images[:place] != labels[:place] or images[place + width :] != tail or len(images) < place + width:
         return None
     if len(inner) < more or any(_split_of(part)[0] for part in inner):
         return None
@@ -167,7 +172,7 @@ def _pair(images: Parts, labels: Parts, place: int, folders: dict[Parts, list[st
         tuple(template for _, template, _ in head),
         (*(template for _, template, _ in image_own), *follows),
         (split_in_own[1], *inner, *follows),
-        len(tail) > len(follows),
+        tail[len(follows) :],
         words[0] if words else "",
         affixes,
         num_pairs,
@@ -196,7 +201,7 @@ def _inside(folders: dict[Parts, list[str]]) -> list[Pairing]:
             words = {word for word, _, _ in head if word}
             if len(words) < 2:
                 templates = tuple(template for _, template, _ in head)
-                found.append(Pairing(templates, (), (), False, "".join(words), affixes, num_pairs, (parts, parts)))
+                found.append(Pairing(templates, (), (), (), "".join(words), affixes, num_pairs, (parts, parts)))
     return found
 
 
@@ -207,7 +212,7 @@ def _by_content(root: Path, folders: dict[Parts, list[str]]) -> list[Pairing]:
     for images, labels in product(folders, repeat=2):
         differing = [index for index, pair in enumerate(zip(images, labels, strict=False)) if len(set(pair)) > 1]
         if len(images) == len(labels) and len(differing) == 1 and drawn[labels] and not drawn[images]:
-            pairing = _pair(images, labels, differing[0], folders)
+            pairing = _pair(images, labels, differing[0], _FORMS[0], folders)
             found += [pairing] if pairing else []
     return found
 
@@ -222,11 +227,17 @@ def _is_drawn(path: Path) -> bool:
 
 
 def _unite(pairings: Sequence[Pairing], folders: Iterable[Parts]) -> Arrangement:
-    """The patterns that most of the pairs have in common."""
+    """The patterns that most of the pairs have in common; of as many, those with labels in a folder named so."""
     groups: dict[tuple[object, ...], list[Pairing]] = defaultdict(list)
     for pairing in pairings:
         groups[(len(pairing.head), pairing.image, pairing.label, pairing.affixes)].append(pairing)
-    chosen = max(groups.values(), key=lambda group: sum(pairing.num_pairs for pairing in group))
+
+    def weight(group: list[Pairing]) -> tuple[int, bool]:
+        # `masks` may be beside `colormaps`.
+        is_named = any(_LABEL.search(part) for part in group[0].label[-2:])
+        return sum(pairing.num_pairs for pairing in group), is_named
+
+    chosen = max(groups.values(), key=weight)
     columns = list(zip(*(pairing.head for pairing in chosen), strict=True))
     varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
     first = max(chosen, key=lambda pairing: pairing.num_pairs)
@@ -240,15 +251,44 @@ def _unite(pairings: Sequence[Pairing], folders: Iterable[Parts]) -> Arrangement
     place = max(varying, key=lambda index: sum(pairing.num_pairs for pairing in alike(index)), default=-1)
     chosen = alike(place)
     has_domains = bool(varying) and len({pairing.head[place] for pairing in chosen}) > 1
+    if has_domains:
+        chosen = [replace(pairing, domain=pairing.head[place]) for pairing in chosen]
+    elif _are_domains([pairing.below for pairing in chosen]):
+        chosen = [_with_domain(pairing) for pairing in chosen]
+    first = chosen[0]
     head = tuple("{domain}" if has_domains and index == place else part for index, part in enumerate(first.head))
-    deep = ("**",) if any(pairing.is_deep for pairing in chosen) else ()
+    deep = ("**",) if any(pairing.below for pairing in chosen) else ()
     used = {parts for pairing in chosen for parts in pairing.folders}
     splits: dict[str, Counter[str]] = defaultdict(Counter)
     for pairing in chosen:
-        splits[pairing.head[place] if has_domains else ""][pairing.split] += pairing.num_pairs
+        splits[pairing.domain][pairing.split] += pairing.num_pairs
     return Arrangement(
         "/".join((*head, *first.image, *deep, first.affixes.image)),
         "/".join((*head, *first.label, *deep, first.affixes.label)),
         {domain: tuple(names) for domain, names in sorted(splits.items())},
         tuple("/".join(parts) or "." for parts in folders if parts not in used),
+    )
+
+
+def _are_domains(below: Sequence[Parts]) -> bool:
+    """Whether sub-folders are domains: each has splits, such as `fog/train`, or their names say source and target."""
+    names = {parts[0] for parts in below if parts}
+    if len(names) < 2 or not all(below):
+        return False
+    have_splits = all(len(parts) > 1 and _split_of(parts[1])[0] == parts[1] for parts in below)
+    return have_splits or all(any(map(which.search, names)) for which in (SOURCE_NAMES, TARGET_NAMES))
+
+
+def _with_domain(pairing: Pairing) -> Pairing:
+    """The pairing with `{domain}`, and with `{split}` if there is one, for its first sub-folders."""
+    domain, *below = pairing.below
+    split = below.pop(0) if below and not pairing.split and _split_of(below[0])[0] == below[0] else ""
+    templates = ("{domain}", "{split}") if split else ("{domain}",)
+    return replace(
+        pairing,
+        image=(*pairing.image, *templates),
+        label=(*pairing.label, *templates),
+        below=tuple(below),
+        split=pairing.split or split,
+        domain=domain,
     )

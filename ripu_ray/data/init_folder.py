@@ -1,7 +1,6 @@
 """A configuration and a `classes.json` for a folder of pictures and labels: `ripu data init`."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ripu_ray.config import safe_yaml
-from ripu_ray.data.arrangement import Arrangement, arrange
+from ripu_ray.data.arrangement import SOURCE_NAMES, TARGET_NAMES, Arrangement, arrange
 from ripu_ray.data.finding import LABEL_SUFFIXES
 from ripu_ray.data.folder import check_pattern, folder_place
 from ripu_ray.data.guessing import Watch, guess_classes
@@ -21,8 +20,6 @@ from ripu_ray.errors import DataError, counted
 from ripu_ray.storage.files import one_line_error
 from ripu_ray.storage.remote import RemotePath
 
-_SOURCE_NAMES = re.compile(r"source|src|synth|sim|gta|rendered|virtual", re.IGNORECASE)
-_TARGET_NAMES = re.compile(r"target|tgt|real|photo", re.IGNORECASE)
 _TRAIN, _VALIDATION = ("train", "training"), ("val", "valid", "validation", "test", "testing")
 _SOURCE_SHARE, _VALIDATION_SHARE = 0.3, 0.2
 _LONG_SIDE = 256
@@ -116,10 +113,10 @@ def _plan(folder: Path, config: Path) -> _Plan:
 
 def _choose_splits(plan: _Plan, arrangement: Arrangement) -> None:
     """Source, target and validation, from the names of domains and splits."""
-    domains = sorted(arrangement.splits, key=lambda name: (bool(_TARGET_NAMES.search(name)), name))
-    source = next((name for name in domains if _SOURCE_NAMES.search(name)), domains[0])
+    domains = sorted(arrangement.splits, key=lambda name: (bool(TARGET_NAMES.search(name)), name))
+    source = next((name for name in domains if SOURCE_NAMES.search(name)), domains[0])
     others = [name for name in domains if name != source]
-    target = next((name for name in others if _TARGET_NAMES.search(name)), (others or domains)[0])
+    target = next((name for name in others if TARGET_NAMES.search(name)), (others or domains)[0])
     splits = [name for name in arrangement.splits[target] if name]
     train = next((name for name in splits if name.lower() in _TRAIN), splits[0] if splits else "")
     held_out = [name for wanted in _VALIDATION for name in splits if name.lower() == wanted and name != train]

@@ -72,6 +72,22 @@ ARRANGEMENTS = {
         ("images/{number}.jpg", "annotations/trimaps/{number}.png"),
         *("images/*", "annotations/trimaps/*", (2, 2, 1)),
     ),
+    "BDD100K": (
+        ("images/10k/{split}/{number}.jpg", "labels/sem_seg/masks/{split}/{number}.png", "ids", SPLITS[:2]),
+        *("images/10k/{split}/*", "labels/sem_seg/masks/{split}/*", (2, 3, 5)),
+    ),
+    "Mapillary Vistas": (
+        ("{split}/images/{number}.jpg", "{split}/v1.2/labels/{number}.png", "palette", SPLITS[:2]),
+        *("{split}/images/*", "{split}/v1.2/labels/*", (2, 3, 5)),
+    ),
+    "domains below": (
+        ("rgb/{domain}/{split}/a/{number}.png", "gt/{domain}/{split}/a/{number}.png", "ids", DOMAINS),
+        *("rgb/{domain}/{split}/**/*", "gt/{domain}/{split}/**/*", (5, 5, 5)),
+    ),
+    "domains below splits": (
+        ("images/{split}/{domain}/{number}.jpg", "labels/{split}/{domain}/{number}.png", "ids", DOMAINS),
+        *("images/{split}/{domain}/*", "labels/{split}/{domain}/*", (5, 5, 5)),
+    ),
     "names that say nothing": (("a b/ä {number}.png", "c/ä {number}.png"), "a b/*", "c/*", (2, 2, 1)),
     "Supervisely": (
         ("ds0/img/{number}.jpg", "ds0/masks_machine/{number}.jpg.png", "ids"),
