@@ -1,7 +1,6 @@
 """Numbers as text for reports and consoles."""
 
 import numpy as np
-import pandas as pd
 
 
 def size(num_bytes: int) -> str:
@@ -30,13 +29,6 @@ def points(difference: float) -> str:
 def signed(difference: float) -> str:
     """As `points`, with a sign."""
     return f"{100 * difference:+.1f} points"
-
-
-def spread(shares: "pd.Series[float]") -> str:
-    """Mean and standard deviation of shares over seeds, in per cent; without the latter for one value."""
-    if not len(shares):
-        return ""
-    return f"{100 * shares.mean():.1f}" + (f" ± {100 * shares.std():.1f}" if len(shares) > 1 else "")
 
 
 def span(low: float, high: float, digits: int = 1) -> str:
