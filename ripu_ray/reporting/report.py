@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ripu_ray.config import REFERENCES, dump_config
+from ripu_ray.config import dump_config
 from ripu_ray.reporting import charts, interactive, tables
 from ripu_ray.reporting.answer import answers, question
 from ripu_ray.reporting.arms import add_names
@@ -107,7 +107,7 @@ def render(runs: Sequence[RunFolder]) -> str:
 def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, Any]:
     finished = outcomes(named)
     compared = {metric: compare(finished, metric) for metric in ("miou", "aubc")}
-    buying = named[~named["acquisition"].isin(REFERENCES)]
+    buying = competitors(named)
     summary = summarise(finished)
     order = {str(line): number for number, line in enumerate(buying["line"].unique())}
     bought = read_bought(runs, finished)
