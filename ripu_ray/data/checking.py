@@ -112,10 +112,14 @@ def inspect_domains(
         A report for each; faults are in it, not raised.
     """
     num_classes = domains.classes.num_classes
-    splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
+    splits = (
+        ("source", domains.source, data.source_prefix),
+        ("pool", domains.pool, "data."),
+        ("validation", domains.validation, "data."),
+    )
     reports: list[SplitReport] = []
     files: dict[str, set[str]] = {}
-    for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
+    for name, images, prefix in splits:
         report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier), images)
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ripu_ray.config import Config, safe_yaml, to_tree
+from ripu_ray.data.checking import Watch
 from ripu_ray.data.combining import as_stored
 from ripu_ray.data.folder import FolderData
 from ripu_ray.data.images import FileImageSet
@@ -21,8 +22,6 @@ from ripu_ray.storage.files import InMemoryFile, one_line_error, path_beside
 from ripu_ray.storage.remote import RemotePath
 
 CONFIG = "ripu.yaml"
-Watch = Callable[[str, Iterable[str], int], Iterable[str]]
-"""Goes over image ids as they are done, to show progress: name of the split, ids, how many there are."""
 _PLACES = (("source", "source", "train"), ("pool", "target", "train"), ("validation", "target", "val"))
 """Name of the split, and the names of domain and split in the layout of folders."""
 

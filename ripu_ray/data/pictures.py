@@ -214,10 +214,7 @@ def png_header(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             header = file.read(26)
     except OSError as error:
-        is_lost = path.is_symlink() and not path.exists()
-        raise DataError(
-            f"{path}: {_reason(path, error) if is_lost else f'cannot be read ({error.strerror})'}"
-        ) from None
+        raise DataError(f"{path}: {_lost_link(path) or f'cannot be read ({error.strerror})'}") from None
     if len(header) < 26 or header[:8] != _PNG_SIGNATURE:
         raise DataError(f"{path}: {_unlike(header, 'PNG')}")
     return header[24], header[25]

@@ -160,12 +160,14 @@ def _tensors(tree: Any, prefix: str, place: str, expected: Container[str] = ()) 
     """A state dict with `prefix` before its names, without counters and `module.` that are not `expected`."""
     if not isinstance(tree, dict) or not all(isinstance(tensor, Tensor) for tensor in tree.values()):
         raise DataError(f"{place}: expected a state dict, names and tensors")
-    named = {
-        name if name in expected else prefix + str(key).removeprefix("module."): tensor
-        for key, tensor in tree.items()
-        for name in [f"{prefix}{key}"]
-    }
-    return {name: tensor for name, tensor in named.items() if name in expected or not name.endswith(_COUNTER)}
+    named = {}
+    for key, tensor in tree.items():
+        name = f"{prefix}{key}"
+        if name not in expected:
+            name = prefix + str(key).removeprefix("module.")
+        if name in expected or not name.endswith(_COUNTER):
+            named[name] = tensor
+    return named
 
 
 def check_state(
