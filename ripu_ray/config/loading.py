@@ -5,6 +5,7 @@ Each source overrides the ones before it: the defaults of the sections, a YAML f
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -250,9 +251,9 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
                 continue  # no path, so no need to validate the whole configuration with it
             try:
                 # Other keys need a value, too: some settings are right only together.
-                part = vary(config, {name: listed[0] for name, listed in varied.items()} | {key: value})
-                for name in key.split("."):
-                    part = getattr(part, name)
+                part = attrgetter(key)(
+                    vary(config, {name: listed[0] for name, listed in varied.items()} | {key: value})
+                )
             except (ConfigError, AttributeError):
                 continue  # `expand` says what is wrong with it
             anchored[key][index] = copy_paths(value, anchor(part, lambda place: folder))
