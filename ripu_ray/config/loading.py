@@ -44,10 +44,6 @@ from ripu_ray.errors import ConfigError, named
 from ripu_ray.storage.remote import as_path
 
 
-def _default_data() -> Any:
-    return DATASETS["synthetic"]()
-
-
 def _data_section(data: object) -> object:
     """The section of the data set that `dataset` names; without a name, of the embedded task."""
     if isinstance(data, DatasetSection):
@@ -74,7 +70,7 @@ class Config(Section):
     plugins: tuple[Plugin, ...] = ()
     """Modules or files that register parts, as `--plugin` does."""
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
-        default_factory=_default_data
+        default_factory=lambda: DATASETS["synthetic"]()
     )
     # These two look names up in modules that import this one.
     model: ModelConfig = Field(default_factory=ModelConfig)
