@@ -93,6 +93,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def few(names: Sequence[str]) -> str:
+    """The first three of some names, and how many others there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def first_of(faults: Sequence[str]) -> str:
     """The first fault, and how many others there are, in one line."""
     return f"{faults[0]} (and {counted(len(faults) - 1, 'more fault')})" if len(faults) > 1 else faults[0]

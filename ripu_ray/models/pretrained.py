@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.config.registry import NETWORKS
-from ripu_ray.errors import DataError, counted
+from ripu_ray.errors import DataError, counted, few
 from ripu_ray.models.checkpoints import SAFETENSORS, load_checkpoint, load_safetensors
 from ripu_ray.models.fetching import fetch
 from ripu_ray.models.networks import Builder
@@ -214,8 +214,7 @@ def check_state(
     )
     for fault, names in faults:
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise DataError(f"{path}: not weights of this network: {fault} {', '.join(names[:3])}{more}")
+            raise DataError(f"{path}: not weights of this network: {fault} {few(names)}")
 
 
 def _is_like(tensor: Tensor, expected: Tensor) -> bool:
