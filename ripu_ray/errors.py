@@ -65,6 +65,11 @@ def first_line(error: BaseException | None) -> str:
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
+def whole_message(error: BaseException) -> str:
+    """All of a foreign exception's message in one line, or its class."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def named(error: BaseException) -> str:
     """The class of a foreign exception and the first line of its message."""
     name, line = type(error).__name__, first_line(error)
