@@ -65,6 +65,11 @@ def first_line(error: BaseException | None) -> str:
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
+def whole_message(error: BaseException) -> str:
+    """All of a foreign exception's message in one line, or its class."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def named(error: BaseException) -> str:
     """The class of a foreign exception and the first line of its message."""
     name, line = type(error).__name__, first_line(error)
@@ -91,6 +96,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three of some names, and how many others there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def first_of(faults: Sequence[str]) -> str:

@@ -43,18 +43,10 @@ class Outcome:
 
 
 def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, accept_extra: bool = False) -> Outcome:
-    """Read answers, match them to the questions, and commit them: all of them, or none.
-
-    Args:
-        asked: the trial.
-        files: of annotation tools, or folders of label maps (PNG).
-        skip_bad: skip images and files with a fault, instead of refusing all.
-        accept_extra: use labels outside all questions, too.
+    """Read answers, match them to the questions, and commit them: all of them, or none. See `ripu_ray.answer`.
 
     Raises:
-        DataError: a fault, in one line with file, image and annotation; or an answer differs from another one. `faults`
-            has a line for each file.
-        StorageError: the answers cannot be written.
+        DataError: `faults` has a line for each file.
     """
     intake = _Intake(asked, accept_extra)
     by_file: dict[Path, list[str]] = defaultdict(list)

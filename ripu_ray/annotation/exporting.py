@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -123,9 +123,5 @@ def _table(questions: Sequence[Question]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("image", "row", "col", "left", "top", "right", "bottom", "round", "rank", "score"))
-    writer.writerows(_line(question) for question in questions)
+    writer.writerows((*asked.key, *asked.box, asked.round, asked.rank, asked.score) for asked in questions)
     return text.getvalue()
-
-
-def _line(question: Question) -> Iterator[object]:
-    yield from (*question.key, *question.box, question.round, question.rank, question.score)

@@ -5,6 +5,7 @@ Each source overrides the ones before it: the defaults of the sections, a YAML f
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -43,10 +44,6 @@ from ripu_ray.errors import ConfigError, named
 from ripu_ray.storage.remote import as_path
 
 
-def _default_data() -> Any:
-    return DATASETS["synthetic"]()
-
-
 def _data_section(data: object) -> object:
     """The section of the data set that `dataset` names; without a name, of the embedded task."""
     if isinstance(data, DatasetSection):
@@ -73,7 +70,7 @@ class Config(Section):
     plugins: tuple[Plugin, ...] = ()
     """Modules or files that register parts, as `--plugin` does."""
     data: Annotated[SerializeAsAny[DatasetSection], BeforeValidator(_data_section)] = Field(
-        default_factory=_default_data
+        default_factory=lambda: DATASETS["synthetic"]()
     )
     # These two look names up in modules that import this one.
     model: ModelConfig = Field(default_factory=ModelConfig)
@@ -250,9 +247,9 @@ def _anchor_varied(config: Config, folder: Path) -> Config:
                 continue  # no path, so no need to validate the whole configuration with it
             try:
                 # Other keys need a value, too: some settings are right only together.
-                part = vary(config, {name: listed[0] for name, listed in varied.items()} | {key: value})
-                for name in key.split("."):
-                    part = getattr(part, name)
+                part = attrgetter(key)(
+                    vary(config, {name: listed[0] for name, listed in varied.items()} | {key: value})
+                )
             except (ConfigError, AttributeError):
                 continue  # `expand` says what is wrong with it
             anchored[key][index] = copy_paths(value, anchor(part, lambda place: folder))

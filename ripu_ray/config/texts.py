@@ -75,22 +75,24 @@ def kind_of(section: type[Section], key: str, tree: Any) -> Any:
         key: dotted.
         tree: values of the section; `dataset` in it says which settings the section `data` has.
     """
-    kind: Any = section
-    for name in key.split("."):
-        kind = _fields(_members(kind), tree if isinstance(tree, dict) else {}).get(name)
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return kind
+    *parents, name = key.split(".")
+    return _fields_at(section, parents, tree).get(name)
 
 
 def nearest_keys(section: type[Section], location: Sequence[Any], tree: Any) -> tuple[str, ...]:
     """The key that an unknown one at `location` was meant to be; all keys of its section if none is like it."""
     *parents, unknown = location
-    kind: Any = section
-    for name in parents:
-        kind = _fields(_members(kind), tree if isinstance(tree, dict) else {}).get(name)
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    names = tuple(_fields(_members(kind), tree if isinstance(tree, dict) else {}))
+    names = tuple(_fields_at(section, parents, tree))
     return tuple(get_close_matches(str(unknown), names, 1)) or names
+
+
+def _fields_at(section: type[Section], names: Sequence[Any], tree: Any) -> dict[Any, Any]:
+    """The types of the settings of the section that is reached from `section` by these names. `tree`: its values."""
+    kind: Any = section
+    for name in names:
+        kind = _fields(_members(kind), tree).get(name)
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return _fields(_members(kind), tree)
 
 
 def read_varied(vary: Any) -> Any:
@@ -163,11 +165,11 @@ def _has_default(kind: Any) -> bool:
     return NoneType not in members and any(map(_holds_values, members))
 
 
-def _fields(members: tuple[Any, ...], tree: dict[Any, Any]) -> dict[Any, Any]:
-    """The types of the settings of a section, by name."""
+def _fields(members: tuple[Any, ...], tree: Any) -> dict[Any, Any]:
+    """The types of the settings of a section, by name. `tree`: its values."""
     section = next((one for one in members if isinstance(one, type) and issubclass(one, Section)), None)
     if section is DatasetSection:
-        named = settle(tree.get("dataset", "synthetic"), str)
+        named = settle(tree.get("dataset", "synthetic") if isinstance(tree, dict) else "synthetic", str)
         try:
             section = DATASETS[named]
         except ValueError:  # it is named when the section is validated

@@ -42,13 +42,17 @@ class PixelMaps:
     features_Dhw: Tensor | None = None
     draws_TChw: Tensor | None = None
 
+    @property
+    def _size(self) -> tuple[int, int]:
+        height, width = self.predicted_HW.shape
+        return height, width
+
     @cached_property
     @torch.no_grad()
     def best_two(self) -> Tensor:
         """(2, H, W) float32 probabilities of the best and the second best class."""
-        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
-        best_2HW = torch.empty(2, *size, device=self.logits_Chw.device)
-        for rows, strip_CnW in _upsampled(self.logits_Chw, size):
+        best_2HW = torch.empty(2, *self._size, device=self.logits_Chw.device)
+        for rows, strip_CnW in _upsampled(self.logits_Chw, self._size):
             best_2HW[0, rows], best_2HW[1, rows] = _best_two(strip_CnW.softmax(dim=0))
         return best_2HW
 
@@ -58,9 +62,8 @@ class PixelMaps:
         """(H, W) float32 Euclidean norm of the features, interpolated bilinearly with aligned corners."""
         if self.features_Dhw is None:
             raise ValueError('feature_norm: expected a function with needs=["features"]')
-        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
         norm_11hw = self.features_Dhw.float().norm(dim=0)[None, None]
-        return F.interpolate(norm_11hw, size=size, mode="bilinear", align_corners=True)[0, 0]
+        return F.interpolate(norm_11hw, size=self._size, mode="bilinear", align_corners=True)[0, 0]
 
     @cached_property
     @torch.no_grad()
@@ -68,9 +71,8 @@ class PixelMaps:
         """(H, W) float32: H(mean over the draws of p) - mean over the draws of H(p), in nats, at least 0."""
         if self.draws_TChw is None:
             raise ValueError('mutual_information: expected a function with needs=["dropout"]')
-        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
-        information_HW = torch.empty(size, device=self.draws_TChw.device)
-        for strips in zip(*(_upsampled(draw.float(), size) for draw in self.draws_TChw), strict=True):
+        information_HW = torch.empty(self._size, device=self.draws_TChw.device)
+        for strips in zip(*(_upsampled(draw.float(), self._size) for draw in self.draws_TChw), strict=True):
             p_TCnW = torch.stack([strip_CnW for _, strip_CnW in strips]).softmax(dim=1)
             information_HW[strips[0][0]] = _entropy(p_TCnW.mean(dim=0), 0) - _entropy(p_TCnW, 1).mean(dim=0)
         return information_HW.clamp_(min=0)
@@ -78,9 +80,8 @@ class PixelMaps:
     @torch.no_grad()
     def probability(self, label: int) -> Tensor:
         """(H, W) float32 probability of one class."""
-        size = self.predicted_HW.shape[0], self.predicted_HW.shape[1]
-        p_HW = torch.empty(size, device=self.logits_Chw.device)
-        for rows, strip_CnW in _upsampled(self.logits_Chw, size):
+        p_HW = torch.empty(self._size, device=self.logits_Chw.device)
+        for rows, strip_CnW in _upsampled(self.logits_Chw, self._size):
             p_HW[rows] = strip_CnW.softmax(dim=0)[label]
         return p_HW
 

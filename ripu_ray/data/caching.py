@@ -49,7 +49,7 @@ class CachedImages:
         self._images, self._folder, self._num_classes = images, folder, num_classes
         self._reading = json.dumps([reading, PIL.__version__], sort_keys=True)
         self._marks: dict[Path, Mark] = {}
-        self.image_ids, self.files = images.image_ids, images.files
+        self.image_ids, self.files, self.label_size = images.image_ids, images.files, images.label_size
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB. Raises DataError: as the other's, or the cache cannot be written."""
@@ -58,10 +58,6 @@ class CachedImages:
     def label(self, image_id: str) -> NDArray[np.uint8]:
         """(H, W) uint8 class ids, 255 = void. Raises DataError: as the other's, or the cache cannot be written."""
         return self._cached("label", image_id, self._images.label)
-
-    def label_size(self, image_id: str) -> tuple[int, int]:
-        """(H, W) of the label map. Raises DataError: as the other's."""
-        return self._images.label_size(image_id)
 
     def _cached(self, kind: str, image_id: str, read: Callable[[str], NDArray[np.uint8]]) -> NDArray[np.uint8]:
         # A label's reader looks at its image, too: it refuses one of another size.

@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,10 @@ from ripu_ray.storage.remote import RemotePath
 MAX_SIDE = 2**16
 """A ledger writes rows and columns in 16 bits."""
 Size = tuple[int, ...]
-Watch = Callable[[str, Iterable[str], int], Iterable[str]]
-"""Goes between what is read and who counts it: name of the split, image ids as they are done, how many there are."""
+T = TypeVar("T")
+Result = TypeVar("Result")
+Watch = Callable[[str, Iterable[T], int], Iterable[T]]
+"""Goes over items as they are done, to show progress: what they are, such as the name of a split; items; how many."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def check_domains(
 def inspect_domains(
     domains: Domains,
     data: DatasetSection,
-    watch: Watch = lambda name, image_ids, total: image_ids,
+    watch: Watch[str] = lambda name, image_ids, total: image_ids,
     earlier: Contents | None = None,
 ) -> tuple[SplitReport, ...]:
     """Read every image and label of source, pool and validation, in threads.
@@ -112,10 +115,14 @@ def inspect_domains(
         A report for each; faults are in it, not raised.
     """
     num_classes = domains.classes.num_classes
-    splits = (("source", domains.source, data.source_prefix), ("pool", domains.pool, "data."))
+    splits = (
+        ("source", domains.source, data.source_prefix),
+        ("pool", domains.pool, "data."),
+        ("validation", domains.validation, "data."),
+    )
     reports: list[SplitReport] = []
     files: dict[str, set[str]] = {}
-    for name, images, prefix in (*splits, ("validation", domains.validation, "data.")):
+    for name, images, prefix in splits:
         report = _with_classes(_inspect(name, images, num_classes, prefix, watch, earlier), images)
         mine = set(map(_real, images.files.values())) if isinstance(images, FileImageSet) else set()
         shared = {other: len(mine & theirs) for other, theirs in files.items()}
@@ -126,6 +133,25 @@ def inspect_domains(
         reports.append(replace(report, notes=(*unused, *report.notes, *same)))
         files[name] = mine
     return tuple(reports)
+
+
+def read_all(what: str, items: Sequence[T], read: Callable[[T], Result], watch: Watch[T]) -> list[Result]:
+    """What `read` returns for each item, in order. It is called in threads: Pillow decodes without Python's lock."""
+    results: list[Result] = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+
+        def done() -> Iterable[T]:
+            for item, result in zip(items, threads.map(read, items), strict=True):
+                results.append(result)
+                yield item
+
+        try:
+            for _ in watch(what, done(), len(items)):
+                pass
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    return results
 
 
 def _real(pair: tuple[Path, Path]) -> str:
@@ -187,23 +213,15 @@ def _mark(images: ImageSet, image_id: str, arrays: list[NDArray[np.uint8]], earl
 
 
 def _inspect(
-    name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch, earlier: Contents | None
+    name: str, images: ImageSet, num_classes: int, prefix: str, watch: Watch[str], earlier: Contents | None
 ) -> SplitReport:
     """`prefix`: of the settings that give these images their sizes."""
-    # Pillow decodes without holding the interpreter's lock.
-    readings: list[_Reading] = []
-    with noted_warnings() as warned, ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
 
-        def done() -> Iterable[str]:
-            def read(image_id: str) -> _Reading:
-                return _read(images, image_id, None if earlier is None else earlier.known(name, image_id))
+    def read(image_id: str) -> _Reading:
+        return _read(images, image_id, None if earlier is None else earlier.known(name, image_id))
 
-            for reading in threads.map(read, images.image_ids):
-                readings.append(reading)
-                yield reading.image_id
-
-        for _ in watch(name, done(), len(images.image_ids)):
-            pass
+    with noted_warnings() as warned:
+        readings = read_all(name, images.image_ids, read, watch)
     pixels_256 = np.zeros(IGNORE_LABEL + 1, np.int64)
     images_256 = np.zeros(IGNORE_LABEL + 1, np.int64)
     for reading in readings:

@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ripu_ray.config import Config, safe_yaml, to_tree
+from ripu_ray.data.checking import Watch, read_all
 from ripu_ray.data.combining import as_stored
 from ripu_ray.data.folder import FolderData
 from ripu_ray.data.images import FileImageSet
@@ -21,29 +21,12 @@ from ripu_ray.storage.files import InMemoryFile, one_line_error, path_beside
 from ripu_ray.storage.remote import RemotePath
 
 CONFIG = "ripu.yaml"
-Watch = Callable[[str, Iterable[str], int], Iterable[str]]
-"""Goes over image ids as they are done, to show progress: name of the split, ids, how many there are."""
 _PLACES = (("source", "source", "train"), ("pool", "target", "train"), ("validation", "target", "val"))
 """Name of the split, and the names of domain and split in the layout of folders."""
 
 
-def convert(config: Config, output: Path, watch: Watch) -> dict[str, int]:
-    """Write labels as class ids, and beside them the images, `classes.json` and a configuration.
-
-    Args:
-        config: its data set is converted, with labels in their own size.
-        output: a new folder. It appears when all of it is written. Images become hard links where the file system has
-            them, and copies elsewhere.
-        watch: shows progress.
-
-    Returns:
-        Name of the split -> number of labels.
-
-    Raises:
-        ConfigError: the data set has no files, or `output` is behind a URL.
-        DataError: `output` is there already, or a label cannot be read.
-        StorageError: a file cannot be written.
-    """
+def convert(config: Config, output: Path, watch: Watch[str]) -> dict[str, int]:
+    """See `ripu_ray.convert_data`. Labels keep their own size. Returns name of the split -> number of labels."""
     if isinstance(output, RemotePath):
         raise ConfigError(f"{output}: expected a folder of this machine")
     if output.exists() or output.is_symlink():
@@ -59,8 +42,9 @@ def convert(config: Config, output: Path, watch: Watch) -> dict[str, int]:
                 continue
             if not isinstance(images, FileImageSet):
                 raise ConfigError(f"data.dataset {data.dataset} has no files to convert")
-            place = folder / domain / split
-            _write_split(images, place, partial(watch, name))
+            read_all(
+                name, images.image_ids, partial(_write_pair, images, _names(images), folder / domain / split), watch
+            )
             counts[name] = len(images.image_ids)
         (folder / "classes.json").write_text(_class_table(domains.classes), encoding="utf-8")
         (folder / CONFIG).write_text(_configuration(config), encoding="utf-8")
@@ -84,27 +68,14 @@ def _made_at_once(output: Path) -> Iterator[Path]:
                     parent.rmdir()
 
 
-def _write_split(images: FileImageSet, place: Path, watch: Callable[[Iterable[str], int], Iterable[str]]) -> None:
-    names = _names(images)
-
-    def write(image_id: str) -> str:
-        path = images.files[image_id][0]
-        target = place / "images" / f"{names[image_id]}{_suffix(path)}"
-        label = place / "labels" / f"{names[image_id]}.png"
-        for file in (target, label):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images.label(image_id)).save(label)
-        _link_or_copy(path, target)
-        return image_id
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        done = threads.map(write, images.image_ids)
-        try:
-            for _ in watch(done, len(images.image_ids)):
-                pass
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+def _write_pair(images: FileImageSet, names: dict[str, str], place: Path, image_id: str) -> None:
+    path = images.files[image_id][0]
+    target = place / "images" / f"{names[image_id]}{_suffix(path)}"
+    label = place / "labels" / f"{names[image_id]}.png"
+    for file in (target, label):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(images.label(image_id)).save(label)
+    _link_or_copy(path, target)
 
 
 def _names(images: FileImageSet) -> dict[str, str]:

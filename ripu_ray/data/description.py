@@ -83,9 +83,6 @@ class LabelFormat(Section):
             settings["id_map"] = self.id_map
         return class_table(self.classes, settings, self.encoding, origin)
 
-    def __hash__(self) -> int:
-        return hash(self.model_dump_json())
-
 
 class Description(LabelFormat):
     """Where the images and labels of a data set are, and how its labels are stored."""
@@ -150,9 +147,6 @@ class Description(LabelFormat):
         texts = (*self.images, self.labels, self.image_ids or "/".join(Pattern(self.images[0]).tokens))
         patterns = [[Pattern(text, one) for text in texts] for one in chosen]
         return tuple(Place(tuple(images), label, image_id) for *images, label, image_id in patterns)
-
-    def __hash__(self) -> int:
-        return hash(self.model_dump_json())
 
 
 def _parsed(place: str, text: str) -> Pattern:

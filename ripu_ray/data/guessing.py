@@ -1,10 +1,8 @@
 """The `classes.json` of labels that have none: their colours or ids, and names for these."""
 
-import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,12 @@ import numpy as np
 from PIL import Image
 
 from ripu_ray.core.metrics import IGNORE_LABEL
+from ripu_ray.data.checking import Watch, read_all
 from ripu_ray.data.encodings import label_kind
 from ripu_ray.data.labels import MIN_CLASSES, Colour
 from ripu_ray.data.pictures import opened
 from ripu_ray.errors import DataError, counted
 
-Watch = Callable[[str, Iterable[Path], int], Iterable[Path]]
-"""Goes over files as they are done, to show progress: what they are, files, how many there are."""
 _NAMES = ("*class*.txt", "*class*.csv", "*label*.txt", "*label*.csv", "*colo*r*.txt", "*colo*r*.csv", "*names*.txt")
 _LONGEST_LIST = 2**16
 _TRIPLE = re.compile(r"(?<![\d.])(\d{1,3})[,;\s]+(\d{1,3})[,;\s]+(\d{1,3})(?![\d.])")
@@ -49,7 +46,7 @@ class _Content:
     palette: dict[int, Colour]
 
 
-def guess_classes(root: Path, labels: Sequence[Path], watch: Watch) -> tuple[Any, list[str]]:
+def guess_classes(root: Path, labels: Sequence[Path], watch: Watch[Path]) -> tuple[Any, list[str]]:
     """Read all labels.
 
     Args:
@@ -63,17 +60,7 @@ def guess_classes(root: Path, labels: Sequence[Path], watch: Watch) -> tuple[Any
     Raises:
         DataError: a label is damaged or stored in a way that is refused, or there are too few or too many classes.
     """
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        results = zip(labels, threads.map(_look, labels), strict=True)
-        found: list[_Content] = []
-
-        def done() -> Iterable[Path]:
-            for path, content in results:
-                found.append(content)
-                yield path
-
-        for _ in watch("labels", done(), len(labels)):
-            pass
+    found = read_all("labels", labels, _look, watch)
     kinds = Counter(content.kind for content in found)
     palettes: dict[int, set[Colour]] = {}
     for index, colour in (item for content in found for item in content.palette.items()):

@@ -9,14 +9,15 @@ from typing import Any
 
 from ripu_ray.config import safe_yaml
 from ripu_ray.data.arrangement import SOURCE_NAMES, TARGET_NAMES, Arrangement, arrange
+from ripu_ray.data.checking import Watch
 from ripu_ray.data.finding import LABEL_SUFFIXES
 from ripu_ray.data.folder import check_pattern, folder_place
-from ripu_ray.data.guessing import Watch, guess_classes
+from ripu_ray.data.guessing import guess_classes
 from ripu_ray.data.labels import class_file, read_class_table
 from ripu_ray.data.lists import GAP, read_names
 from ripu_ray.data.patterns import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from ripu_ray.data.pictures import picture_size
-from ripu_ray.errors import DataError, counted
+from ripu_ray.errors import DataError, counted, few
 from ripu_ray.storage.files import one_line_error
 from ripu_ray.storage.remote import RemotePath
 
@@ -45,21 +46,8 @@ class _Plan:
     lines: list[str] = field(default_factory=list)
 
 
-def initialise(folder: Path, config: Path, watch: Watch) -> Iterator[str]:
-    """Look at a folder of pictures and labels, and write `classes.json` in it and a configuration.
-
-    Args:
-        folder: with pictures and labels, in any arrangement of docs/data.md.
-        config: of the file to be written.
-        watch: shows progress over the labels.
-
-    Yields:
-        A line for each assumption and file.
-
-    Raises:
-        DataError: the folder has no labelled images, or labels that are refused; a file is there already.
-        StorageError: a file cannot be written.
-    """
+def initialise(folder: Path, config: Path, watch: Watch[Path]) -> Iterator[str]:
+    """See `ripu_ray.init_data`. Yields a line for each assumption and file."""
     plan = _plan(folder, config)
     classes = folder / "classes.json"
     labels = [label for pairs in plan.pairs.values() for _, label in pairs]
@@ -99,8 +87,7 @@ def _plan(folder: Path, config: Path) -> _Plan:
     plan.data |= {"images": arrangement.images, "labels": arrangement.labels}
     plan.lines += [f"images    {arrangement.images}", f"labels    {arrangement.labels}"]
     if aside := arrangement.aside:
-        named = ", ".join(aside[:3]) + (f" and {len(aside) - 3} more" if len(aside) > 3 else "")
-        plan.lines.append(f"aside     {named}: no images with labels under these patterns, not used")
+        plan.lines.append(f"aside     {few(aside)}: no images with labels under these patterns, not used")
     _choose_splits(plan, arrangement)
     _match(plan, folder, config)
     if "validation_split" not in plan.data:

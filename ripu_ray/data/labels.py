@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.class_shapes import entry_parts, one_shape, shown
 from ripu_ray.errors import DataError
@@ -62,6 +65,11 @@ class ClassTable:
     def num_classes(self) -> int:
         """Classes without void, 2..255."""
         return len(self.names)
+
+    @property
+    def palette_2563(self) -> NDArray[np.uint8]:
+        """(256, 3) uint8, the colour of each id of a label map; void is black."""
+        return np.pad(np.array(self.colours, np.uint8), ((0, IGNORE_LABEL + 1 - self.num_classes), (0, 0)))
 
 
 def read_class_table(path: Path) -> ClassTable:

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.images import FileImageSet, ImageSet
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import Domains
@@ -60,11 +59,9 @@ def _file_name(images: ImageSet, image_id: str) -> str:
 
 
 def _overlay(image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], classes: ClassTable, width: int) -> Image.Image:
-    colours_2563 = np.zeros((IGNORE_LABEL + 1, 3), np.uint8)
-    colours_2563[: classes.num_classes] = classes.colours
     size = width, max(1, round(width * label_HW.shape[0] / label_HW.shape[1]))
     image = Image.fromarray(image_HW3).resize(size, Image.Resampling.BILINEAR)
-    label = Image.fromarray(colours_2563[label_HW]).resize(size, Image.Resampling.NEAREST)
+    label = Image.fromarray(classes.palette_2563[label_HW]).resize(size, Image.Resampling.NEAREST)
     return Image.blend(image, label, 0.5)
 
 

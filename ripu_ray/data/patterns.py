@@ -61,7 +61,7 @@ class Pattern:
         self.tokens = tuple(token.rstrip("/") for token in pieces[1::2])
         self.placeholders = tuple(dict.fromkeys(token[1:-1] for token in self.tokens if token.startswith("{")))
         self.stars = tuple(token for token in self.tokens if token.startswith("*"))
-        self._template, self._values = text, values or {}
+        self._values = values or {}
         self._between, self.parts = self._parse(pieces)
         self.text = "".join(piece if piece[:1] == "*" else self._filled(piece) for piece in pieces)
         fixed = [part[0] for part in takewhile(lambda part: part and len(part) == 1, self.parts[:-1]) if part]
@@ -90,10 +90,6 @@ class Pattern:
                 parts += [[name] for name in rest]
                 between[-1] += text
         return between, tuple(None if part is None else tuple(part) for part in parts)
-
-    def with_values(self, values: Mapping[str, str]) -> "Pattern":
-        """The pattern with texts in place of its placeholders; those without a text stay."""
-        return Pattern(self._template, {**self._values, **values})
 
     def key(self, stars: Stars) -> Stars:
         """What the stars stand for, without folders where `**` stands for none."""

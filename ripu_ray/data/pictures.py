@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ripu_ray.errors import DataError
+from ripu_ray.errors import DataError, whole_message
 
 Id = TypeVar("Id", bound=np.integer[Any])
 PNG_GREY, PNG_COLOUR, PNG_PALETTE, PNG_COLOUR_ALPHA = 0, 2, 3, 6
@@ -94,7 +94,7 @@ def opened(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Iterator[Image.I
     except OSError as error:
         raise DataError(f"{path}: {_reason(path, error)}") from None
     except _DAMAGE as error:
-        raise DataError(f"{path}: the image is damaged ({_words(error)})") from None
+        raise DataError(f"{path}: the image is damaged ({whole_message(error)})") from None
     finally:
         _reading.path = before
 
@@ -117,16 +117,12 @@ def _reason(path: Path, error: OSError) -> str:
             return _unlike(file.read(len(_LFS)), "JPEG or PNG")
     if error.strerror:  # of the operating system, not of Pillow
         return f"cannot be read ({error.strerror})"
-    return f"the image is damaged ({_words(error)})"
+    return f"the image is damaged ({whole_message(error)})"
 
 
 def _lost_link(path: Path) -> str:
     """What a link without a target names; "" for any other file."""
     return f"a link to {path.readlink()}, which is not there" if path.is_symlink() and not path.exists() else ""
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def read_image(
@@ -214,10 +210,7 @@ def png_header(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             header = file.read(26)
     except OSError as error:
-        is_lost = path.is_symlink() and not path.exists()
-        raise DataError(
-            f"{path}: {_reason(path, error) if is_lost else f'cannot be read ({error.strerror})'}"
-        ) from None
+        raise DataError(f"{path}: {_lost_link(path) or f'cannot be read ({error.strerror})'}") from None
     if len(header) < 26 or header[:8] != _PNG_SIGNATURE:
         raise DataError(f"{path}: {_unlike(header, 'PNG')}")
     return header[24], header[25]

@@ -46,14 +46,16 @@ class ScorerPool:
 
     def begin(self, number: int) -> None:
         """Begin to start `number` actors. `acquire` waits for them."""
-        self._add(number)
+        for _ in range(number):
+            actor, ready = self._start()
+            self._starting[ready] = actor
 
     def acquire(self, number: int) -> None:
         """Start `number` actors unless some run. Raises ClusterError if they do not start in time."""
         if self._nodes:
             return
         self._wait_limit = self._wait_for(number)
-        self._add(number - len(self._starting))
+        self.begin(number - len(self._starting))
         try:
             while self._starting:
                 self._await([])
@@ -146,7 +148,7 @@ class ScorerPool:
                     why = f"{self._failed_starts} scorers died while they started: {first_line(error)}"
                     raise ClusterError(why) from None
                 self._warn("a scorer died while it started; another one is started", Event.SCORER_DIED)
-                self._add(1)
+                self.begin(1)
             except RayTaskError as error:
                 raise own_error(error) from None
         if self._starting:
@@ -181,12 +183,7 @@ class ScorerPool:
     def _start_another(self) -> None:
         if not self._starting:
             self._wait_limit = self._wait_for(1)
-        self._add(1)
-
-    def _add(self, number: int) -> None:
-        for _ in range(number):
-            actor, ready = self._start()
-            self._starting[ready] = actor
+        self.begin(1)
 
     def _wait_for(self, number: int) -> WaitLimit:
         asked = each(self._cluster, scorer_cpus(self._cluster))

@@ -17,7 +17,7 @@ from ray.util.metrics import Counter, Gauge
 from ripu_ray.runs.event_log import Event, OnProgress, Progress
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, NoTracker, PoolSample, Scorer, ScoreRequest
+from ripu_ray.simulation.protocols import NoTracker, PoolSample, Scorer, ScoreRequest
 
 FLUSH_S = 1.0
 """Interval of counting images; counting each one would cost some microseconds per image."""
@@ -129,7 +129,7 @@ class CountedScorer:
         """See `Scorer`."""
         return self._scorer.count_voids(weights, requests)
 
-    def evaluate(self, weights: Path) -> Evaluation:
+    def evaluate(self, weights: Path) -> NDArray[np.int64]:
         """See `Scorer`."""
         return self._scorer.evaluate(weights)
 

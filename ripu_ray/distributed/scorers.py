@@ -8,8 +8,9 @@ With decoders, an actor reads the images of its next batch while it scores those
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from numpy.typing import NDArray
 
 from ripu_ray.config import Config, override
 from ripu_ray.data.loading import open_domains
-from ripu_ray.distributed.actor_pool import IN_FLIGHT, ScorerPool
+from ripu_ray.distributed.actor_pool import IN_FLIGHT, Item, ScorerPool
 from ripu_ray.distributed.capacity import num_fitting, num_scorers, process_gpus, scorer_cpus
 from ripu_ray.distributed.cluster import alive_nodes, available_resources, this_node
 from ripu_ray.runs.event_log import Warn, ignore_warning
 from ripu_ray.runs.selections import PackedSelections, Selection
-from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
+from ripu_ray.simulation.protocols import PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.checkpoint import network_state
 
@@ -147,44 +148,25 @@ class RayScorer:
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """See `Scorer`. Raises ClusterError if more than `cluster.max_failures` actors died with an image."""
-        packed = self._put(weights)
-        self.acquire()
-        answers = self._pool.spread(
-            requests,
-            lambda actor, batch: actor.score.remote(packed, round_index, batch),
-            lambda request: request.image_id,
-        )
-        for batch, answer in answers:
+        for batch, answer in self._spread(
+            weights, requests, lambda actor, packed, batch: actor.score.remote(packed, round_index, batch)
+        ):
             yield from answer.unpack([request.image_id for request in batch])
 
     def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
         """See `Scorer`. Raises ClusterError as `score` does."""
-        packed = self._put(weights)
-        self.acquire()
-        answers = self._pool.spread(
-            requests, lambda actor, batch: actor.sample.remote(packed, batch), lambda request: request.image_id
-        )
-        for _, samples in answers:
+        for _, samples in self._spread(weights, requests, lambda actor, *sent: actor.sample.remote(*sent)):
             yield from samples
 
     def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
         """See `Scorer`; adds up each batch. Raises ClusterError as `score` does."""
-        packed = self._put(weights)
-        self.acquire()
-        answers = self._pool.spread(
-            requests, lambda actor, batch: actor.count_voids.remote(packed, batch), lambda request: request.image_id
-        )
-        for _, counts in answers:
+        for _, counts in self._spread(weights, requests, lambda actor, *sent: actor.count_voids.remote(*sent)):
             yield counts
 
-    def evaluate(self, weights: Path) -> Evaluation:
+    def evaluate(self, weights: Path) -> NDArray[np.int64]:
         """See `Scorer`. Raises ClusterError as `score` does."""
-        packed = self._put(weights)
-        self.acquire()
-        answers = self._pool.spread(
-            self._validation_ids, lambda actor, batch: actor.evaluate.remote(packed, batch), lambda image_id: image_id
-        )
-        return Evaluation(sum((counts for _, counts in answers), start=np.zeros((), np.int64)))
+        answers = self._spread(weights, self._validation_ids, lambda actor, *sent: actor.evaluate.remote(*sent), str)
+        return sum((counts for _, counts in answers), start=np.zeros((), np.int64))
 
     def release(self) -> None:
         """See `Scorer`."""
@@ -196,6 +178,18 @@ class RayScorer:
         if self._hand_over and self._pool.size == self._wanted():
             _spares.setdefault(self._kind(), []).extend(self._pool.leave())
         self._pool.close()
+
+    def _spread(
+        self,
+        weights: Path,
+        items: Iterable[Item],
+        call: Callable[[Any, Weights, list[Item]], ray.ObjectRef[Any]],
+        name: Callable[[Item], str] = attrgetter("image_id"),
+    ) -> Iterator[tuple[list[Item], Any]]:
+        """See `ScorerPool.spread`; `call` gets the weights, too."""
+        packed = self._put(weights)
+        self.acquire()
+        return self._pool.spread(items, lambda actor, batch: call(actor, packed, batch), name)
 
     def _wanted(self) -> int:
         scorers = self._config.cluster.scorers

@@ -16,13 +16,7 @@ from ripu_ray.distributed.cluster import start_ray, this_node  # isort: skip (se
 from ray import tune
 from ray.tune import TuneError
 
-from ripu_ray.distributed.capacity import (
-    Nodes,
-    check_capacity,
-    describe_share,
-    num_concurrent,
-    trial_gpus,
-)
+from ripu_ray.distributed.capacity import check_capacity, describe_share, num_concurrent, trial_gpus
 from ripu_ray.distributed.draining import NodeLeavesError
 from ripu_ray.distributed.own_ray import watch_own_ray
 from ripu_ray.distributed.prometheus import FailureMetrics
@@ -68,18 +62,13 @@ def run_sweep(
     nodes = start_ray(cluster)
     check_capacity(cluster, nodes)
     with watch_own_ray(run.stop, on_death) if on_death else nullcontext():
-        return _run(run, nodes, on_progress, meanwhile)
-
-
-def _run(run: RunFolder, nodes: Nodes, on_progress: OnProgress, meanwhile: Callable[[], object]) -> Failures:
-    cluster = run.config.cluster
-    check_storage(run)
-    concurrent = num_concurrent(cluster, nodes)
-    share = describe_share(cluster, nodes, min(concurrent, len(run.trials)))
-    on_progress(Progress("", "start", 0, 0, note=share))
-    counted = FailureMetrics(run.name, on_progress)
-    failures = _tune(run, TrialQueue(run, nodes), concurrent, counted, meanwhile)
-    counted.give_up(failures)
+        check_storage(run)
+        concurrent = num_concurrent(cluster, nodes)
+        share = describe_share(cluster, nodes, min(concurrent, len(run.trials)))
+        on_progress(Progress("", "start", 0, 0, note=share))
+        counted = FailureMetrics(run.name, on_progress)
+        failures = _tune(run, TrialQueue(run, nodes), concurrent, counted, meanwhile)
+        counted.give_up(failures)
     return failures
 
 

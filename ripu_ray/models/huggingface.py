@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ripu_ray.config import ModelConfig
-from ripu_ray.errors import ConfigError, DataError, blamed
+from ripu_ray.errors import ConfigError, DataError, blamed, few
 from ripu_ray.models.heads import LinearHead, PyramidHead
 from ripu_ray.models.protocol import IMAGENET_MEAN, IMAGENET_STD, Network
 from ripu_ray.models.wrapped import Wrapped
@@ -169,8 +169,7 @@ def load_checkpoint_weights(network: Network, settings: ModelConfig) -> str:
 
 
 def _describe(num_read: int, fresh: list[str]) -> str:
-    names = ", ".join(fresh[:3]) + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
-    return f"{num_read} tensors" + (f"; new, since missing there or of another size: {names}" if fresh else "")
+    return f"{num_read} tensors" + (f"; new, since missing there or of another size: {few(fresh)}" if fresh else "")
 
 
 def _read_config(settings: ModelConfig) -> Any:

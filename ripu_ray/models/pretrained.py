@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ripu_ray.config import ModelConfig
 from ripu_ray.config.registry import NETWORKS
-from ripu_ray.errors import DataError, counted
+from ripu_ray.errors import DataError, counted, few
 from ripu_ray.models.checkpoints import SAFETENSORS, load_checkpoint, load_safetensors
 from ripu_ray.models.fetching import fetch
 from ripu_ray.models.networks import Builder
@@ -160,12 +160,14 @@ def _tensors(tree: Any, prefix: str, place: str, expected: Container[str] = ()) 
     """A state dict with `prefix` before its names, without counters and `module.` that are not `expected`."""
     if not isinstance(tree, dict) or not all(isinstance(tensor, Tensor) for tensor in tree.values()):
         raise DataError(f"{place}: expected a state dict, names and tensors")
-    named = {
-        name if name in expected else prefix + str(key).removeprefix("module."): tensor
-        for key, tensor in tree.items()
-        for name in [f"{prefix}{key}"]
-    }
-    return {name: tensor for name, tensor in named.items() if name in expected or not name.endswith(_COUNTER)}
+    named = {}
+    for key, tensor in tree.items():
+        name = f"{prefix}{key}"
+        if name not in expected:
+            name = prefix + str(key).removeprefix("module.")
+        if name in expected or not name.endswith(_COUNTER):
+            named[name] = tensor
+    return named
 
 
 def check_state(
@@ -212,8 +214,7 @@ def check_state(
     )
     for fault, names in faults:
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise DataError(f"{path}: not weights of this network: {fault} {', '.join(names[:3])}{more}")
+            raise DataError(f"{path}: not weights of this network: {fault} {few(names)}")
 
 
 def _is_like(tensor: Tensor, expected: Tensor) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ripu_ray.config import REFERENCES
 from ripu_ray.errors import counted
 from ripu_ray.reporting.arms import SETTINGS, WORLD
 from ripu_ray.reporting.curves import reference_levels
@@ -46,7 +45,7 @@ def question(named: pd.DataFrame) -> str:
     Args:
         named: results with the columns of `add_names`.
     """
-    buying = named[~named["acquisition"].isin(REFERENCES)]
+    buying = competitors(named)
     if buying.empty:
         return "How far is the source-only model from full supervision?"
     varied = [name for name in map(str, named) if "." in name and not name.startswith(WORLD)]
@@ -194,8 +193,9 @@ def gap(miou: float, levels: Mapping[str, float]) -> str:
 
 
 def _sure(low: float, high: float, more: str = "") -> str:
-    parts = [*([] if np.isnan(low) else [f"95 % interval {span(low, high)}"]), *([more] if more else [])]
-    return f" ({', '.join(parts)})" if parts else ""
+    interval_words = "" if np.isnan(low) else f"95 % interval {span(low, high)}"
+    words = ", ".join(filter(None, (interval_words, more)))
+    return f" ({words})" if words else ""
 
 
 def _tests(row: dict[str, Any]) -> str:

@@ -104,7 +104,7 @@ def pair_kind(first: Mapping[Hashable, object], second: Mapping[Hashable, object
 
 def _is_idle(name: str, value: object) -> bool:
     """Whether the cell is empty because the setting has no effect on the trial."""
-    return is_dependent(name) and bool(pd.isna(value))  # type: ignore[call-overload]
+    return is_dependent(name) and _is_empty(value)
 
 
 def _is_empty(value: object) -> bool:
@@ -112,7 +112,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _is_plain_random(row: Mapping[Hashable, object]) -> bool:
-    has_power = any(pd.notna(row[name]) for name in _POWERS if name in row)  # type: ignore[call-overload]
+    has_power = any(not _is_empty(row[name]) for name in _POWERS if name in row)
     return row["acquisition"] == "random" and not has_power
 
 
@@ -144,7 +144,7 @@ def _setting(name: str, value: object, acquisition: str) -> str:
     if _is_idle(name, value):
         return ""
     short = name.rpartition(".")[2].replace("class_share", "class share").replace("avoid_void", "avoid void")
-    is_unset = bool(pd.isna(value)) or str(value) == "False"  # type: ignore[call-overload]
+    is_unset = _is_empty(value) or str(value) == "False"
     if is_unset and _has_preset(name, acquisition):
         return f"{short} by preset"
     if name in ("acquisition", "mode", "shape", "allocation"):

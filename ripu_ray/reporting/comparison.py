@@ -105,23 +105,15 @@ def open_side(text: str) -> Side:
 
 
 def compare_runs(first: Side, second: Side) -> Comparison:
-    """Compare two runs, or two trials.
-
-    Trials with the same arm and seed are matched. If there are none and each run has one arm, trials with the same seed
-    are matched. Two named trials are always matched.
-
-    Raises:
-        RunFolderError: a file of a run is damaged.
-    """
+    """See `ripu_ray.compare`. Two named trials are always matched."""
     matched = _match(first, second)
     pairs = tuple(_pair(first, one, second, other) for one, other in matched)
-    partners = set(matched)
     return Comparison(
         _answer(pairs),
         _differences(_tree(first), _tree(second)),
         pairs,
-        tuple(name for name in first.trials if name not in {one for one, _ in partners}),
-        tuple(name for name in second.trials if name not in {other for _, other in partners}),
+        tuple(name for name in first.trials if name not in {one for one, _ in matched}),
+        tuple(name for name in second.trials if name not in {other for _, other in matched}),
     )
 
 

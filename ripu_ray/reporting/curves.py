@@ -4,6 +4,7 @@ import pandas as pd
 
 from ripu_ray.config import REFERENCES
 from ripu_ray.reporting.arms import of_world
+from ripu_ray.reporting.statistics import competitors
 
 MOST_LINES = 6
 """Limit of one panel; with more lines, each mode, window and other setting has its own panel."""
@@ -19,7 +20,7 @@ def add_panels(named: pd.DataFrame) -> pd.DataFrame:
         A copy with `panel` and `line`: the condition and the strategy; or, if many strategies differ in acquisition
         and other settings, the condition with these settings, and the acquisition.
     """
-    buying = named[~named["acquisition"].isin(REFERENCES)]
+    buying = competitors(named)
     split = (
         buying["strategy"].nunique() > MOST_LINES
         and buying["acquisition"].nunique() > 1
@@ -45,7 +46,7 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
         are left out. A line with finished trials consists of these alone, and a trial that a rule ended stays at its
         last point, so that all points of a line have the same seeds.
     """
-    buying = named[~named["acquisition"].isin(REFERENCES)]
+    buying = competitors(named)
     last = buying.groupby("trial")["round"].transform("max") == buying["round"]
     buying = buying.assign(
         finished=buying["trial"].isin(finished["trial"]), stopped=buying.get("stopped", False) & last

@@ -73,23 +73,25 @@ def draw_examples(runs: Mapping[str, RunFolder], finished: pd.DataFrame) -> Exam
     chosen = choose_trials(competitors(finished))
     if not chosen:
         return None
-    examples = Examples(str(chosen[0]["condition"]), {}, {}, [])
+    colours: dict[str, tuple[int, int, int]] = {}
+    problems = []
     inspected: dict[str, dict[str, InspectedImage]] = {}
     for row in chosen:
         strategy, (run, trial_id) = str(row["strategy"]), trial_of(runs, row)
         trial = run.trials[trial_id]
         try:
-            colours = class_colours(trial.config.data)
+            own_colours = class_colours(trial.config.data)
             warmup = run.warmup(run.warmup_key(trial.config))
             for image in inspect_images(trial, run.trial(trial_id), warmup, NUM_IMAGES):
                 inspected.setdefault(image.image_id, {})[strategy] = image
         except RipuError as error:
-            examples.problems.append(f"{strategy} ({trial_id}): {error}")
+            problems.append(f"{strategy} ({trial_id}): {error}")
             continue
-        examples.legend.update({name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()})
-    palette = [channel for colour in examples.legend.values() for channel in map(int, colour[4:-1].split())]
-    examples.rows.update({image_id: _columns(by_strategy, palette) for image_id, by_strategy in inspected.items()})
-    return examples
+        colours |= own_colours
+    palette = [channel for colour in colours.values() for channel in colour]
+    rows = {image_id: _columns(by_strategy, palette) for image_id, by_strategy in inspected.items()}
+    legend = {name: f"rgb({red} {green} {blue})" for name, (red, green, blue) in colours.items()}
+    return Examples(str(chosen[0]["condition"]), rows, legend, problems)
 
 
 def choose_trials(finished: pd.DataFrame) -> list[dict[str, object]]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from ripu_ray.config import REFERENCES
 from ripu_ray.reporting import charts, interactive
 from ripu_ray.reporting.curves import curve_points, reference_levels
 from ripu_ray.reporting.results import COSTS
+from ripu_ray.reporting.statistics import competitors
 from ripu_ray.reporting.svg import to_svg
 from ripu_ray.reporting.words import percent
 
@@ -47,7 +47,7 @@ def curve_panels(
     """
     curves = []
     levels = {world: reference_levels(finished, world) for world in named["world"].unique()}
-    buying = named[~named["acquisition"].isin(REFERENCES)]
+    buying = competitors(named)
     if buying.empty:
         return []
     spread = buying.groupby(["panel", "line", "round"])["miou"].agg(["mean", "std"]).fillna(0)

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ripu_ray.config import REFERENCES, dump_config
-from ripu_ray.reporting import charts, interactive, tables
+from ripu_ray.config import dump_config
+from ripu_ray.reporting import interactive, tables
 from ripu_ray.reporting.answer import answers, question
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.bought import bought_panels, bought_table, read_bought
@@ -39,6 +39,8 @@ from ripu_ray.storage.files import replace_text
 
 SHARE = 0.95
 """Share of full supervision's mIoU for the table of pixels that reach it."""
+_MARKERS = "●■▲◆▼◀▶⬟✖★"
+"""Those of `charts.MARKERS` as text."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def render(runs: Sequence[RunFolder]) -> str:
 def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, Any]:
     finished = outcomes(named)
     compared = {metric: compare(finished, metric) for metric in ("miou", "aubc")}
-    buying = named[~named["acquisition"].isin(REFERENCES)]
+    buying = competitors(named)
     summary = summarise(finished)
     order = {str(line): number for number, line in enumerate(buying["line"].unique())}
     bought = read_bought(runs, finished)
@@ -123,7 +125,7 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "unmeasured": unmeasured(finished),
         "seeds": int(named["seed"].nunique()),
         "most_seeds": max((int(table["seeds"].max()) for table in compared.values() if len(table)), default=0),
-        "lines": [Line(line, number % NUM_SERIES, _marker(number)) for line, number in order.items()],
+        "lines": [Line(line, number % NUM_SERIES, _MARKERS[number % len(_MARKERS)]) for line, number in order.items()],
         "curves": curve_panels(drawn, ended, order),
         "num_panels": (len(panels[:MOST_PANELS]), len(panels)),
         "means": tables.means(summary) if len(summary) else None,
@@ -146,10 +148,6 @@ def _content(runs: Mapping[str, RunFolder], named: pd.DataFrame) -> dict[str, An
         "phases": tables.phases(named, finished),
         "speeds": tables.speeds(named),
     }
-
-
-def _marker(number: int) -> str:
-    return "●■▲◆▼◀▶⬟✖★"[number % len(charts.MARKERS)]
 
 
 def _sweep(run: RunFolder, name: str) -> Sweep:

@@ -43,9 +43,9 @@ def outcomes(results: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(aubc=kept["trial"].map(areas)).reset_index(drop=True)
 
 
-def competitors(finished: pd.DataFrame) -> pd.DataFrame:
+def competitors(results: pd.DataFrame) -> pd.DataFrame:
     """The rows of all strategies except the references."""
-    return finished[~finished["acquisition"].isin(REFERENCES)]
+    return results[~results["acquisition"].isin(REFERENCES)]
 
 
 def seeded(there: pd.DataFrame) -> pd.DataFrame:
@@ -259,7 +259,7 @@ def pixels_to_reach(results: pd.DataFrame, share: float) -> pd.DataFrame:
     named = add_names(results)
     trained = named[(named["acquisition"] == "full") & (named["round"] >= 0)].groupby("trial", sort=False).tail(1)
     rows = []
-    for _, curve in named[~named["acquisition"].isin(REFERENCES)].groupby("trial", sort=False):
+    for _, curve in competitors(named).groupby("trial", sort=False):
         last = curve.iloc[-1]
         full = of_world(trained[trained["seed"] == last["seed"]], str(last["world"]))["miou"]
         if full.notna().any():

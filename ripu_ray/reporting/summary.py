@@ -12,7 +12,7 @@ from ripu_ray.errors import counted
 from ripu_ray.reporting.answer import against_random
 from ripu_ray.reporting.arms import add_names
 from ripu_ray.reporting.statistics import compare, outcomes
-from ripu_ray.reporting.words import listed
+from ripu_ray.reporting.words import listed, span, spread
 from ripu_ray.runs.run_folder import RunFolder
 
 
@@ -83,8 +83,8 @@ def arms_table(arms: pd.DataFrame) -> list[dict[str, str]]:
             "budget": "-" if arm["condition"] == "any budget" else str(arm["condition"]),
             "strategy": str(arm["strategy"]),
             "seeds": str(arm["seeds"]) if arm["seeds"] == arm["planned"] else f"{arm['seeds']} of {arm['planned']}",
-            "start": _spread(arm["start_mean"], arm["start_std"]),
-            "mIoU": _spread(arm["miou_mean"], arm["miou_std"]),
+            "start": spread(arm["start_mean"], arm["start_std"]),
+            "mIoU": spread(arm["miou_mean"], arm["miou_std"]),
             "against random": _difference(arm),
             "spent": "" if np.isnan(arm["spent_share"]) else f"{100 * arm['spent_share']:.2f} %",
             "labelled": "" if np.isnan(arm["labelled_share"]) else f"{100 * arm['labelled_share']:.1f} %",
@@ -101,14 +101,7 @@ def arms_in_markdown(arms: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in lines)
 
 
-def _spread(mean: float, deviation: float) -> str:
-    if np.isnan(mean):
-        return ""
-    return f"{100 * mean:.1f}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:.1f}")
-
-
 def _difference(arm: dict[Hashable, Any]) -> str:
     if np.isnan(arm["difference"]):
         return ""
-    span = "–" if np.isnan(arm["low"]) else f"{100 * arm['low']:.1f} to {100 * arm['high']:.1f}"
-    return f"{100 * arm['difference']:+.1f} ({span})"
+    return f"{100 * arm['difference']:+.1f} ({span(arm['low'], arm['high'])})"

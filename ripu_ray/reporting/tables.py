@@ -12,7 +12,7 @@ from ripu_ray.errors import duration
 from ripu_ray.reporting.intervals import LEVEL, MOST_SEEDS, seeds_needed
 from ripu_ray.reporting.results import COSTS
 from ripu_ray.reporting.statistics import competitors
-from ripu_ray.reporting.words import probability
+from ripu_ray.reporting.words import probability, span, spread
 
 _HEADS = {"share": "share of the pool", "boundary": "pixels of outlines", "seconds": "annotation time"}
 """Heads of columns of COSTS, where they differ from the name."""
@@ -67,8 +67,8 @@ def means(summary: pd.DataFrame) -> Table:
             mean = row[f"{metric}_mean"]
             best = not is_reference and len(same) > 1 and mean == same[f"{metric}_mean"].max()
             plain = metric == "aubc" and is_reference
-            cells.append(Cell("–") if plain else Cell(_spread(mean, row[f"{metric}_std"]), strong=best))
-            cells.append(Cell("–") if plain else Cell(_interval(row[f"{metric}_low"], row[f"{metric}_high"])))
+            cells.append(Cell("–") if plain else Cell(spread(mean, row[f"{metric}_std"], ".2f") or "–", strong=best))
+            cells.append(Cell("–") if plain else Cell(span(row[f"{metric}_low"], row[f"{metric}_high"], ".2f")))
         table.rows.append(([str(row["condition"]), str(row["strategy"])], cells))
     return table
 
@@ -109,7 +109,7 @@ def differences(compared: pd.DataFrame, metric: str) -> Table:
 def _apart(row: Mapping[Hashable, Any], is_equal: bool) -> str:
     if is_equal:
         return "cannot differ"
-    return "no spread" if row["std"] == 0 and row["difference"] else _interval(row["low"], row["high"], "+.2f")
+    return "no spread" if row["std"] == 0 and row["difference"] else span(row["low"], row["high"], "+.2f")
 
 
 def wins(matrix: pd.DataFrame) -> Table:
@@ -267,13 +267,3 @@ def references_last(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the references after the others. Args: rows: with a column `strategy`."""
     last = rows["strategy"].str.split(", ").str[0].isin(REFERENCES)
     return rows.assign(last=last).sort_values("last", kind="stable").drop(columns="last")
-
-
-def _spread(mean: float, deviation: float) -> str:
-    if np.isnan(mean):
-        return "–"
-    return f"{100 * mean:.2f}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:.2f}")
-
-
-def _interval(low: float, high: float, style: str = ".2f") -> str:
-    return "–" if np.isnan(low) else f"{100 * low:{style}} to {100 * high:{style}}"

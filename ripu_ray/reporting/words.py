@@ -1,7 +1,6 @@
 """Numbers as text for reports and consoles."""
 
 import numpy as np
-import pandas as pd
 
 
 def size(num_bytes: int) -> str:
@@ -32,16 +31,16 @@ def signed(difference: float) -> str:
     return f"{100 * difference:+.1f} points"
 
 
-def spread(shares: "pd.Series[float]") -> str:
-    """Mean and standard deviation of shares over seeds, in per cent; without the latter for one value."""
-    if not len(shares):
-        return ""
-    return f"{100 * shares.mean():.1f}" + (f" ± {100 * shares.std():.1f}" if len(shares) > 1 else "")
-
-
-def span(low: float, high: float, digits: int = 1) -> str:
+def span(low: float, high: float, style: str = ".1f") -> str:
     """An interval of shares in percentage points; a dash for NaN."""
-    return "–" if np.isnan(low) else f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
+    return "–" if np.isnan(low) else f"{100 * low:{style}} to {100 * high:{style}}"
+
+
+def spread(mean: float, deviation: float, style: str = ".1f") -> str:
+    """Mean and standard deviation of shares, in per cent, without the latter if it is NaN; empty without a mean."""
+    if np.isnan(mean):
+        return ""
+    return f"{100 * mean:{style}}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:{style}}")
 
 
 def probability(value: float) -> str:

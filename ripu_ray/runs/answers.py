@@ -8,7 +8,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -62,7 +62,7 @@ class Answer:
     labels_M: NDArray[np.uint8]
     source: str
     seconds: float = math.nan
-    pixels_M: NDArray[np.uint32] | None = field(default=None)
+    pixels_M: NDArray[np.uint32] | None = None
 
 
 class Answers:
@@ -115,18 +115,19 @@ class Answers:
 
     def commit(self, answers: Iterable[Answer]) -> None:
         """Append a batch. Raises StorageError."""
-        listed = list(answers)
-        columns = [
-            [answer.key[0] for answer in listed],
-            [answer.key[1] for answer in listed],
-            [answer.key[2] for answer in listed],
-            [[] if answer.pixels_M is None else answer.pixels_M.tolist() for answer in listed],
-            [answer.labels_M.tobytes() for answer in listed],
-            [answer.seconds for answer in listed],
-            [answer.source for answer in listed],
+        rows = [
+            {
+                "image_id": answer.key[0],
+                "row": answer.key[1],
+                "col": answer.key[2],
+                "pixels": [] if answer.pixels_M is None else answer.pixels_M.tolist(),
+                "labels": answer.labels_M.tobytes(),
+                "seconds": answer.seconds,
+                "source": answer.source,
+            }
+            for answer in answers
         ]
-        arrays = [pa.array(column, column_field.type) for column, column_field in zip(columns, _SCHEMA, strict=True)]
-        table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
+        table = pa.Table.from_pylist(rows, _SCHEMA)
         path = self._path(".parquet")
         replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

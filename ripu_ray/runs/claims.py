@@ -41,10 +41,8 @@ def check_new(path: Path) -> None:
             found = list(path.iterdir())
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be a run folder ({error.strerror})") from None
-        if found and not all(map(_is_ours, found)):
-            raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
         # An empty file of this name may be anything unless one of ours is beside it.
-        if [file.name for file in found] == [STOP]:
+        if [file.name for file in found] == [STOP] or not all(map(_is_ours, found)):
             raise RunFolderError(f"{path}: not empty and not a run folder; choose another --name or --output")
     if not isinstance(path, RemotePath):
         _check_creatable(path)

@@ -1,7 +1,7 @@
 """Settings that have no effect on a trial. Arms that differ only in such settings are one arm."""
 
 from collections.abc import Collection
-from functools import reduce
+from operator import attrgetter
 
 from ripu_ray.config import Config
 from ripu_ray.config.registry import ACQUISITIONS
@@ -84,7 +84,7 @@ def idle_settings(configs: Collection[Config]) -> list[str]:
     default = Config()
 
     def is_set(key: str, config: Config) -> bool:
-        value, usual = (reduce(getattr, key.split("."), any_config) for any_config in (config, default))
+        value, usual = map(attrgetter(key), (config, default))
         return bool(value != usual)
 
     return [

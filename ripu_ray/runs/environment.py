@@ -6,12 +6,12 @@ import secrets
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from ripu_ray.runs.validate import read_typed
+from ripu_ray.runs.versions import installed
 from ripu_ray.storage.checksums import write_json
 
 ENVIRONMENT = "environment.json"
@@ -80,15 +80,8 @@ def add_environment(folder: Path) -> str:
 
 
 def _environment() -> Environment:
-    packages = {name: version for name in _PACKAGES if (version := _version(name))}
+    packages = {name: version for name in _PACKAGES if (version := installed(name))}
     return Environment(sys.version.split()[0], platform.platform(), packages, _git_revision())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None  # an extra
 
 
 def _git_revision() -> str | None:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def expand(config: Config) -> tuple[Trial, ...]:
         single = vary(single, unused) if unused else single
         asked = {}
         if single.strategy.is_reference:
-            asked = {key: reduce(getattr, key.split("."), single) for key in kept if key in _STEPS}
+            asked = {key: attrgetter(key)(single) for key in kept if key in _STEPS}
             single = as_reference(single, schedule_steps(single))
             parts = [str(acquisition), *_name(kept, sweep)]
         else:
@@ -159,7 +159,7 @@ def _check_repetition(config: Config, key: str) -> None:
     single = config.model_copy(update={"sweep": SweepConfig()})
     for value in config.sweep.vary[key]:
         try:
-            meant = repr(reduce(getattr, key.split("."), vary(single, first | {key: value})))
+            meant = repr(attrgetter(key)(vary(single, first | {key: value})))
         except (ConfigError, AttributeError):
             return  # the trial that has it says what is wrong
         if meant in known:
@@ -171,15 +171,18 @@ def _check_repetition(config: Config, key: str) -> None:
 
 def _modifiers(config: Config) -> list[str]:
     """A part of the trial's id for each of `_MODIFIERS` that is not the default."""
-    strategy = config.strategy
-    teacher = [f"teacher_{config.training.teacher}"] if config.training.teacher != "none" else []
-    shape = [strategy.shape] if strategy.shape != "sliding" else []
-    pool = ["pool"] if strategy.allocation == "pool" else []
-    power = [f"power{strategy.power}".replace(" -> ", "to")] if strategy.power else []
-    diverse = [f"diverse{strategy.diversity}"] if strategy.diversity else []
-    voids = ["learned_void"] if strategy.avoid_void == "learned" else []
-    classes = [] if strategy.class_share is None else [f"classes{strategy.class_share}".removesuffix(".0")]
-    return shape + pool + power + (["balanced"] if strategy.balanced else []) + classes + diverse + voids + teacher
+    strategy, teacher = config.strategy, config.training.teacher
+    parts = (
+        strategy.shape if strategy.shape != "sliding" else "",
+        "pool" if strategy.allocation == "pool" else "",
+        f"power{strategy.power}".replace(" -> ", "to") if strategy.power else "",
+        "balanced" if strategy.balanced else "",
+        "" if strategy.class_share is None else f"classes{strategy.class_share}".removesuffix(".0"),
+        f"diverse{strategy.diversity}" if strategy.diversity else "",
+        "learned_void" if strategy.avoid_void == "learned" else "",
+        f"teacher_{teacher}" if teacher != "none" else "",
+    )
+    return [part for part in parts if part]
 
 
 def _name(varied: Mapping[str, object], sweep: SweepConfig) -> list[str]:

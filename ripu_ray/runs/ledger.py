@@ -31,6 +31,13 @@ from ripu_ray.storage.remote import locate
 if TYPE_CHECKING:
     import pandas as pd
 
+CLASSES = "classes.json"
+_LABELLED = (("pixels", 1), ("void_pixels", -1))
+"""Columns whose sum, with these signs, is the number of labelled pixels."""
+_CHUNK = 1024
+"""Images packed at a time."""
+_EMPTY = np.empty((0, 2), np.int32)
+
 
 class Ledger:
     """All purchases of one trial.
@@ -261,14 +268,6 @@ class Ledger:
 
     def _commit_path(self, round_index: int) -> Path:
         return self._folder / f"round_{round_index:02d}" / "purchase.json"
-
-
-CLASSES = "classes.json"
-_LABELLED = (("pixels", 1), ("void_pixels", -1))
-"""Columns whose sum, with these signs, is the number of labelled pixels."""
-_CHUNK = 1024
-"""Images packed at a time."""
-_EMPTY = np.empty((0, 2), np.int32)
 
 
 def _rows(positions: NDArray[np.int32], table: pa.Table) -> Rows:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ripu_ray.core.purchase import class_limit
 from ripu_ray.runs.selections import Selection
@@ -46,18 +45,14 @@ def allocate_by_class(
         limit = allowed_pixels if label is None else class_limit(share, allowed_pixels, number + 1, len(order))
         if limit == spent and label is not None:
             continue
-        now = [
-            replace(request, label=label, centres_N2=np.concatenate([request.centres_N2, *_centres(bought)]))
-            for request, bought in zip(requests, parts, strict=True)
-        ]
+        now = []
+        for request, bought in zip(requests, parts, strict=True):
+            centres_N2 = np.concatenate([request.centres_N2, *(more.centres_N2 for more in bought)])
+            now.append(replace(request, label=label, centres_N2=centres_N2))
         for bought, more in zip(parts, allocate(now, limit - spent, score), strict=True):
             bought.append(more)
             spent += int(more.pixels_N.sum())
     return [_join(bought) for bought in parts]
-
-
-def _centres(selections: Sequence[Selection]) -> list[NDArray[np.int32]]:
-    return [selection.centres_N2.astype(np.int32) for selection in selections]
 
 
 def _join(parts: Sequence[Selection]) -> Selection:

@@ -55,23 +55,7 @@ def evaluate_checkpoint(
     predictions: Path | None = None,
     watch: Callable[[Iterable[str]], Iterable[str]] = lambda image_ids: image_ids,
 ) -> Figures:
-    """Predict every validation image and compare with its label.
-
-    Args:
-        config: specifies the data and the network.
-        checkpoint: of this package, or published by the reference implementation.
-        flip: average the probabilities of the image and of its mirror image.
-        predictions: folder for `<image id>.png`, at label size in the colours of the classes; None: no pictures.
-        watch: wraps the iterable of image ids, to show progress.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        DataError: a file of the data set, or the checkpoint, is missing, damaged or does not fit.
-        StorageError: a picture cannot be written.
-        NonFiniteError: a logit is NaN or infinite; names the image.
-    """
+    """Predict every validation image and compare with its label: see `ripu_ray.evaluate`."""
     torch.set_num_threads(config.cluster.threads)
     domains = open_domains(config.data, with_source=False)
     images, classes = domains.validation, domains.classes

@@ -19,22 +19,9 @@ _ENDINGS = (SAFETENSORS, ".pt", ".pth")
 def export_weights(
     run: RunFolder, output: Path | None = None, trial_id: str | None = None, round_index: int | None = None
 ) -> Path:
-    """Write the weights of a committed round: those that were evaluated, which is their average with `training.ema`.
+    """See `ripu_ray.export_weights`. With `training.ema`, the weights that were evaluated are their average.
 
-    Args:
-        run: finished or not.
-        output: its ending says the format: .safetensors, or .pt or .pth of `torch.save`. None: the names of the trial
-            and the round, .safetensors, in the working directory. An existing file is replaced.
-        trial_id: None: the only trial.
-        round_index: -1 is the warm-up; None: the last committed round.
-
-    Returns:
-        The file. Names of tensors are those of the user's module or of transformers, where the network wraps one.
-
-    Raises:
-        ConfigError, RunFolderError: one line: another ending, no such trial or committed round, altered weights, or a
-            network of a plug-in that has changed.
-        StorageError: the file cannot be written.
+    Raises ConfigError or RunFolderError, too, for a network of a plug-in that has changed.
     """
     if output and output.suffix not in _ENDINGS:
         raise ConfigError(f"--output {output}: expected a name that ends in {', '.join(_ENDINGS)}")

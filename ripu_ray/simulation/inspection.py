@@ -12,7 +12,7 @@ from PIL import Image
 
 from ripu_ray.config import DatasetSection
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.core.regions import Regions
+from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import open_domains
 from ripu_ray.data.region_maps import RegionMaps
 from ripu_ray.errors import RunFolderError
@@ -24,6 +24,8 @@ from ripu_ray.runs.purchases import read_purchase
 from ripu_ray.runs.stages import StageFolder, TrialFolder
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.checkpoint import network_state
+
+Split = Literal["pool", "validation"]
 
 
 @dataclass(frozen=True)
@@ -79,34 +81,20 @@ def inspect_images(trial: Trial, folder: TrialFolder, warmup: StageFolder, count
     inspected = []
     for image_id, (score_HW, before_HW) in zip(image_ids, before, strict=True):
         size = pool.label_size(image_id)
-        round_HW = bought_rounds(folder, rounds, image_id, regions.of(image_id, size), size)
+        round_HW = _bought_rounds(folder, rounds, image_id, regions, size)
         after_HW = scorer.score_map(0, image_id)[1].numpy()
         label_HW, image_HW3 = pool.label(image_id), pool.image(image_id)
         inspected.append(InspectedImage(image_id, image_HW3, label_HW, score_HW, round_HW, before_HW, after_HW))
     return inspected
 
 
-def bought_rounds(
-    folder: TrialFolder, rounds: int, image_id: str, regions: Regions, size: tuple[int, int]
+def _bought_rounds(
+    folder: TrialFolder, rounds: int, image_id: str, maps: RegionMaps, size: tuple[int, int]
 ) -> NDArray[np.int16]:
-    """The round in which each pixel of an image was bought.
-
-    Args:
-        folder: of a trial.
-        rounds: number of rounds to read; all must be committed.
-        image_id: in the pool.
-        regions: of the image.
-        size: (H, W) of its labels.
-
-    Returns:
-        (H, W) int16; -1: not bought in the first `rounds` rounds.
-
-    Raises:
-        RunFolderError: a purchase cannot be read.
-    """
+    """(H, W) int16, the round in which each pixel was bought; -1: not in the first `rounds` rounds of the trial."""
     round_HW = np.full(size, -1, np.int16)
     for number in range(rounds):
-        round_HW[regions.cover(_centres(folder.stage(number), image_id))] = number
+        round_HW[maps.of(image_id, size).cover(_centres(folder.stage(number), image_id))] = number
     return round_HW
 
 
@@ -146,7 +134,7 @@ class Example:
     """
 
     image_id: str
-    split: Literal["pool", "validation"]
+    split: Split
     image_HW3: NDArray[np.uint8]
     label_HW: NDArray[np.uint8]
     predicted_HW: NDArray[np.uint8]
@@ -161,18 +149,20 @@ class Examples:
         folder: its folder.
         warmup: its warm-up.
         count: number of images, spread over each split; the pool has the larger half.
+
+    Attributes:
+        classes: of the data set.
     """
 
     def __init__(self, trial: Trial, folder: TrialFolder, warmup: StageFolder, count: int) -> None:
         self._folder, self._warmup, self._is_reference = folder, warmup, trial.config.strategy.is_reference
         domains = open_domains(trial.config.data, with_source=False)
-        self.class_names, self.class_colours = domains.classes.names, domains.classes.colours
+        self.classes = domains.classes
         self._regions = RegionMaps(trial.config.strategy, domains.pool)
-        self._splits = {"pool": domains.pool, "validation": domains.validation}
-        self._ids = {
-            "pool": spread_ids(domains.pool.image_ids, (count + 1) // 2),
-            "validation": spread_ids(domains.validation.image_ids, count // 2),
-        }
+        self._splits: tuple[tuple[Split, ImageSet, list[str]], ...] = (
+            ("pool", domains.pool, spread_ids(domains.pool.image_ids, (count + 1) // 2)),
+            ("validation", domains.validation, spread_ids(domains.validation.image_ids, count // 2)),
+        )
         is_cuda = trial.config.cluster.gpu and torch.cuda.is_available()
         self._device = torch.device("cuda" if is_cuda else "cpu")
         self._network = build_network(trial.config.model, domains.classes.num_classes, seed=0)
@@ -187,26 +177,21 @@ class Examples:
         """
         stage = self._warmup if round_index < 0 else self._folder.stage(round_index)
         self._network.load_state_dict(network_state(stage.weights))
-        for split, images in self._splits.items():
-            for image_id in self._ids[split]:
+        for split, images, image_ids in self._splits:
+            # References have no ledger.
+            rounds = 0 if split == "validation" or self._is_reference else round_index + 1
+            for image_id in image_ids:
                 image_HW3, label_HW = images.image(image_id), images.label(image_id)
                 height, width = label_HW.shape
                 batch = self._network.to_input(image_HW3, self._device)[None]
                 yield Example(
                     image_id,
-                    "pool" if split == "pool" else "validation",
+                    split,
                     np.asarray(Image.fromarray(image_HW3).resize((width, height))),
                     label_HW,
                     predict(self._network, batch, label_HW.shape).astype(np.uint8),
-                    self._bought(image_id, (height, width), round_index)
-                    if split == "pool"
-                    else np.full((height, width), -1, np.int16),
+                    _bought_rounds(self._folder, rounds, image_id, self._regions, (height, width)),
                 )
-
-    def _bought(self, image_id: str, size: tuple[int, int], last: int) -> NDArray[np.int16]:
-        # References have no ledger.
-        rounds = 0 if self._is_reference else last + 1
-        return bought_rounds(self._folder, rounds, image_id, self._regions.of(image_id, size), size)
 
 
 class Purchases:

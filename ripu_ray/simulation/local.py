@@ -1,10 +1,12 @@
 """Scorer and FineTuner in this process, without Ray; the results are the same as with Ray."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +17,13 @@ from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import ConfigError
 from ripu_ray.runs.record import Losses
 from ripu_ray.runs.selections import Selection
-from ripu_ray.simulation.protocols import Evaluation, PoolSample, ScoreRequest
+from ripu_ray.simulation.protocols import PoolSample, ScoreRequest
 from ripu_ray.simulation.scoring import ImageScorer
 from ripu_ray.training.heartbeat import Heartbeat
 from ripu_ray.training.job import OnMeasured, OnStep, TrainingJob, ignore_measurement
 from ripu_ray.training.phase import train
 
-_NAME = attrgetter("image_id")
+T = TypeVar("T")
 
 
 def local_device(config: Config) -> str:
@@ -52,29 +54,17 @@ class LocalScorer:
 
     def score(self, weights: Path, round_index: int, requests: Iterable[ScoreRequest]) -> Iterator[Selection]:
         """See `Scorer`."""
-        self._scorer.load(weights)
-        for request in self._scorer.pool.ahead(requests, _NAME):
-            with self._noted(request.image_id):
-                selection = self._scorer.score(round_index, request)
-            yield selection
+        return self._each(weights, requests, partial(self._scorer.score, round_index))
 
     def sample(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[PoolSample]:
         """See `Scorer`."""
-        self._scorer.load(weights)
-        for request in self._scorer.pool.ahead(requests, _NAME, labels=False):
-            with self._noted(request.image_id):
-                sample = self._scorer.sample(request)
-            yield sample
+        return self._each(weights, requests, self._scorer.sample, labels=False)
 
     def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
         """See `Scorer`."""
-        self._scorer.load(weights)
-        for request in self._scorer.pool.ahead(requests, _NAME):
-            with self._noted(request.image_id):
-                counts = self._scorer.count_voids(request)
-            yield counts
+        return self._each(weights, requests, self._scorer.count_voids)
 
-    def evaluate(self, weights: Path) -> Evaluation:
+    def evaluate(self, weights: Path) -> NDArray[np.int64]:
         """See `Scorer`."""
         self._scorer.load(weights)
         total = self._scorer.evaluate(())
@@ -82,13 +72,23 @@ class LocalScorer:
         for image_id in images.ahead(images.image_ids, str):
             with self._noted(image_id):
                 total += self._scorer.evaluate([image_id])
-        return Evaluation(total)
+        return total
 
     def release(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
         """Do nothing."""
+
+    def _each(
+        self, weights: Path, requests: Iterable[ScoreRequest], process: Callable[[ScoreRequest], T], labels: bool = True
+    ) -> Iterator[T]:
+        """The result of each request; `labels`: whether the labels of the images are read, too."""
+        self._scorer.load(weights)
+        for request in self._scorer.pool.ahead(requests, attrgetter("image_id"), labels):
+            with self._noted(request.image_id):
+                result = process(request)
+            yield result
 
     def _noted(self, image_id: str) -> AbstractContextManager[None]:
         return self._heartbeat.at(image_id) if self._heartbeat else nullcontext()

@@ -242,7 +242,7 @@ def _train(
         bench.scorer.acquire()
     try:
         with clock.phase("evaluate"):
-            return losses, bench.scorer.evaluate(job.output).confusion_CC
+            return losses, bench.scorer.evaluate(job.output)
     except NonFiniteError as error:
         raise NonFiniteError(f"{job.phase}, step {job.first_step + job.num_steps}: {error}") from None
 
@@ -251,7 +251,7 @@ def _record(
     job: TrainingJob,
     round_index: int,
     domains: Domains,
-    confusion_CC: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    confusion_CC: NDArray[np.int64],
     losses: Losses,
     bought: _Bought,
 ) -> RoundRecord:

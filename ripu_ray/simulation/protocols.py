@@ -47,13 +47,6 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Confusion counts over the validation images: (C, C) int64, rows are the truth."""
-
-    confusion_CC: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class PoolSample:
     """Predictions on a fixed sample of the pixels of one image.
 
@@ -85,8 +78,8 @@ class Scorer(Protocol):
     def count_voids(self, weights: Path, requests: Iterable[ScoreRequest]) -> Iterator[NDArray[np.int64]]:
         """Count pixels and void pixels of the regions bought in every requested image: see `core.voids.count_voids`."""
 
-    def evaluate(self, weights: Path) -> Evaluation:
-        """Compare predictions with labels over all validation images."""
+    def evaluate(self, weights: Path) -> NDArray[np.int64]:
+        """Confusion counts (C, C) over all validation images; rows are true classes."""
 
     def release(self) -> None:
         """Release the reserved cores and GPUs for the next phase."""

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import IO, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from ripu_ray.errors import ConfigError, InputError, RemoteError
+from ripu_ray.errors import ConfigError, InputError, RemoteError, whole_message
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
@@ -156,15 +156,15 @@ class RemotePath(PosixPath):
             return getattr(self.filesystem, method)(self.key + suffix, *arguments, **options)
         except FileNotFoundError as error:
             # The store names a missing bucket in words; for a missing object it repeats the key.
-            reason = _reason(error)
+            reason = whole_message(error)
             reason = _NOTHING if reason.strip("/") == self.key else reason
             raise FileNotFoundError(errno.ENOENT, reason, str(self)) from None
         except FileExistsError as error:
-            raise FileExistsError(errno.EEXIST, _reason(error), str(self)) from None
+            raise FileExistsError(errno.EEXIST, whole_message(error), str(self)) from None
         except NotImplementedError:
             raise RemoteError(errno.ENOTSUP, f"not supported for {self.parts[0]}//", str(self)) from None
         except Exception as error:
-            raise RemoteError(errno.EIO, _reason(error), str(self)) from error
+            raise RemoteError(errno.EIO, whole_message(error), str(self)) from error
 
 
 def as_path(path: str | Path) -> Path:
@@ -208,7 +208,7 @@ def locate(text: str | Path) -> Path:
         _filesystem(parts.scheme, os.getpid())
     except ImportError as error:
         extra = ": pip install 'ripu-ray[s3]'" if parts.scheme == "s3" else ""
-        raise ConfigError(f"{text}: {_reason(error)}{extra}") from None
+        raise ConfigError(f"{text}: {whole_message(error)}{extra}") from None
     except (ValueError, TypeError, OSError):  # an unknown scheme, or one that needs more, such as zip://
         raise ConfigError(f"{text}: {parts.scheme}:// is not supported") from None
     return RemotePath(text)
@@ -284,7 +284,3 @@ def _filesystem(scheme: str, pid: int) -> Any:
     if scheme in _UNSUPPORTED:
         raise ValueError(scheme)
     return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -114,9 +114,8 @@ def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:
     """`pool/<image>` and `validation/<image>` after a committed round, each with its masks; `colours/...` of both."""
     import wandb
 
-    classes = {**dict(enumerate(examples.class_names)), IGNORE_LABEL: "void"}
-    palette_C3 = np.zeros((256, 3), np.uint8)  # void is black
-    palette_C3[: len(examples.class_colours)] = examples.class_colours
+    classes = {**dict(enumerate(examples.classes.names)), IGNORE_LABEL: "void"}
+    palette_2563 = examples.classes.palette_2563
     for example in examples.after_round(round_index):
         # Subsampled: a picture of Cityscapes in full size takes a megabyte in each round.
         thin = (slice(None, None, -(-max(example.label_HW.shape) // _LARGEST_SIDE)),) * 2
@@ -134,4 +133,4 @@ def pictures(examples: Examples, round_index: int) -> Iterator[tuple[str, Any]]:
         yield key, wandb.Image(example.image_HW3[thin], caption=example.image_id, masks=masks)
         # W&B chooses the colours of its masks.
         pair_HW = np.concatenate((example.predicted_HW[thin], label_HW), axis=1)
-        yield f"colours/{key}", wandb.Image(palette_C3[pair_HW], caption=f"{example.image_id}: prediction, truth")
+        yield f"colours/{key}", wandb.Image(palette_2563[pair_HW], caption=f"{example.image_id}: prediction, truth")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ripu_ray.config import TrackingConfig
 from ripu_ray.errors import ConfigError
 from ripu_ray.storage.files import replace_json
-from ripu_ray.tracking.target import FILE, Target, find_target, read_stored, wanted_mode
+from ripu_ray.tracking.target import FILE, find_target, read_stored, wanted_mode
 
 KEY = "WANDB_API_KEY"
 """W&B's variable with the key."""
@@ -73,7 +73,7 @@ def decide(tracking: TrackingConfig, run: Path) -> Decision:
     otherwise; else offline.
     """
     decision = _decide(tracking)
-    _store(run, decision, find_target(tracking, run))
+    replace_json(run / FILE, {**asdict(decision), "target": asdict(find_target(tracking, run))})
     return decision
 
 
@@ -109,10 +109,6 @@ def describe_plan(tracking: TrackingConfig, run: Path, is_job: bool = False) -> 
         why = "" if mode == "offline" else " (no key is known)"
         return f"W&B: offline{why}, in {place}/wandb, for project {project}{tags}"
     return f"W&B: online if its server accepts the key, else offline, project {project}{tags}, files in {place}/wandb"
-
-
-def _store(run: Path, decision: Decision, target: Target) -> None:
-    replace_json(run / FILE, {**asdict(decision), "target": asdict(target)})
 
 
 def _decide(tracking: TrackingConfig) -> Decision:

@@ -149,20 +149,21 @@ def _take_steps(
 def _build(config: Config, job: TrainingJob, domains: Domains, device: str) -> Learner:
     """Build the network on its device, with the configured memory layout and compilation, and what trains it."""
     torch.set_num_threads(config.cluster.threads)
-    teacher = None
-    network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
-    if config.training.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def fresh() -> Network:
+        network = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
+        if config.training.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    network, teacher = fresh(), None
     if config.training.compile:
         compile_without_limit()
         # In place: a compiled copy would prefix the names of the state dict with `_orig_mod.`. One program per size.
         network.compile(dynamic=False)
     average = start_average(network, config.training)
     if job.teaches:
-        teacher = build_network(config.model, domains.classes.num_classes, config.seed).to(device)
-        if config.training.channels_last:
-            teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        teacher.eval().requires_grad_(False)
+        teacher = fresh().eval().requires_grad_(False)
         average = dict(teacher.state_dict())  # its own tensors: what moves the average moves the teacher
     freeze(network, config.training)
     return Learner(network, make_optimiser(network, config.training), average, teacher)

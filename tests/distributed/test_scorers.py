@@ -83,7 +83,7 @@ def test_any_number_of_actors_or_none_buy_the_same(
     config = _config(number)
     closing.append(scorer := RayScorer(config, keep=True, share=2))
     assert _purchase(scorer, config, weights, tmp_path / str(number)) == expected
-    assert np.array_equal(scorer.evaluate(weights).confusion_CC, local.evaluate(weights).confusion_CC)
+    assert np.array_equal(scorer.evaluate(weights), local.evaluate(weights))
 
 
 @pytest.mark.parametrize("decoders", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (0, 1))])
@@ -100,7 +100,7 @@ def test_any_number_of_decoders_buy_the_same(
         samples = sorted(
             (sample.image_id, sample.predicted_N.tobytes()) for sample in scorer.sample(weights, _requests(config))
         )
-        confusion = scorer.evaluate(weights).confusion_CC.tobytes()
+        confusion = scorer.evaluate(weights).tobytes()
         results.append((bought, np.asarray(counts).tobytes(), samples, confusion))
     assert results[0] == results[1] == results[2]
 
@@ -233,7 +233,7 @@ def test_new_weights_reach_running_actors(weights: Path, tmp_path: Path, closing
     state = build_network(config.model, num_classes, seed=4).state_dict()
     TrainingState(state, NO_OPTIMISER, 0).save(tmp_path / "other.pt")
     closing.append(scorer := RayScorer(config, keep=True))
-    first, second, third = (scorer.evaluate(path).confusion_CC for path in (weights, tmp_path / "other.pt", weights))
+    first, second, third = (scorer.evaluate(path) for path in (weights, tmp_path / "other.pt", weights))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, third)
 
