@@ -2,7 +2,7 @@
 
 Rules: pixels count inside the asked regions alone. In one sheet, later drawings lie over earlier ones. A question with
 at least one drawn pixel is answered; its other pixels have no class. Two sheets that answer one question must agree. An
-answer is never changed.
+answer that a round is trained on is never changed.
 """
 
 import math
@@ -30,6 +30,7 @@ class Outcome:
     Attributes:
         answered: number of questions that were open and are answered now.
         repeated: number of answers that were given before and are the same.
+        replaced: number of answers that replace others.
         partly: number of new answers in which some pixels were not drawn; these pixels have no class.
         outside: number of labelled pixels outside all questions, by image.
         accepted: whether the labels outside all questions are used.
@@ -38,13 +39,20 @@ class Outcome:
 
     answered: int = 0
     repeated: int = 0
+    replaced: int = 0
     partly: int = 0
     outside: dict[str, int] = field(default_factory=dict)
     accepted: bool = False
     skipped: list[str] = field(default_factory=list)
 
 
-def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, accept_extra: bool = False) -> Outcome:
+def answer(
+    asked: AskedTrial,
+    files: Sequence[Path],
+    skip_bad: bool = False,
+    accept_extra: bool = False,
+    replace_answers: bool = False,
+) -> Outcome:
     """Read answers, match them to the questions, and commit them: all of them, or none.
 
     Args:
@@ -52,13 +60,14 @@ def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, acc
         files: of annotation tools, or folders of label maps (PNG).
         skip_bad: skip images and files with a fault, and answers that differ from others, instead of refusing all.
         accept_extra: use labels outside all questions, too.
+        replace_answers: take an answer that differs from one before, unless a round has bought that one.
 
     Raises:
         DataError: a fault, in one line with file, image and annotation; or an answer differs from another one. `faults`
             has a line for each file. Or the labels are too large for one call.
         StorageError: the answers cannot be written.
     """
-    intake = _Intake(asked, accept_extra)
+    intake = _Intake(asked, accept_extra, replace_answers)
     by_file: dict[Path, list[str]] = defaultdict(list)
     for path, name in (pair for given in files for pair in _listed(given)):
         try:
@@ -84,8 +93,8 @@ def answer(asked: AskedTrial, files: Sequence[Path], skip_bad: bool = False, acc
 class _Intake:
     """The new answers of one call."""
 
-    def __init__(self, asked: AskedTrial, accept_extra: bool) -> None:
-        self._asked = asked
+    def __init__(self, asked: AskedTrial, accept_extra: bool, replace_answers: bool = False) -> None:
+        self._asked, self._replace = asked, replace_answers
         self.names, self.images = Names(asked.classes), Images(asked.pool.image_ids)
         self._tokens = {asked.token(round_index) for round_index in range(asked.asked.num_rounds)}
         self._keys: dict[str, list[Key]] = defaultdict(list)
@@ -93,6 +102,7 @@ class _Intake:
             self._keys[key[0]].append(key)
         self._found: dict[Key, Answer] = {}
         self._partly: set[Key] = set()
+        self._replaced: set[Key] = set()
         self._repeated: list[Key] = []
         self._disputed: set[Key] = set()
         self._outside_new: list[Answer] = []
@@ -103,8 +113,9 @@ class _Intake:
     def new(self) -> list[Answer]:
         """The answers that are new, and labels outside the questions if they are accepted. Completes the outcome."""
         taken = [answer for key, answer in self._found.items() if key not in self._disputed]
-        self.outcome.answered = len(taken)
-        self.outcome.partly = len(self._partly - self._disputed)
+        self.outcome.replaced = len(self._replaced - self._disputed)
+        self.outcome.answered = len(taken) - self.outcome.replaced
+        self.outcome.partly = len(self._partly - self._replaced - self._disputed)
         self.outcome.repeated = sum(key not in self._disputed for key in self._repeated)
         return [*taken, *self._outside_new]
 
@@ -162,21 +173,30 @@ class _Intake:
         return owner_HW
 
     def _add(self, new: Answer, is_whole: bool) -> list[str]:
-        before = self._found.get(new.key) or self._asked.answers.by_key.get(new.key)
-        if before is None:
-            self._found[new.key] = new
-            self.num_bytes += new.num_bytes
-            self._partly |= set() if is_whole else {new.key}
-        elif np.array_equal(before.labels_M, new.labels_M):
-            self._repeated.append(new.key)
-        else:
-            fate = "keeps that one"
-            if new.key in self._found:
-                self._disputed.add(new.key)
-                fate = "takes neither"
-            place = f"image {new.key[0]}, row {new.key[1]}, column {new.key[2]}"
-            return [f"{new.source}: {place}: differs from the answer of {before.source} (--skip-bad {fate})"]
+        key, old = new.key, self._asked.answers.by_key.get(new.key)
+        before = self._found.get(key) or old
+        if before is not None and np.array_equal(before.labels_M, new.labels_M):
+            self._repeated.append(key)
+            return []
+        if before is not None:
+            fate = self._fate(key)
+            if fate:
+                place = f"image {key[0]}, row {key[1]}, column {key[2]}"
+                return [f"{new.source}: {place}: differs from the answer of {before.source} ({fate})"]
+            self._replaced.add(key)
+        self._found[key] = new
+        self.num_bytes += new.num_bytes
+        self._partly |= set() if is_whole else {key}
         return []
+
+    def _fate(self, key: Key) -> str:
+        """Why an answer that differs from one before is not taken; empty if it replaces that one."""
+        if key[1:] in {*map(tuple, self._asked.bought.centres(key[0]).tolist())}:
+            return "a round has bought that one; --skip-bad keeps it"
+        if key in self._found or (self._replace and key in self._repeated):
+            self._disputed.add(key)
+            return "--skip-bad takes neither"
+        return "" if self._replace else "--replace takes the new one, --skip-bad keeps the old one"
 
     def _add_outside(self, image_id: str, label_HW: NDArray[np.uint8], source: str) -> list[str]:
         labels_M = label_HW.ravel()

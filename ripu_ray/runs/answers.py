@@ -175,8 +175,9 @@ class Answers:
             if pixels_M is not None:
                 self.outside[key[0]].append(answer)
             else:
-                self.by_key[key] = answer
-                self._keys[key[0]].append(key)
+                if key not in self.by_key:
+                    self._keys[key[0]].append(key)
+                self.by_key[key] = answer  # in place of one of a batch before
         self._digest.update(sha256.encode())
         self.num_batches += 1
 

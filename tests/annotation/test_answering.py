@@ -1,6 +1,7 @@
 """Answers that are partial, repeated, different, or outside the questions."""
 
 import json
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -93,12 +94,26 @@ def test_a_file_with_changed_and_new_answers_gives_the_new_ones(asked: Asked, tm
     assert answer(trial, write(0, [in_first[0].box])).answered == 1
     again = write(2, [question.box for question in in_first])
     for accept_extra in (False, True):
-        with pytest.raises(DataError, match=r"row .*differs from the answer of .*--skip-bad keeps that one"):
+        with pytest.raises(DataError, match=r"row .*differs from the answer of .*--skip-bad keeps the old one"):
             answer(asked.trial(), again, accept_extra=accept_extra)
     outcome = answer(asked.trial(), again, skip_bad=True)
     assert (outcome.answered, outcome.repeated, len(outcome.skipped)) == (len(in_first) - 1, 0, 1)
     found = asked.trial().answers.by_key
     assert (found[in_first[0].key].labels_M == 0).all() and (found[in_first[1].key].labels_M == IGNORE_LABEL).all()
+    before = shutil.copy(tmp_path / "export.json", tmp_path / "before.json")
+    both = [*write(0, [in_first[0].box]), before]
+    for files in (both, both[::-1]):  # one of them says what was answered, the other one something else
+        with pytest.raises(DataError, match="--skip-bad takes neither"):
+            answer(asked.trial(), files, replace_answers=True)
+    outcome = answer(asked.trial(), [before], replace_answers=True)
+    assert (outcome.answered, outcome.partly, outcome.repeated, outcome.replaced) == (0, 0, len(in_first) - 1, 1)
+    trial = asked.trial()
+    assert (trial.answers.by_key[in_first[0].key].labels_M == IGNORE_LABEL).all()
+    label_HW = trial.answers.label(in_first[0].key[0], trial.regions(in_first[0].key[0]), SIZE)
+    assert (label_HW == IGNORE_LABEL).all()
+    buy_answered(asked.trial())
+    with pytest.raises(DataError, match="a round has bought that one"):
+        answer(asked.trial(), both[:1], replace_answers=True)
 
 
 def test_answers_that_are_large_are_read_again_or_refused(tmp_path: Path) -> None:
