@@ -96,7 +96,7 @@ class _Intake:
     def __init__(self, asked: AskedTrial, accept_extra: bool, replace_answers: bool = False) -> None:
         self._asked, self._replace = asked, replace_answers
         self.names, self.images = Names(asked.classes), Images(asked.pool.image_ids)
-        self._tokens = {asked.token(round_index) for round_index in range(asked.asked.num_rounds)}
+        self._tokens = [asked.token(round_index) for round_index in range(asked.asked.num_rounds)]
         self._keys: dict[str, list[Key]] = defaultdict(list)
         for key in asked.keys:
             self._keys[key[0]].append(key)
@@ -130,15 +130,18 @@ class _Intake:
         if sheet.size and sheet.size != size:
             found, expected = (f"{height}x{width}" for height, width in (sheet.size, size))
             raise ValueError(f"is {found} (height x width): expected {expected}, as its labels")
-        if others := {*sheet.tokens} - self._tokens:
+        if others := {*sheet.tokens}.difference(self._tokens):
             raise ValueError(f"answers the questions {min(others)[:40]!r} of another run than {self._asked.run.path}")
         label_HW, drawn_HW = self._paint(sheet, image_id, size)
         source = in_one_line(f"{path}" + (f", {sheet.name}" if sheet.name else ""))
         answers = []
         for key in self._keys[image_id]:
             members = self._asked.regions(image_id).members(*key[1:])
-            if drawn_HW[members].any():
-                answers.append((Answer(key, label_HW[members].ravel(), source), bool(drawn_HW[members].all())))
+            is_whole = bool(drawn_HW[members].all())
+            # A brush often touches a question of another round, which the annotator does not see.
+            is_meant = not sheet.tokens or self._tokens[self._asked.keys[key]] in sheet.tokens
+            if drawn_HW[members].any() and (is_whole or is_meant):
+                answers.append((Answer(key, label_HW[members].ravel(), source), is_whole))
                 drawn_HW[members] = False
         differing: list[str] = []
         for found_answer, is_whole in answers:

@@ -45,6 +45,16 @@ def test_partial_answers_are_taken_and_the_rest_comes_later(asked: Asked, tmp_pa
     more = ask(asked.trial(), 1, ignore, ray_parts())
     assert ask(asked.trial(), 1, ignore, ray_parts()) == more
     assert not {question.key for question in more} & {question.key for question in asked.questions}
+    left, top, right, bottom = asked.questions[0].box
+    for edge, message in ((left + 1, ""), (right, "differs from the answer of")):
+        tree = coco_tree([[left, top, edge, top, edge, bottom, left, bottom]], 2)
+        tree["info"] = {"questions": asked.trial().token(1)}
+        (tmp_path / "touched.json").write_text(json.dumps(tree))
+        if message:  # the whole region of a question of another round
+            with pytest.raises(DataError, match=message):
+                answer(asked.trial(), [tmp_path / "touched.json"])
+        else:
+            assert answer(asked.trial(), [tmp_path / "touched.json"]).repeated == 0
     answer(asked.trial(), write_coco(asked.trial(), more, truth, tmp_path / "c"))
     assert read_status(asked.trial()).next_step.startswith("round 1: train on its")
     buy_answered(asked.trial())
@@ -100,7 +110,7 @@ def test_a_file_with_changed_and_new_answers_gives_the_new_ones(asked: Asked, tm
     assert (outcome.answered, outcome.repeated, len(outcome.skipped)) == (len(in_first) - 1, 0, 1)
     found = asked.trial().answers.by_key
     assert (found[in_first[0].key].labels_M == 0).all() and (found[in_first[1].key].labels_M == IGNORE_LABEL).all()
-    before = shutil.copy(tmp_path / "export.json", tmp_path / "before.json")
+    before = Path(shutil.copy(tmp_path / "export.json", tmp_path / "before.json"))
     both = [*write(0, [in_first[0].box]), before]
     for files in (both, both[::-1]):  # one of them says what was answered, the other one something else
         with pytest.raises(DataError, match="--skip-bad takes neither"):
