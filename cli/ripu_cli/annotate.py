@@ -91,7 +91,8 @@ def answer(
         raise typer.Exit(2) from None
     for line in outcome.skipped:
         typer.echo(f"ripu: skipped: {printable(line)}", err=True)
-    typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")
+    answered = counted(outcome.answered, "question")
+    typer.echo(f"answered   {answered}, {outcome.partly} of them in part; {outcome.repeated} again")
     if outcome.replaced:
         typer.echo(f"replaced   {counted(outcome.replaced, 'answer')}")
     if outcome.outside:

@@ -6,7 +6,7 @@ answer that a round is trained on is never changed.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -103,7 +103,8 @@ class _Intake:
         self._found: dict[Key, Answer] = {}
         self._partly: set[Key] = set()
         self._replaced: set[Key] = set()
-        self._repeated: list[Key] = []
+        self._repeated: Counter[Key] = Counter()
+        self._bought: dict[str, set[tuple[int, ...]]] = {}
         self._disputed: set[Key] = set()
         self._outside_new: list[Answer] = []
         self.num_bytes = 0
@@ -116,7 +117,7 @@ class _Intake:
         self.outcome.replaced = len(self._replaced - self._disputed)
         self.outcome.answered = len(taken) - self.outcome.replaced
         self.outcome.partly = len(self._partly - self._replaced - self._disputed)
-        self.outcome.repeated = sum(key not in self._disputed for key in self._repeated)
+        self.outcome.repeated = sum(self._repeated[key] for key in self._repeated.keys() - self._disputed)
         return [*taken, *self._outside_new]
 
     def take(self, path: Path, sheet: Sheet) -> list[str]:
@@ -179,7 +180,7 @@ class _Intake:
         key, old = new.key, self._asked.answers.by_key.get(new.key)
         before = self._found.get(key) or old
         if before is not None and np.array_equal(before.labels_M, new.labels_M):
-            self._repeated.append(key)
+            self._repeated[key] += 1
             return []
         if before is not None:
             fate = self._fate(key)
@@ -194,7 +195,9 @@ class _Intake:
 
     def _fate(self, key: Key) -> str:
         """Why an answer that differs from one before is not taken; empty if it replaces that one."""
-        if key[1:] in {*map(tuple, self._asked.bought.centres(key[0]).tolist())}:
+        if key[0] not in self._bought:
+            self._bought[key[0]] = {*map(tuple, self._asked.bought.centres(key[0]).tolist())}
+        if key[1:] in self._bought[key[0]]:
             return "a round has bought that one; --skip-bad keeps it"
         if key in self._found or (self._replace and key in self._repeated):
             self._disputed.add(key)
