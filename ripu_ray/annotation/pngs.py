@@ -73,7 +73,7 @@ def _check_palette(path: Path, labels: Sequence[int], classes: ClassTable) -> No
         if (red, green, blue) not in (classes.colours[label], (label, label, label)) and other != label:
             raise DataError(
                 f"{path}: id {label} has in the palette the colour of {classes.names[other]}, whose id is {other}: "
-                "expected class ids, or a PNG of colours without a palette"
+                "expected grey class ids, or colours without a palette"
             )
 
 
