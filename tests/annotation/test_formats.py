@@ -71,6 +71,8 @@ def test_altered_run_lengths_never_reach_the_c_code() -> None:
         ("x/../x/b.png", "x/b"),
         ("z/images/c d.png", "z/images/c d"),
         ("z/c d.png", "z/images/c d"),
+        ("upload/1/0a1b2c3d-c_d.png", "z/images/c d"),
+        ("c_d.png", None),
         ("\u00e9.png", "w/\u00e9"),
         ("e\u0301.png", "w/\u00e9"),
         ("v/p.png", "v/p"),
