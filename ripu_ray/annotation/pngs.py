@@ -18,7 +18,7 @@ from ripu_ray.annotation.masks import whole
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.encodings import label_kind, read_label
 from ripu_ray.data.labels import ClassTable
-from ripu_ray.data.pictures import opened
+from ripu_ray.data.pictures import opened, png_header
 from ripu_ray.errors import DataError
 from ripu_ray.storage.files import replace_file
 
@@ -48,6 +48,8 @@ def read(path: Path, name: str, names: Names) -> Iterator[Sheet]:
     Raises:
         DataError: not a label map of these classes.
     """
+    if png_header(path)[0] == 16:  # an encoding of a data set, which answers do not have
+        raise DataError(f"{path}: 16 bits a channel: expected 8 bits, class ids or colours")
     label_HW = read_label(path, with_void(names))
     size = label_HW.shape[0], label_HW.shape[1]
     num_classes = names.classes.num_classes

@@ -128,6 +128,9 @@ def test_wrong_label_maps_are_named(asked: Asked, tmp_path: Path, size: tuple[in
     Image.fromarray(np.full(size, 0 if size != SIZE else 200, np.uint8)).save(tmp_path / "00000.png")
     with pytest.raises(DataError, match=message):
         answer(asked.trial(), [tmp_path / "00000.png"])
+    Image.fromarray(np.zeros(size, np.uint16)).save(tmp_path / "00000.png")
+    with pytest.raises(DataError, match=r"00000\.png: 16 bits a channel: expected 8 bits"):
+        answer(asked.trial(), [tmp_path / "00000.png"])
 
 
 def test_each_wrong_path_has_a_line(asked: Asked, tmp_path: Path) -> None:
