@@ -64,24 +64,37 @@ def answer(
         ),
     ],
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Skip and list images and files that have a fault.")
+        bool, typer.Option("--skip-bad", help="Skip and list images, files and answers that have a fault.")
     ] = False,
     accept_extra: Annotated[
         bool, typer.Option("--accept-extra", help="Train on labels outside the questions, too.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace answers that no round has bought, where the new ones differ.")
     ] = False,
 ) -> None:
     """Take answers from files of an annotation tool. If a file has a fault, no answer is taken."""
     from ripu_cli import command
 
     try:
-        outcome = ripu.answer(folder, files, skip_bad=skip_bad, accept_extra=accept_extra, observer=command.observer())
+        outcome = ripu.answer(
+            folder,
+            files,
+            skip_bad=skip_bad,
+            accept_extra=accept_extra,
+            replace=replace,
+            observer=command.observer(),
+        )
     except DataError as error:
         for line in error.faults:  # one for each file
             typer.echo(f"ripu: {line}", err=True)
         raise typer.Exit(2) from None
     for line in outcome.skipped:
         typer.echo(f"ripu: skipped: {printable(line)}", err=True)
-    typer.echo(f"answered   {outcome.answered} questions, {outcome.partly} of them in part; {outcome.repeated} again")
+    answered = counted(outcome.answered, "question")
+    typer.echo(f"answered   {answered}, {outcome.partly} of them in part; {outcome.repeated} again")
+    if outcome.replaced:
+        typer.echo(f"replaced   {counted(outcome.replaced, 'answer')}")
     if outcome.outside:
         fate = "used" if outcome.accepted else "not used: --accept-extra uses them"
         images = printable(", ".join(list(outcome.outside)[:3])) + (", ..." if len(outcome.outside) > 3 else "")

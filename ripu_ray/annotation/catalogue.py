@@ -23,6 +23,8 @@ _FOLDERS = ("images", "labels", "/", ".")
 """Parts of a path that do not count in the name of an image."""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts in front of the name of an uploaded file."""
+_DROPPED = re.compile(r"[^-\w.]")
+"""What Django, in which Label Studio is written, drops from such a name after it has replaced spaces by underlines."""
 TOKEN = "questions"
 """Name, in a file, of the token of a round's questions."""
 ATTRIBUTES = ("round", "rank", "score", "row", "col", TOKEN)
@@ -113,11 +115,13 @@ class Images:
 
     def __init__(self, image_ids: Sequence[str]) -> None:
         self._by_name: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        self._by_upload: dict[str, list[str]] = {}
         self._by_path = {_composed(image_id): image_id for image_id in image_ids}
         for path, image_id in self._by_path.items():
             *folders, stem = path.split("/")
             parts = (*(part for part in folders if part not in _FOLDERS), stem)
             self._by_name.setdefault(stem, []).append((image_id, parts))
+            self._by_upload.setdefault(_uploaded(stem), []).append(image_id)
 
     def name_of(self, path: Path) -> str:
         """The name of the image of a label map: the path if `find` finds an image, else the file's name."""
@@ -144,19 +148,24 @@ class Images:
                 return image_id
         folders = tuple(part for part in path.parts[:-1] if part not in _FOLDERS)
         for last in dict.fromkeys((*stems, *(_UPLOADED.sub("", stem) for stem in stems))):
-            parts = (*folders, last)
-            # An uploaded file has lost its folders.
-            given = parts if last in stems else parts[-1:]
+            given = (*folders, last)
             found = [
                 image_id
                 for image_id, own in self._by_name.get(last, [])
                 if own[-len(given) :] == given or given[-len(own) :] == own
             ]
+            if last not in stems:  # an uploaded file has lost its folders
+                found = self._by_upload.get(_uploaded(last), [])
             if len(found) > 1:
                 raise ValueError(f"may be {found[0]} or {found[1]}: expected a name with its folders")
             if found:
                 return found[0]
         raise ValueError("is not an image of the pool")
+
+
+def _uploaded(stem: str) -> str:
+    """A name without suffix as Label Studio stores it. Source: `get_valid_filename` of Django."""
+    return _DROPPED.sub("", stem.replace(" ", "_"))
 
 
 def _composed(name: str) -> str:

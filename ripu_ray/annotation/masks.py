@@ -37,6 +37,11 @@ def polygon_drawing(label: int, rings: Sequence[Sequence[float]], size: Size) ->
         for limit, values in ((width, ring[::2]), (height, ring[1::2])):
             if not all(is_number(value) and -limit <= value <= 2 * limit for value in values):
                 raise ValueError(f"a corner that is not a number, or far outside the image of {_text(size)}")
+        # pycocotools takes 80 bytes and more for each pixel of an outline.
+        corners_N2 = np.array(ring, np.float64).reshape(-1, 2)
+        length = np.abs(corners_N2 - np.roll(corners_N2, 1, axis=0)).max(axis=1).sum()
+        if length > 2 * height * width + 6 * (height + width):
+            raise ValueError(f"a polygon whose outline has {length:.0f} pixels, in an image of {_text(size)}")
     coco = _pycocotools()
     codes = coco.merge(coco.frPyObjects([[float(value) for value in ring] for ring in rings], height, width))
     return _cropped(label, coco.decode(codes).astype(np.bool_))

@@ -16,8 +16,10 @@ from PIL import Image
 from ripu_ray.annotation.catalogue import Drawing, Export, Names, Sheet
 from ripu_ray.annotation.masks import whole
 from ripu_ray.core.metrics import IGNORE_LABEL
-from ripu_ray.data.encodings import read_label
+from ripu_ray.data.encodings import label_kind, read_label
 from ripu_ray.data.labels import ClassTable
+from ripu_ray.data.pictures import opened, png_header
+from ripu_ray.errors import DataError
 from ripu_ray.storage.files import replace_file
 
 
@@ -46,15 +48,35 @@ def read(path: Path, name: str, names: Names) -> Iterator[Sheet]:
     Raises:
         DataError: not a label map of these classes.
     """
+    if png_header(path)[0] == 16:  # an encoding of a data set, which answers do not have
+        raise DataError(f"{path}: 16 bits a channel: expected 8 bits, class ids or colours")
     label_HW = read_label(path, with_void(names))
     size = label_HW.shape[0], label_HW.shape[1]
     num_classes = names.classes.num_classes
     found = [label for label in np.unique(label_HW).tolist() if label != IGNORE_LABEL]
+    if label_kind(path) == "palette":
+        _check_palette(path, [label for label in found if label < num_classes], names.classes)
     yield Sheet(
         name,
         size,
         (Drawing(label if label < num_classes else IGNORE_LABEL, (0, 0), np.equal(label_HW, label)) for label in found),
     )
+
+
+def _check_palette(path: Path, labels: Sequence[int], classes: ClassTable) -> None:
+    """Raise DataError if a label has the colour of another class: image editors number colours as they like."""
+    with opened(path) as picture:
+        palette = np.array(picture.getpalette("RGB"), np.int64).reshape(-1, 3)
+    ids = {colour: label for label, colour in enumerate(classes.colours)}
+    for label in labels:
+        red, green, blue = palette[label].tolist() if label < len(palette) else classes.colours[label]
+        other = ids.get((red, green, blue), label)
+        # A grey palette says nothing.
+        if (red, green, blue) not in (classes.colours[label], (label, label, label)) and other != label:
+            raise DataError(
+                f"{path}: id {label} has in the palette the colour of {classes.names[other]}, whose id is {other}: "
+                "expected grey class ids, or colours without a palette"
+            )
 
 
 def with_void(names: Names) -> ClassTable:

@@ -125,6 +125,7 @@ def answer(
     *,
     skip_bad: bool = False,
     accept_extra: bool = False,
+    replace: bool = False,
     observer: Observer = SILENT,
 ) -> "Outcome":
     """Take answers from files of annotation tools, or folders of label maps (PNG): all of them, or none.
@@ -132,15 +133,17 @@ def answer(
     Args:
         folder: run folder.
         files: of answers.
-        skip_bad: skip images and files with a fault, instead of refusing all.
+        skip_bad: skip images and files with a fault, and answers that differ from others, instead of refusing all.
         accept_extra: use labels outside all questions, too.
+        replace: take an answer that differs from one before, unless a round has bought that one.
         observer: receives the events of the run.
 
     Returns:
         What was answered, and what was skipped.
 
     Raises:
-        DataError: a fault, in one line with file, image and annotation; or an answer differs from another one.
+        DataError: a fault, in one line with file, image and annotation; an answer differs from another one; or the
+            labels are too large for one call.
         RunFolderError: it is not a run folder, or another process works in it.
         StorageError: the answers cannot be written.
     """
@@ -150,7 +153,8 @@ def answer(
     check_options(observer)
     run = _open(folder)
     with lock_run(run.path, observer.notify), observer.guard(run.path):
-        return take(AskedTrial(run), [locate(file) for file in as_texts("files", files)], skip_bad, accept_extra)
+        paths = [locate(file) for file in as_texts("files", files)]
+        return take(AskedTrial(run), paths, skip_bad, accept_extra, replace)
 
 
 def train(folder: str | Path, *, address: str | None = None, observer: Observer = SILENT) -> Results:

@@ -5,15 +5,17 @@ batches it is trained on; later ones are for later rounds.
 """
 
 import hashlib
+import io
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
@@ -22,7 +24,7 @@ from ripu_ray.config import CostConfig
 from ripu_ray.core.budget import Spent, annotation_seconds
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.core.regions import Regions
-from ripu_ray.errors import RunFolderError
+from ripu_ray.errors import DataError, RunFolderError
 from ripu_ray.runs.validate import read_typed
 from ripu_ray.storage.bounded import read_parquet
 from ripu_ray.storage.checksums import read_json, write_json
@@ -30,6 +32,8 @@ from ripu_ray.storage.files import replace_file
 
 ANSWERS = "answers"
 """Name of the folder of a trial's answers."""
+MAX_BYTES = 2**29
+"""Of the labels and pixels of a batch, before compression."""
 _USED = "answers.json"
 Key = tuple[str, int, int]
 """A question: image id, row and column of its centre."""
@@ -44,6 +48,9 @@ _SCHEMA = pa.schema(
         ("source", pa.string()),
     ]
 )
+
+
+_NO_PIXELS = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class Answer:
     source: str
     seconds: float = math.nan
     pixels_M: NDArray[np.uint32] | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the labels and pixels."""
+        return self.labels_M.nbytes + (0 if self.pixels_M is None else self.pixels_M.nbytes)
 
 
 class Answers:
@@ -114,23 +126,28 @@ class Answers:
         return label_HW
 
     def commit(self, answers: Iterable[Answer]) -> None:
-        """Append a batch. Raises StorageError."""
+        """Append a batch. Raises DataError: it is larger than MAX_BYTES, and nothing is written; StorageError."""
+        listed = list(answers)
+        check_size(sum(answer.num_bytes for answer in listed), self._folder)
         rows = [
             {
                 "image_id": answer.key[0],
                 "row": answer.key[1],
                 "col": answer.key[2],
-                "pixels": [] if answer.pixels_M is None else answer.pixels_M.tolist(),
+                "pixels": _NO_PIXELS if answer.pixels_M is None else answer.pixels_M,
                 "labels": answer.labels_M.tobytes(),
                 "seconds": answer.seconds,
                 "source": answer.source,
             }
-            for answer in answers
+            for answer in listed
         ]
         table = pa.Table.from_pylist(rows, _SCHEMA)
         path = self._path(".parquet")
-        replace_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = _content(table, compression="zstd")
+        if not _is_readable(content):  # `read_parquet` refuses a small file of much content, such as large even regions
+            content = _content(table, compression="none", use_dictionary=False)
+        replace_file(path, lambda file: file.write(content))
+        sha256 = hashlib.sha256(content).hexdigest()
         write_json(self._path(".json"), {"answers_sha256": sha256, "num_answers": table.num_rows})
         self._take((sha256, table))
 
@@ -147,23 +164,49 @@ class Answers:
             raise RunFolderError(f"{path}: cannot be read ({type(error).__name__})") from None
         if table is None:
             raise RunFolderError(f"{path}: altered or torn since it was committed (its digest differs)")
-        if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
+        if not table.schema.equals(_SCHEMA) or _has_null(table):
             raise RunFolderError(f"{path}: not a batch of answers (other columns, or values that are missing)")
         return sha256, table
 
     def _take(self, batch: tuple[str, pa.Table]) -> None:
         sha256, table = batch
-        for row in table.to_pylist():
-            pixels_M = np.array(row["pixels"], np.uint32) if row["pixels"] else None
+        for row, pixels in zip(table.drop_columns(["pixels"]).to_pylist(), table["pixels"], strict=True):
+            pixels_M = pixels.values.to_numpy() if len(pixels) else None
             key, labels_M = (row["image_id"], row["row"], row["col"]), np.frombuffer(row["labels"], np.uint8)
             answer = Answer(key, labels_M, row["source"], row["seconds"], pixels_M)
             if pixels_M is not None:
                 self.outside[key[0]].append(answer)
             else:
-                self.by_key[key] = answer
-                self._keys[key[0]].append(key)
+                if key not in self.by_key:
+                    self._keys[key[0]].append(key)
+                self.by_key[key] = answer  # in place of one of a batch before
         self._digest.update(sha256.encode())
         self.num_batches += 1
+
+
+def check_size(num_bytes: int, place: Path) -> None:
+    """Raise DataError, which names `place`, if the answers of one batch have more bytes than MAX_BYTES."""
+    if num_bytes > MAX_BYTES:
+        found, most = (f"{size / 2**20:.0f} MiB" for size in (num_bytes, MAX_BYTES))
+        raise DataError(f"{place}: labels of {found} in one call: expected at most {most}: give fewer images to a call")
+
+
+def _content(table: pa.Table, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(table, stream, **options)
+    return stream.getvalue()
+
+
+def _is_readable(content: bytes) -> bool:
+    try:
+        read_parquet(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_null(table: pa.Table) -> bool:
+    return any(column.null_count for column in (*table.columns, pc.list_flatten(table["pixels"])))
 
 
 def fill(label_HW: NDArray[np.uint8], regions: Regions, key: Key, labels_M: NDArray[np.uint8], origin: Path) -> None:

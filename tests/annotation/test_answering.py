@@ -1,6 +1,7 @@
 """Answers that are partial, repeated, different, or outside the questions."""
 
 import json
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.loading import open_domains
 from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.errors import ConfigError, DataError, RunFolderError
+from ripu_ray.runs.answers import Answer, Answers
 from ripu_ray.runs.stages import Ending
 from tests.annotation.answers import write_coco
 from tests.annotation.conftest import Asked
@@ -43,6 +45,16 @@ def test_partial_answers_are_taken_and_the_rest_comes_later(asked: Asked, tmp_pa
     more = ask(asked.trial(), 1, ignore, ray_parts())
     assert ask(asked.trial(), 1, ignore, ray_parts()) == more
     assert not {question.key for question in more} & {question.key for question in asked.questions}
+    left, top, right, bottom = asked.questions[0].box
+    for edge, message in ((left + 1, ""), (right, "differs from the answer of")):
+        tree = coco_tree([[left, top, edge, top, edge, bottom, left, bottom]], 2)
+        tree["info"] = {"questions": asked.trial().token(1)}
+        (tmp_path / "touched.json").write_text(json.dumps(tree))
+        if message:  # the whole region of a question of another round
+            with pytest.raises(DataError, match=message):
+                answer(asked.trial(), [tmp_path / "touched.json"])
+        else:
+            assert answer(asked.trial(), [tmp_path / "touched.json"]).repeated == 0
     answer(asked.trial(), write_coco(asked.trial(), more, truth, tmp_path / "c"))
     assert read_status(asked.trial()).next_step.startswith("round 1: train on its")
     buy_answered(asked.trial())
@@ -63,7 +75,10 @@ def test_an_answer_that_differs_is_refused_with_both_sources(asked: Asked, tmp_p
     for name, category in (("one.json", 0), ("other.json", 2)):
         (tmp_path / name).write_text(json.dumps(coco_tree(corners, category)))
     with pytest.raises(DataError, match=r"other\.json: image .*differs from the answer of .*one\.json"):
-        answer(asked.trial(), [tmp_path / "one.json", tmp_path / "other.json"], skip_bad=True)
+        answer(asked.trial(), [tmp_path / "one.json", tmp_path / "other.json"])
+    # No order of the files decides which of two annotators is right.
+    disputed = answer(asked.trial(), [tmp_path / f"{n}.json" for n in ("one", "other", "one")], skip_bad=True)
+    assert (disputed.answered, disputed.repeated, len(disputed.skipped)) == (0, 0, 1)
     assert not asked.trial().answers.by_key
     assert answer(asked.trial(), [tmp_path / "one.json"]).answered == 1
     with pytest.raises(DataError, match=r"other\.json: image .*differs from the answer of .*one\.json"):
@@ -75,6 +90,53 @@ def test_an_answer_that_differs_is_refused_with_both_sources(asked: Asked, tmp_p
     (tmp_path / "project.xml").write_text(f"<annotations><version>1.1</version>{''.join(images)}</annotations>")
     with pytest.raises(DataError, match=r"l, task 1: image .*differs from the answer of .*project\.xml, task 0"):
         answer(asked.trial(), [tmp_path / "project.xml"])
+
+
+def test_a_file_with_changed_and_new_answers_gives_the_new_ones(asked: Asked, tmp_path: Path) -> None:
+    trial = asked.trial()
+    in_first = [question for question in asked.questions if question.key[0] == asked.questions[0].key[0]]
+
+    def write(category: int, boxes: list[tuple[int, int, int, int]]) -> list[Path]:
+        rings = [[left, top, right, top, right, bottom, left, bottom] for left, top, right, bottom in boxes]
+        (tmp_path / "export.json").write_text(json.dumps(coco_tree(rings, category)))
+        return [tmp_path / "export.json"]
+
+    assert answer(trial, write(0, [in_first[0].box])).answered == 1
+    again = write(2, [question.box for question in in_first])
+    for accept_extra in (False, True):
+        with pytest.raises(DataError, match=r"row .*differs from the answer of .*--skip-bad keeps the old one"):
+            answer(asked.trial(), again, accept_extra=accept_extra)
+    outcome = answer(asked.trial(), again, skip_bad=True)
+    assert (outcome.answered, outcome.repeated, len(outcome.skipped)) == (len(in_first) - 1, 0, 1)
+    found = asked.trial().answers.by_key
+    assert (found[in_first[0].key].labels_M == 0).all() and (found[in_first[1].key].labels_M == IGNORE_LABEL).all()
+    before = Path(shutil.copy(tmp_path / "export.json", tmp_path / "before.json"))
+    both = [*write(0, [in_first[0].box]), before]
+    for files in (both, both[::-1]):  # one of them says what was answered, the other one something else
+        with pytest.raises(DataError, match="--skip-bad takes neither"):
+            answer(asked.trial(), files, replace_answers=True)
+    outcome = answer(asked.trial(), [before], replace_answers=True)
+    assert (outcome.answered, outcome.partly, outcome.repeated, outcome.replaced) == (0, 0, len(in_first) - 1, 1)
+    trial = asked.trial()
+    assert (trial.answers.by_key[in_first[0].key].labels_M == IGNORE_LABEL).all()
+    label_HW = trial.answers.label(in_first[0].key[0], trial.regions(in_first[0].key[0]), SIZE)
+    assert (label_HW == IGNORE_LABEL).all()
+    buy_answered(asked.trial())
+    with pytest.raises(DataError, match="a round has bought that one"):
+        answer(asked.trial(), both[:1], replace_answers=True)
+
+
+def test_answers_that_are_large_are_read_again_or_refused(tmp_path: Path) -> None:
+    answers, even = Answers(tmp_path), np.zeros(2**22, np.uint8)
+    pixels = np.arange(even.size, dtype=np.uint32)
+    given = [Answer(("a", row, 0), even, "a.json") for row in range(40)]  # 160 MiB, compressed: a few KiB
+    answers.commit([*given, Answer(("a", 0, 0), even, "a.json", pixels_M=pixels)])
+    again = Answers(tmp_path)
+    assert (len(again.by_key), again.sha256) == (40, answers.sha256)
+    np.testing.assert_array_equal(again.outside["a"][0].pixels_M, pixels)
+    with pytest.raises(DataError, match=r"labels of 1024 MiB in one call: expected at most 512 MiB"):
+        answers.commit([Answer(("b", 0, 0), np.broadcast_to(even[0], 2**30), "b.json")])
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_labels_outside_take_a_bit_a_pixel(asked: Asked) -> None:

@@ -13,7 +13,7 @@ from ripu_ray.distributed.parts import ray_parts
 from ripu_ray.distributed.scorers import _spares
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.data.folders import HEIGHT, WIDTH, write_data_set
+from tests.data.folders import HEIGHT, NUM_CLASSES, WIDTH, write_data_set
 from tests.running import execute_warmup, ignore, ripu_here
 
 TRAINING = ("model.width=8", "training.warmup_steps=2", "training.round_steps=2", "tracking.wandb=disabled")
@@ -53,6 +53,10 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
         answered = ripu_here(tmp_path, "answer", "run", *files)
         assert answered.exit_code == 0, answered.stderr
     assert "next       round 0: train on its 9 answers" in answered.stdout
+    Image.fromarray(np.full((HEIGHT, WIDTH), NUM_CLASSES, np.uint8)).save(tmp_path / "a.png")  # no class
+    changed = ripu_here(tmp_path, "answer", "run", "a.png")
+    assert changed.exit_code == 2 and "differs from the answer of " in changed.stderr
+    assert "replaced   3 answers" in ripu_here(tmp_path, "answer", "run", "a.png", "--replace").stdout
     Image.fromarray(np.zeros((HEIGHT, WIDTH + 1), np.uint8)).save(tmp_path / "a.png")
     wrong = ripu_here(tmp_path, "answer", "run", "a.png")
     assert wrong.exit_code == 2 and "a.png: image a.png: is 12x21" in wrong.stderr

@@ -26,6 +26,11 @@ BAD: dict[str, tuple[str, object, str]] = {
     "unknown class": ("a.json", coco_tree(SQUARE, 7), "00000.png: annotation 5: there is no category 7"),
     "other image": ("a.json", coco_tree(SQUARE, file_name="source/train/00000.png"), "not an image of the pool"),
     "other size": ("a.json", coco_tree(SQUARE, height=33), "33x48 .*expected 32x48"),
+    "long outline": (
+        "a.json",
+        coco_tree([[0, 0, 48, 32] * 99]),
+        "annotation 5: a polygon whose outline has 9504",
+    ),
     "far polygon": ("a.json", coco_tree([[0, 0, 1e9, 0, 4, 4]]), "annotation 5: a corner .* far outside"),
     "two corners": ("a.json", coco_tree([[0, 0, 4, 4]]), "annotation 5: a polygon of 4 numbers"),
     "short code": ("a.json", coco_tree({"size": [32, 48], "counts": [3, 4]}), "of 7 pixels: expected 1536"),
@@ -123,13 +128,16 @@ def test_wrong_label_maps_are_named(asked: Asked, tmp_path: Path, size: tuple[in
     Image.fromarray(np.full(size, 0 if size != SIZE else 200, np.uint8)).save(tmp_path / "00000.png")
     with pytest.raises(DataError, match=message):
         answer(asked.trial(), [tmp_path / "00000.png"])
+    Image.fromarray(np.zeros(size, np.uint16)).save(tmp_path / "00000.png")
+    with pytest.raises(DataError, match=r"00000\.png: 16 bits a channel: expected 8 bits"):
+        answer(asked.trial(), [tmp_path / "00000.png"])
 
 
 def test_each_wrong_path_has_a_line(asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for a writer
-    paths = [tmp_path / "empty", tmp_path / "absent", tmp_path / "pipe.json"]
+    paths = [tmp_path / "empty", tmp_path / "absent", tmp_path / "pipe.json", tmp_path / ("x" * 300)]
     with pytest.raises(DataError, match=r"empty: holds no \.png file") as caught:
         answer(asked.trial(), paths)
-    assert len(caught.value.faults) == 3
-    assert len(answer(asked.trial(), paths, skip_bad=True).skipped) == 3
+    assert len(caught.value.faults) == 4 and "File name too long" in caught.value.faults[3]
+    assert len(answer(asked.trial(), paths, skip_bad=True).skipped) == 4

@@ -12,6 +12,7 @@ from ripu_ray.annotation.catalogue import QUERY, Images, Names
 from ripu_ray.annotation.masks import _parse_counts, polygon_drawing, rle_drawing, whole
 from ripu_ray.core.metrics import IGNORE_LABEL
 from ripu_ray.data.labels import ClassTable, Encoding
+from ripu_ray.errors import DataError
 
 SDK_CODE = [0, 0, 0, 36, 57, 27, 252, 127, 246, 192, 35, 255, 182, 1, 31, 248]
 """mask2rle of label-studio-sdk 2.1.2, of the identity matrix of 3x3."""
@@ -70,6 +71,8 @@ def test_altered_run_lengths_never_reach_the_c_code() -> None:
         ("x/../x/b.png", "x/b"),
         ("z/images/c d.png", "z/images/c d"),
         ("z/c d.png", "z/images/c d"),
+        ("upload/1/0a1b2c3d-c_d.png", "z/images/c d"),
+        ("c_d.png", None),
         ("\u00e9.png", "w/\u00e9"),
         ("e\u0301.png", "w/\u00e9"),
         ("v/p.png", "v/p"),
@@ -105,6 +108,20 @@ def test_label_maps_hold_class_ids_whatever_the_encoding_of_the_data_set(tmp_pat
             (1, [[0, 1]]),
             (IGNORE_LABEL, [[1, 0]]),
         ]
+
+
+def test_a_palette_with_the_colours_of_other_classes_is_refused(tmp_path: Path) -> None:
+    names = Names(ClassTable(("road", "sky"), ((1, 1, 1), (2, 2, 9)), Encoding()))
+    path = tmp_path / "a.png"
+    for colours, is_read in (([2, 2, 9, 1, 1, 1], False), ([1, 1, 1, 2, 2, 9], True), ([0, 0, 0, 1, 1, 1], True)):
+        picture = Image.fromarray(np.array([[0, 1]], np.uint8))
+        picture.putpalette(colours)
+        picture.save(path)
+        if is_read:
+            assert [drawing.label for sheet in pngs.read(path, "a", names) for drawing in sheet.drawings] == [0, 1]
+        else:
+            with pytest.raises(DataError, match=r"a\.png: id 0 has .* the colour of sky, whose id is 1"):
+                [*pngs.read(path, "a", names)]
 
 
 def test_no_class_shares_its_name_with_a_label_of_the_tool() -> None:
