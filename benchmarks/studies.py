@@ -132,6 +132,11 @@ STUDIES = {
         "--acquisitions=random,ripu,entropy,source_only,full",
     ],
     "pretrained-stored-greedy": [*STORED, "--budgets=0.22", "--acquisitions=ripu"],
+    # Four hours.
+    "pretrained-stored-budgets": [
+        *STORED,
+        *("--budgets=2.2,0.05", "--mode=region,pixel", POWER_1, "--acquisitions=random,ripu"),
+    ],
     "pretrained-teacher": [
         *LOW,
         *("--budgets=0.22,2.2", "--mode=pixel", POWER_1, "--acquisitions=entropy,random"),
