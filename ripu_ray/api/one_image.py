@@ -59,7 +59,9 @@ def score_image(
     height, width = _wholes("size", "(H, W) in pixels", logits_CHW.shape[1:] if size is None else size, 2, 1)
     (seed,) = _wholes("seed", "a whole number of at least 0", (seed,), 1, 0)
     regions = Windows((height, width), strategy.mode, strategy.radius)
-    query = Query(regions, strategy.mode, False, generator(seed, "acquisition", 0, "image"), options=strategy.options)
+    rng = generator(seed, "acquisition", 0, "image")
+    nothing = (0,) * len(logits_CHW) if "bought" in strategy.needs else None
+    query = Query(regions, strategy.mode, False, rng, nothing, strategy.options)
     scored: NDArray[np.float32] = score(logits_CHW, (height, width), acquisition, query)[0].cpu().numpy()
     return scored
 

@@ -33,7 +33,8 @@ class Query:
         mode: the unit of a purchase: "region", a whole window, or "pixel", its centre.
         parity: windows of one class have the reference's impurity, slightly below 0, instead of 0.
         rng: random generator of this image and round.
-        bought_C: (C,) labelled pixels of each class bought in earlier rounds over the pool; None: nothing was bought.
+        bought_C: (C,) labelled pixels of each class bought in earlier rounds over the pool; None: the function does not
+            need them.
         options: further arguments of a function from outside this package.
     """
 

@@ -151,12 +151,13 @@ class ImageScorer:
         return clicks.clip(min=1).astype(np.uint32), named
 
     def score_map(self, round_index: int, image_id: str) -> tuple[Tensor, Tensor]:
-        """(H, W) float32 scores of a round, larger is better, and (H, W) uint8 predicted classes.
+        """(H, W) float32 scores of a round if nothing was bought, larger is better, and (H, W) uint8 predicted classes.
 
         Raises:
             NonFiniteError: a logit is NaN or infinite.
         """
-        scored = self._scored(round_index, image_id, Knowledge())
+        nothing = (0,) * self._num_classes if "bought" in self._config.strategy.needs else None
+        scored = self._scored(round_index, image_id, Knowledge(nothing))
         return scored.ranked(), scored.maps.predicted_HW
 
     def _scored(self, round_index: int, image_id: str, known: Knowledge) -> _Scored:

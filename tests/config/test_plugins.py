@@ -324,6 +324,14 @@ def test_double_precision_scores_are_taken() -> None:
     assert score_image(torch.randn(3, 4, 6), (8, 12), "double", query)[0].dtype == torch.float32
 
 
+def test_counts_of_what_was_bought_are_zeros_before_a_run() -> None:
+    acquisition("counted", needs=["bought"])(
+        lambda maps, query: torch.tensor(query.bought_C)[maps.predicted_HW.long()] / 2
+    )
+    check_trials(expand(load_config(None, [*TINY, "strategy.acquisition=counted"])))
+    assert not ripu.score_image(torch.randn(3, 4, 6), acquisition="counted").any()
+
+
 def test_the_description_is_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path, "mine")
     monkeypatch.chdir(tmp_path)

@@ -156,6 +156,7 @@ def _signals(**values: tuple[float, ...]) -> list[RoundRecord]:
         ("kappa_average", _signals(kappa=(1.0, 1.0, 1.0)), False),  # the first round is compared with the warm-up
         ("kappa_average", _signals(kappa=(0.2, 0.98, 1.0, 1.0)), True),
         ("kappa_average", _signals(kappa=(0.2, 0.98, 0.99, 0.99)), False),
+        ("kappa_average", _signals(kappa=(0.2, 0.99, 0.99, 0.99)), True),
         ("overall_uncertainty", _signals(uncertainty=(0.2, 0.04)), True),
         ("overall_uncertainty", _signals(uncertainty=(0.2, 0.05)), False),
         ("classification_change", _signals(changed=(0.01,)), False),
