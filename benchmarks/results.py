@@ -40,8 +40,9 @@ MERGED = (
     "pretrained-low",
     "pretrained-ten-seeds",
     "pretrained-stored",
+    "pretrained-stored-budgets",
 )
-"""Studies with one table for all their sweeps."""
+"""Studies with one table for all their sweeps, in which a power is a part of the strategy's name."""
 
 
 def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool, also: Sequence[str] = ()) -> None:
@@ -68,8 +69,8 @@ def main(names: Sequence[str], photographs: Path | None, output: Path, run: bool
     if "pretrained-teacher-settings" in results:
         results["pretrained-teacher-settings"] = _by_teacher(results["pretrained-teacher-settings"])
     for name in MERGED:
-        parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results and name in results]
-        if parts:
+        if name in results:
+            parts = [results.pop(f"{name}{end}") for end in PARTS if f"{name}{end}" in results]
             results[name] = pd.concat(map(_as_acquisitions, [results[name], *parts]), ignore_index=True)
     page = PAGE.read_text()
     for name, table in results.items():
