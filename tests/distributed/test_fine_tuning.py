@@ -182,9 +182,11 @@ def test_a_controller_that_is_killed_costs_a_line_and_its_cores_are_free_again(
                 super().count(done)
                 if done == 3 and not grave.exists():
                     grave.touch()
-                    siblings = descendants(running(), {os.getppid()})
-                    (controller,) = (pid for pid in siblings if "TrainController" in _title(pid))
-                    os.kill(controller, signal.SIGKILL)
+                    table = running()
+                    siblings = descendants(table, {os.getppid()})
+                    controllers = [pid for pid in siblings if "TrainController" in _title(pid)]
+                    # The newest one: that of the test before may not have ended yet.
+                    os.kill(max(controllers, key=lambda pid: table[pid][1]), signal.SIGKILL)
                     Event().wait()  # Ray kills the workers of a dead controller
 
         fine_tuning.Heartbeat = Deadly  # type: ignore[attr-defined]
