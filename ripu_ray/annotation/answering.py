@@ -181,7 +181,8 @@ class _Intake:
             self._replaced.add(key)
         self._found[key] = new
         self.num_bytes += new.num_bytes
-        self._partly |= set() if is_whole else {key}
+        if not is_whole:
+            self._partly.add(key)
         return []
 
     def _fate(self, key: Key) -> str:

@@ -148,13 +148,14 @@ class Images:
                 return image_id
         folders = tuple(part for part in path.parts[:-1] if part not in _FOLDERS)
         for last in dict.fromkeys((*stems, *(_UPLOADED.sub("", stem) for stem in stems))):
-            given = (*folders, last)
-            found = [
-                image_id
-                for image_id, own in self._by_name.get(last, [])
-                if own[-len(given) :] == given or given[-len(own) :] == own
-            ]
-            if last not in stems:  # an uploaded file has lost its folders
+            if last in stems:
+                given = (*folders, last)
+                found = [
+                    image_id
+                    for image_id, own in self._by_name.get(last, [])
+                    if own[-len(given) :] == given or given[-len(own) :] == own
+                ]
+            else:  # an uploaded file has lost its folders
                 found = self._by_upload.get(_uploaded(last), [])
             if len(found) > 1:
                 raise ValueError(f"may be {found[0]} or {found[1]}: expected a name with its folders")

@@ -60,8 +60,7 @@ def score_image(
     (seed,) = _wholes("seed", "a whole number of at least 0", (seed,), 1, 0)
     regions = Windows((height, width), strategy.mode, strategy.radius)
     rng = generator(seed, "acquisition", 0, "image")
-    nothing = (0,) * len(logits_CHW) if "bought" in strategy.needs else None
-    query = Query(regions, strategy.mode, False, rng, nothing, strategy.options)
+    query = Query(regions, strategy.mode, False, rng, options=strategy.options)
     scored: NDArray[np.float32] = score(logits_CHW, (height, width), acquisition, query)[0].cpu().numpy()
     return scored
 

@@ -192,7 +192,7 @@ def class_reweighted(maps: "PixelMaps", query: Query) -> "Tensor":
     """
     import torch
 
-    bought_C = torch.tensor(query.bought_C or (0,) * maps.num_classes, dtype=torch.float64)
+    bought_C = torch.tensor(query.bought_C, dtype=torch.float64)
     weight_C = (1 / (1 + maps.num_classes * bought_C / bought_C.sum().clamp(min=1))).float()
     return ripu(maps, query) * query.mean(weight_C.to(maps.predicted_HW.device)[maps.predicted_HW.long()])
 

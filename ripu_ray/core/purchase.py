@@ -39,7 +39,7 @@ def score_image(
         logits_CHW: (C, h, w) floating point, at any resolution.
         size: (H, W) of the labels.
         acquisition: name of a registered acquisition function.
-        query: context of the scores.
+        query: context of the scores. For functions that need `bought_C`, None stands for zeros.
         features_Dhw: (D, h, w) float, for functions that need features.
         draws_TChw: (T, C, h, w) float, for functions that need dropout.
 
@@ -52,6 +52,8 @@ def score_image(
     """
     maps = replace(pixel_maps(logits_CHW, size), features_Dhw=features_Dhw, draws_TChw=draws_TChw)
     registered: Acquisition = ACQUISITIONS[acquisition]
+    if "bought" in registered.needs and query.bought_C is None:
+        query = replace(query, bought_C=(0,) * maps.num_classes)
     if not registered.is_foreign:
         return registered.function(maps, query), maps
     given = [tensor for tensor in (maps.predicted_HW, maps.entropy_HW) if not tensor.is_inference()]

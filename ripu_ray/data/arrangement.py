@@ -162,9 +162,8 @@ def _pair(
     if not num_pairs:
         return None
     head = [_split_of(part) for part in images[:place]]
-    after = _split_of(tail[0]) if tail else ("", "", "")
-    in_tail = bool(after[0]) and not after[2]
-    words = [word for word, _, _ in (*head, split_in_own, *([after] if in_tail else [])) if word]
+    in_tail = tail[:1] if tail and _is_split(tail[0]) else ()
+    words = [word for word in (*(word for word, _, _ in (*head, split_in_own)), *in_tail) if word]
     if len(set(words)) > 1:
         return None
     follows = ("{split}",) if in_tail else ()
@@ -189,6 +188,11 @@ def _split_of(part: str) -> tuple[str, str, str]:
     if rest and not (_LABEL.search(rest.strip("_- ")) or _IMAGE.search(rest)):
         return "", part, part
     return match.group(), f"{part[: match.start()]}{{split}}{part[match.end() :]}", rest
+
+
+def _is_split(part: str) -> bool:
+    """Whether a folder's name is that of a split, and nothing else."""
+    return bool(part) and _split_of(part)[0] == part
 
 
 def _inside(folders: dict[Parts, list[str]]) -> list[Pairing]:
@@ -275,14 +279,14 @@ def _are_domains(below: Sequence[Parts]) -> bool:
     names = {parts[0] for parts in below if parts}
     if len(names) < 2 or not all(below):
         return False
-    have_splits = all(len(parts) > 1 and _split_of(parts[1])[0] == parts[1] for parts in below)
+    have_splits = all(len(parts) > 1 and _is_split(parts[1]) for parts in below)
     return have_splits or all(any(map(which.search, names)) for which in (SOURCE_NAMES, TARGET_NAMES))
 
 
 def _with_domain(pairing: Pairing) -> Pairing:
     """The pairing with `{domain}`, and with `{split}` if there is one, for its first sub-folders."""
     domain, *below = pairing.below
-    split = below.pop(0) if below and not pairing.split and _split_of(below[0])[0] == below[0] else ""
+    split = below.pop(0) if below and not pairing.split and _is_split(below[0]) else ""
     templates = ("{domain}", "{split}") if split else ("{domain}",)
     return replace(
         pairing,

@@ -156,8 +156,7 @@ class ImageScorer:
         Raises:
             NonFiniteError: a logit is NaN or infinite.
         """
-        nothing = (0,) * self._num_classes if "bought" in self._config.strategy.needs else None
-        scored = self._scored(round_index, image_id, Knowledge(nothing))
+        scored = self._scored(round_index, image_id, Knowledge())
         return scored.ranked(), scored.maps.predicted_HW
 
     def _scored(self, round_index: int, image_id: str, known: Knowledge) -> _Scored:
