@@ -163,6 +163,26 @@ class NonFiniteError(RipuError, ArithmeticError):
     """A NaN or an infinity where a number was expected."""
 
 
+class CodeError(RuntimeError):
+    """A plug-in or the program failed, such as its network; one line with the file and the line number.
+
+    Ray tries such a trial again, unlike after a RipuError, since a GPU may have been out of memory.
+    """
+
+
+@contextmanager
+def naming_code() -> Iterator[None]:
+    """Raise an error of a plug-in or of the program as a CodeError: in another process, its frames would be unknown."""
+    try:
+        yield
+    except (RipuError, CodeError):
+        raise
+    except Exception as error:
+        if line := _own_line(error):
+            raise CodeError(in_one_line(f"{line}{named(error)}")) from error
+        raise
+
+
 @contextmanager
 def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
     """Raise errors of the block, which runs code from outside this package, as one line. Then call `check_torch`.

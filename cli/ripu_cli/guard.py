@@ -14,7 +14,7 @@ import typer
 
 from ripu_cli.options import expand_paths
 from ripu_cli.signals import unwind_on_interrupt
-from ripu_ray.errors import ConfigError, InputError, RemoteError, RipuError, in_one_line
+from ripu_ray.errors import CodeError, ConfigError, InputError, RemoteError, RipuError, in_one_line
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -26,7 +26,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             _check_working_directory()
             command(*values, **expand_paths(options))
-        except (RipuError, RemoteError) as error:
+        except (RipuError, RemoteError, CodeError) as error:
             typer.echo(f"ripu: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
         except OSError as error:

@@ -158,8 +158,8 @@ def _note(run: ripu.RunFolder, report: ripu.Progress) -> str:
     """The note of a report, with the trial unless it concerns the whole sweep, and its state unless it ends here."""
     if not report.trial_id:
         return printable(report.note)
-    state = "" if report.phase in _ENDS else f", {_state(run, report)}"
-    return f"{_title(run, report.trial_id)}{state}: {printable(report.note)}"
+    state = "" if report.phase in _ENDS else _state(run, report)
+    return f"{', '.join(filter(None, (_title(run, report.trial_id), state)))}: {printable(report.note)}"
 
 
 def _total_steps(run: ripu.RunFolder, name: str) -> int:

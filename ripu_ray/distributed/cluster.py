@@ -49,7 +49,7 @@ from ripu_ray.distributed.ray_internals import (
     with_few_processes,
 )
 from ripu_ray.distributed.session_files import private_folder
-from ripu_ray.errors import ClusterError, RipuError, StoppedError, first_line
+from ripu_ray.errors import ClusterError, CodeError, RipuError, StoppedError, first_line
 from ripu_ray.runs.event_log import Warn
 from ripu_ray.tracking.mode import KEY
 
@@ -257,5 +257,5 @@ def this_node() -> str:
 
 
 def own_error(error: RayTaskError) -> BaseException:
-    """The exception raised in the actor if it is a RipuError; else Ray's."""
-    return error.cause if isinstance(error.cause, RipuError) else error
+    """The exception raised in the actor if it is one of this package; else Ray's."""
+    return error.cause if isinstance(error.cause, RipuError | CodeError) else error

@@ -126,10 +126,15 @@ def _failures(results: Any, names: Sequence[str], monitor: FailureMonitor) -> Fa
         name = result.config["name"] if result.config else planned
         metrics = result.metrics or {}
         if result.error:
-            failures[name] = monitor.explain(name) or str(result.error).strip().splitlines()[-1]
+            failures[name] = monitor.explain(name) or metrics.get("raised") or _last_line(result.error)
         elif "failure" in metrics:
             failures[name] = metrics["failure"]
     return failures
+
+
+def _last_line(error: BaseException) -> str:
+    """Of a message, or of the traceback that an error of Ray has for its message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _key(run: RunFolder) -> str | None:
@@ -173,6 +178,10 @@ def _trainable(run: RunFolder, has_key: bool) -> Callable[[dict[str, Any]], None
         except RipuError as error:
             # Reported as a result: Tune would retry an exception, and the trial would fail again.
             tune.report({"progress": asdict(failed(name)), "failure": str(error)})
+        except Exception as error:
+            # Tune drops the error of a trial that it restarts.
+            tune.report({"progress": asdict(latest), "raised": _last_line(error)})
+            raise
 
     return trainable
 

@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit
 from ripu_ray.distributed.ray_internals import remove_orphaned_groups
-from ripu_ray.errors import counted, first_line
+from ripu_ray.errors import CodeError, counted, first_line
 from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress, ignore_progress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
@@ -43,12 +43,15 @@ class FailureMonitor(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Called by Tune when a trial failed and is restarted."""
         name = trial.config["name"]
-        latest = Progress(**(trial.last_result or {}).get("progress", asdict(Progress(name, "start", 0, 0))))
-        leaves = (trial.last_result or {}).get("leaves")
-        if leaves:
-            why, event = f"the trial's node {leaves} is draining", Event.NOTICE
+        result = trial.last_result or {}
+        latest = Progress(**result.get("progress", asdict(Progress(name, "start", 0, 0))))
+        event = Event.NOTICE if "leaves" in result else Event.TRIAL_DIED
+        if "leaves" in result:
+            why = f"the trial's node {result['leaves']} is draining"
+        elif "raised" in result:
+            why = f"the trial failed ({result['raised']})"
         else:
-            why, event = self._note(trial), Event.TRIAL_DIED
+            why = self._note(trial)
         note = f"{why}; it is restarted from its folder"
         EventLog(self._run.path, name, self._on_progress)(replace(latest, note=note, event=event))
 
@@ -88,7 +91,8 @@ class FailureMonitor(tune.Callback):
         name, error = trial.config["name"], trial.get_pickled_error()
         # Tune drops the error of a trial that it restarts. A RipuError is a result and never arrives here.
         if error is not None and not isinstance(error, RayActorError):
-            _logger.error("%s failed", name, exc_info=error)
+            if not isinstance(error, CodeError):  # its line has file and line number already
+                _logger.error("%s failed", name, exc_info=error)
             self._places.pop(name, None)
             return f"the trial failed ({first_line(error)})"
         place = read_place(self._run.heartbeat(name)) or Place()

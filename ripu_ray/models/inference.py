@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ripu_ray.errors import NonFiniteError
+from ripu_ray.errors import NonFiniteError, naming_code
 
 
+@naming_code()
 @torch.inference_mode()
 def predict(network: nn.Module, image_13HW: Tensor, size: tuple[int, ...], flip: bool = False) -> NDArray[np.int64]:
     """The class of each pixel.
@@ -24,6 +25,7 @@ def predict(network: nn.Module, image_13HW: Tensor, size: tuple[int, ...], flip:
 
     Raises:
         NonFiniteError: a logit is NaN or infinite.
+        CodeError: the network is one of a plug-in or of the program, and fails.
     """
 
     def upsampled(image_13HW: Tensor) -> Tensor:

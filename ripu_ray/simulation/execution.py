@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import RipuError, StoppedError
+from ripu_ray.errors import CodeError, RipuError, StoppedError
 from ripu_ray.runs.event_log import EventLog, Failures, OnProgress, Warn, failed
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.record import RoundRecord
@@ -85,7 +85,7 @@ def run_alone(run: RunFolder, report: OnProgress, parts: Parts) -> Failures:
                 execute(run, name, report, parts)
             except StoppedError:
                 raise
-            except RipuError as error:
+            except (RipuError, CodeError) as error:
                 failures[name] = str(error)
                 report(failed(name))
     return failures
@@ -99,7 +99,7 @@ def _closing(tracker: Tracker) -> Iterator[None]:
     except StoppedError:
         tracker.close()
         raise
-    except RipuError as error:
+    except (RipuError, CodeError) as error:
         tracker.close(failure=str(error))
         raise
     tracker.close()

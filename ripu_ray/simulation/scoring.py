@@ -22,7 +22,7 @@ from ripu_ray.core.voids import count_voids, expected_void
 from ripu_ray.data.ahead import ReadAhead
 from ripu_ray.data.loading import Domains, open_domains
 from ripu_ray.data.region_maps import RegionMaps
-from ripu_ray.errors import NonFiniteError, ScoreError
+from ripu_ray.errors import NonFiniteError, ScoreError, naming_code
 from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import check_state
@@ -200,6 +200,7 @@ class ImageScorer:
         bought = self._regions.of(image_id, size).cover(request.centres_N2)
         return count_voids(predicted, pool.label(image_id), bought, self._num_classes)
 
+    @naming_code()
     def _predict(self, image_id: str, size: tuple[int, int]) -> PixelMaps:
         image = self._network.to_input(self.pool.image(image_id), self._device)[None]
         try:
@@ -222,6 +223,7 @@ class ImageScorer:
             total += confusion_counts(predicted, label, num_classes)
         return total
 
+    @naming_code()
     @torch.inference_mode()
     def _output(
         self, image_HW3: NDArray[np.uint8], purpose: tuple[str | int, ...]

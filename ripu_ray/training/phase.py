@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ripu_ray.config import Config
 from ripu_ray.core.randomness import generator
 from ripu_ray.data.loading import Domains
-from ripu_ray.errors import NonFiniteError, StoppedError
+from ripu_ray.errors import NonFiniteError, StoppedError, naming_code
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import load_pretrained
 from ripu_ray.models.protocol import Network
@@ -209,6 +209,7 @@ def _backward(phase: _Phase, step_module: nn.Module) -> Backward:
     return GraphedBackward(backward, parameters) if can and phase.config.training.cuda_graph else backward
 
 
+@naming_code()
 def _take_step(phase: _Phase, backward: Backward, step: int, batches: Batches) -> dict[str, Tensor]:
     """Take one optimiser update. Returns the global mean of each loss, on the device."""
     config, learner, device = phase.config, phase.learner, phase.device

@@ -1,0 +1,74 @@
+"""A network of a plug-in that fails in the middle of a run."""
+
+from pathlib import Path
+
+import pytest
+
+from ripu_ray.config import load_config
+from ripu_ray.distributed.sweeping import run_sweep
+from ripu_ray.runs.event_log import Progress
+from ripu_ray.runs.run_folder import RunFolder
+from tests.conftest import TINY
+from tests.running import ignore, run_alone
+
+NETWORK = """
+from torch import nn
+
+calls = dict.fromkeys((True, False), 0)
+
+class Own(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layer = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, images):
+        calls[self.training] += 1
+        if calls[{training}] > {count}:
+            raise ValueError("a fault\\nin two lines")
+        return self.layer(images)
+
+def build(num_classes):
+    return Own(num_classes)
+"""
+
+
+def _run(folder: Path, training: bool, count: int, *more: str) -> RunFolder:
+    (folder / "own.py").write_text(NETWORK.format(training=training, count=count))
+    settings = [*(setting for setting in TINY if "width" not in setting), "model.factory=own:build", *more]
+    return RunFolder.create(folder / "run", load_config(None, settings))
+
+
+@pytest.mark.parametrize(
+    ("training", "count", "rounds"),
+    [(True, 1, 0), (False, 2, 0), (False, 3, 1), (False, 8, 1)],
+    ids=["a step of the warm-up", "its evaluation", "scores", "the evaluation of a round"],
+)
+def test_its_file_and_line_are_named(
+    training: bool, count: int, rounds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+    run = _run(tmp_path, training, count, "cluster.scorers=0")
+    assert list(run_alone(run, ignore).values()) == [f"{tmp_path}/own.py, line 14: ValueError: a fault"]
+    assert [run.is_done(key) for key in run.warmups] == [bool(rounds)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cpus")
+@pytest.mark.parametrize("where", ["cluster.scorers=1", "cluster.train_workers=1"])
+def test_its_file_and_line_are_named_from_other_processes(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+    run = _run(tmp_path, "workers" in where, 2, where, "cluster.max_failures=1")
+    reports: list[Progress] = []
+    (failure,) = run_sweep(run, reports.append).values()
+    fault = f"{tmp_path}/own.py, line 14: ValueError: a fault"
+    (note,) = [report.note for report in reports if fault in report.note]
+    if "workers" in where:
+        assert failure.startswith(f"warm-up: a training worker failed ({fault}), 2 times without getting further")
+        assert note.startswith(f"a training worker failed ({fault}) after 2 of 3 steps")
+    else:
+        assert failure == fault
+        assert note == f"the trial failed ({fault}); it is restarted from its folder"
