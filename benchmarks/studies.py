@@ -132,10 +132,10 @@ STUDIES = {
         "--acquisitions=random,ripu,entropy,source_only,full",
     ],
     "pretrained-stored-greedy": [*STORED, "--budgets=0.22", "--acquisitions=ripu"],
-    # Four hours.
+    # Seven hours.
     "pretrained-stored-budgets": [
         *STORED,
-        *("--budgets=2.2,0.05", "--mode=region,pixel", POWER_1, "--acquisitions=random,ripu"),
+        *("--seeds=0-9", "--budgets=2.2,0.05", "--mode=region,pixel", POWER_1, "--acquisitions=random,ripu"),
     ],
     "pretrained-teacher": [
         *LOW,
