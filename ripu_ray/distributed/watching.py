@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError
 from ripu_ray.config import ClusterConfig
 from ripu_ray.distributed.cluster import WaitLimit
 from ripu_ray.distributed.ray_internals import remove_orphaned_groups
-from ripu_ray.errors import CodeError, counted, first_line
+from ripu_ray.errors import CodeError, counted
 from ripu_ray.runs.event_log import Event, EventLog, OnProgress, Progress, ignore_progress
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.training.heartbeat import Place, name_suspects, read_place
@@ -51,13 +51,19 @@ class FailureMonitor(tune.Callback):
         elif "raised" in result:
             why = f"the trial failed ({result['raised']})"
         else:
-            why = self._note(trial)
+            why = self._note_death(trial)
         note = f"{why}; it is restarted from its folder"
         EventLog(self._run.path, name, self._on_progress)(replace(latest, note=note, event=event))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Called by Tune when a trial failed for the last time."""
-        self._note(trial)
+        """Called by Tune when a trial failed for the last time. A RipuError is a result and never arrives here."""
+        name, error = trial.config["name"], trial.get_pickled_error()
+        if error is None or isinstance(error, RayActorError):
+            self._note_death(trial)
+            return
+        if not isinstance(error, CodeError):  # its line has file and line number already
+            _logger.error("%s failed", name, exc_info=error)
+        self._places.pop(name, None)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Called by Tune several times a second. Raises ClusterError if no trial starts within the limit."""
@@ -87,14 +93,9 @@ class FailureMonitor(tune.Callback):
         places = self._places.get(name)
         return f"its process died {counted(len(places), 'time')}{name_suspects(places)}; given up" if places else None
 
-    def _note(self, trial: Any) -> str:
-        name, error = trial.config["name"], trial.get_pickled_error()
-        # Tune drops the error of a trial that it restarts. A RipuError is a result and never arrives here.
-        if error is not None and not isinstance(error, RayActorError):
-            if not isinstance(error, CodeError):  # its line has file and line number already
-                _logger.error("%s failed", name, exc_info=error)
-            self._places.pop(name, None)
-            return f"the trial failed ({first_line(error)})"
+    def _note_death(self, trial: Any) -> str:
+        """Remember where the process of a trial died, and return that in words."""
+        name = trial.config["name"]
         place = read_place(self._run.heartbeat(name)) or Place()
         self._places.setdefault(name, []).append(place)
         return f"the trial's process on node {place.node} died"
