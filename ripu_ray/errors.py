@@ -17,7 +17,7 @@ RemoteError (OSError)            a store behind a URL that refuses, or does not 
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 from traceback import walk_tb
@@ -26,6 +26,8 @@ from typing import Any
 _LONGEST = 1000
 """Characters of a message; the middle of a longer one is left out."""
 _PASSWORD = re.compile(r"(://)[^/?#\s]*@")
+_OURS = {"ripu_ray", "ripu_cli", "torch", "numpy", *sys.stdlib_module_names}
+"""Packages whose frames do not say where a network, or the code around it, is wrong."""
 
 
 class RipuError(Exception):
@@ -164,23 +166,33 @@ class NonFiniteError(RipuError, ArithmeticError):
 
 
 class CodeError(RuntimeError):
-    """A plug-in or the program failed, such as its network; one line with the file and the line number.
+    """Code from outside this package failed, such as a network; one line with its file and line number.
 
-    Ray tries such a trial again, unlike after a RipuError, since a GPU may have been out of memory.
+    Or memory was short: then the line says what needs less. Ray tries such a trial again, unlike after a RipuError,
+    since the memory may be free later.
     """
 
 
 @contextmanager
 def naming_code() -> Iterator[None]:
-    """Raise an error of a plug-in or of the program as a CodeError: in another process, its frames would be unknown."""
+    """Raise an error of code from outside as a CodeError: in another process, its frames would be unknown."""
     try:
         yield
     except (RipuError, CodeError):
         raise
     except Exception as error:
-        if line := _own_line(error):
+        if _is_out_of_memory(error):
+            less = "smaller training.source_batch, training.target_batch or data.input_size need less"
+            raise CodeError(in_one_line(f"out of memory: {less} ({first_line(error)})")) from error
+        if line := _last_line(error, lambda module: module.partition(".")[0] not in _OURS):
             raise CodeError(in_one_line(f"{line}{named(error)}")) from error
         raise
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU or this machine had no memory for a tensor."""
+    torch: Any = sys.modules["torch"]
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @contextmanager
@@ -197,7 +209,8 @@ def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
     except (RipuError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # whatever the code of a user raises
-        raise kind(f"{place}: {_own_line(error)}{named(error)}") from error
+        line = _last_line(error, lambda module: module.startswith(("__main__", "ripu_plugins.")))
+        raise kind(f"{place}: {line}{named(error)}") from error
     check_torch(place, before, kind)
 
 
@@ -219,11 +232,11 @@ def check_torch(place: str, before: str = FRESH_TORCH, kind: type[RipuError] = C
         raise kind(f"{place}: torch has {now}: expected {before}")
 
 
-def _own_line(error: BaseException) -> str:
-    """File and line of the last frame of an error in a plug-in or in the program, or nothing."""
+def _last_line(error: BaseException, counts: Callable[[str], bool]) -> str:
+    """File and line of the last frame of an error in a module whose name counts, or nothing."""
     frames = [
         (frame.f_code.co_filename, line)
         for frame, line in walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).startswith(("__main__", "ripu_plugins."))
+        if counts(frame.f_globals.get("__name__", "torch"))  # code that torch has compiled has no name
     ]
     return "{}, line {}: ".format(*frames[-1]) if frames else ""

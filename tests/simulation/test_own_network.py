@@ -24,7 +24,7 @@ class Own(nn.Module):
     def forward(self, images):
         calls[self.training] += 1
         if calls[{training}] > {count}:
-            raise ValueError("a fault\\nin two lines")
+            {fault}
         return self.layer(images)
 
 def build(num_classes):
@@ -32,9 +32,12 @@ def build(num_classes):
 """
 
 
-def _run(folder: Path, training: bool, count: int, *more: str) -> RunFolder:
-    (folder / "own.py").write_text(NETWORK.format(training=training, count=count))
-    settings = [*(setting for setting in TINY if "width" not in setting), "model.factory=own:build", *more]
+FAULT = 'raise ValueError("a fault\\nin two lines")'
+
+
+def _run(folder: Path, training: bool, count: int, *more: str, fault: str = FAULT, name: str = "own") -> RunFolder:
+    (folder / f"{name}.py").write_text(NETWORK.format(training=training, count=count, fault=fault))
+    settings = [*(setting for setting in TINY if "width" not in setting), f"model.factory={name}:build", *more]
     return RunFolder.create(folder / "run", load_config(None, settings))
 
 
@@ -51,6 +54,24 @@ def test_its_file_and_line_are_named(
     run = _run(tmp_path, training, count, "cluster.scorers=0")
     assert list(run_alone(run, ignore).values()) == [f"{tmp_path}/own.py, line 14: ValueError: a fault"]
     assert [run.is_done(key) for key in run.warmups] == [bool(rounds)]
+
+
+def test_so_are_those_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site-packages").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    run = _run(tmp_path / "site-packages", True, 1, "cluster.scorers=0", name="installed_networks")
+    failures = run_alone(run, ignore)
+    assert list(failures.values()) == [f"{tmp_path}/site-packages/installed_networks.py, line 14: ValueError: a fault"]
+
+
+def test_a_lack_of_memory_says_what_needs_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+    run = _run(tmp_path, True, 1, "cluster.scorers=0", fault="images.new_empty(10**15)")
+    (failure,) = run_alone(run, ignore).values()
+    less = "smaller training.source_batch, training.target_batch or data.input_size need less"
+    assert failure.startswith(f"out of memory: {less} (")
+    assert "4000000000000000 bytes" in failure
 
 
 @pytest.mark.slow
