@@ -16,12 +16,12 @@ test: lint
 	$(BIN)/pytest $(PARALLEL) --durations=20 -m "not slow and not cluster"
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest --durations=40 -m "slow and not cluster"
+	$(BIN)/pytest $(PARALLEL) --durations=20 -m "slow or cluster"
 
-test-all: test test-slow test-cluster
+test-all: test test-slow
 
 test-cluster: .venv/installed-dev
-	$(BIN)/pytest -m cluster
+	$(BIN)/pytest $(PARALLEL) -m cluster
 
 # Random inputs, new ones each time: 6,000 cases of each of 17 kinds, one of which has 4,320. `make test` tries a fixed few.
 fuzz: .venv/installed-dev
