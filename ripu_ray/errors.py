@@ -177,22 +177,34 @@ class CodeError(RuntimeError):
 def naming_code() -> Iterator[None]:
     """Raise an error of code from outside as a CodeError: in another process, its frames would be unknown."""
     try:
-        yield
+        with naming_memory():
+            yield
     except (RipuError, CodeError):
         raise
     except Exception as error:
-        if _is_out_of_memory(error):
-            less = "smaller training.source_batch, training.target_batch or data.input_size need less"
-            raise CodeError(in_one_line(f"out of memory: {less} ({first_line(error)})")) from error
         if line := _last_line(error, lambda module: module.partition(".")[0] not in _OURS):
             raise CodeError(in_one_line(f"{line}{named(error)}")) from error
         raise
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU or this machine had no memory for a tensor."""
-    torch: Any = sys.modules["torch"]
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+@contextmanager
+def naming_memory() -> Iterator[None]:
+    """Raise a lack of memory, of a GPU or of this machine, as a CodeError that says what needs less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, CodeError) or not (cause := _out_of_memory(error)):
+            raise
+        less = "smaller images, training.source_batch or training.target_batch need less"
+        raise CodeError(in_one_line(f"out of memory: {less} ({first_line(cause)})")) from error
+
+
+def _out_of_memory(error: BaseException | None) -> BaseException | None:
+    """The lack of memory in a chain of errors: one that ends the recording of a CUDA graph is followed by another."""
+    kinds = MemoryError, getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
+    while error and not isinstance(error, kinds) and "DefaultCPUAllocator" not in str(error):
+        error = error.__context__
+    return error
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ripu_ray.config import Config
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import CodeError, RipuError, StoppedError
+from ripu_ray.errors import CodeError, RipuError, StoppedError, naming_memory
 from ripu_ray.runs.event_log import EventLog, Failures, OnProgress, Warn, failed
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.record import RoundRecord
@@ -54,7 +54,7 @@ def execute_warmup(run: RunFolder, key: str, report: OnProgress, parts: Parts) -
     """Train and evaluate one warm-up of `run`, unless it is committed."""
     config, stage = run.warmups[key], run.warmup(key)
     tracker = parts.tracker(run, key)
-    with _closing(tracker), workbench(run, config, key, report, parts, tracker) as bench:
+    with _closing(tracker), naming_memory(), workbench(run, config, key, report, parts, tracker) as bench:
         return run_warmup(key, config, stage, bench)
 
 
@@ -62,7 +62,7 @@ def execute_trial(run: RunFolder, trial_id: str, report: OnProgress, parts: Part
     """Run the uncommitted rounds of one trial of `run`; its warm-up must be committed."""
     trial, folder = run.trials[trial_id], run.trial(trial_id)
     tracker = parts.tracker(run, trial_id)
-    with _closing(tracker), workbench(run, trial.config, trial_id, report, parts, tracker) as bench:
+    with _closing(tracker), naming_memory(), workbench(run, trial.config, trial_id, report, parts, tracker) as bench:
         return run_trial(trial, folder, run.warmup(run.warmup_key(trial.config)), bench)
 
 

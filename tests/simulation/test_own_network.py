@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from ripu_ray.config import load_config
 from ripu_ray.distributed.sweeping import run_sweep
@@ -64,13 +65,36 @@ def test_so_are_those_of_an_installed_package(tmp_path: Path, monkeypatch: pytes
     assert list(failures.values()) == [f"{tmp_path}/site-packages/installed_networks.py, line 14: ValueError: a fault"]
 
 
-def test_a_lack_of_memory_says_what_needs_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+LESS = "smaller images, training.source_batch or training.target_batch need less"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "images.new_empty(10**15)",
+        "import numpy; numpy.empty(10**15)",
+        "raise __import__('torch').OutOfMemoryError('no GB')",
+    ],
+)
+def test_a_lack_of_memory_says_what_needs_less(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
-    run = _run(tmp_path, True, 1, "cluster.scorers=0", fault="images.new_empty(10**15)")
+    (failure,) = run_alone(_run(tmp_path, True, 1, "cluster.scorers=0", fault=fault), ignore).values()
+    assert failure.startswith(f"out of memory: {LESS} (")
+    assert any(text in failure for text in ("4000000000000000 bytes", "7.11 PiB", "no GB"))
+
+
+def test_a_lack_of_memory_outside_of_the_network_is_a_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_memory(*arguments: object) -> None:
+        try:
+            torch.empty(10**15)
+        finally:
+            raise RuntimeError("the recording of a graph has failed")
+
+    monkeypatch.setattr("ripu_ray.training.phase._build", without_memory)
+    run = RunFolder.create(tmp_path / "run", load_config(None, (*TINY, "cluster.scorers=0")))
     (failure,) = run_alone(run, ignore).values()
-    less = "smaller training.source_batch, training.target_batch or data.input_size need less"
-    assert failure.startswith(f"out of memory: {less} (")
+    assert failure.startswith(f"out of memory: {LESS} (")
     assert "4000000000000000 bytes" in failure
 
 
