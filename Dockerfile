@@ -7,8 +7,11 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm
 ARG DEVICE=cpu
 
-# KubeRay's probes ask with wget. Installation is by root, everything after that by an ordinary user.
-RUN apt-get update && apt-get install --yes --no-install-recommends wget && rm -rf /var/lib/apt/lists/*
+# KubeRay's probes ask with wget, and torch.compile needs a C compiler on a GPU. Installation is by root, everything
+# after that by an ordinary user.
+RUN apt-get update && \
+    apt-get install --yes --no-install-recommends wget $(test "$DEVICE" != cuda || echo gcc libc6-dev) && \
+    rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 1000 ripu && install --directory --owner=ripu --group=ripu /workspace
 
 # One layer for torch, one for what we depend on, one for us: a change of ours moves the last one alone. Everything goes

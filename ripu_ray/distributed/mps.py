@@ -43,7 +43,14 @@ def mps(cluster: ClusterConfig, folder: Path) -> Iterator[None]:
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
             start_new_session=True,
+            env=_environment(),
         )
         yield
     finally:
         del os.environ[_PIPES], os.environ[_LOGS]
+
+
+def _environment() -> dict[str, str]:
+    """Of the service: without numbers of GPUs. It would count those GPUs anew, while its clients keep the numbers."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith(("GPU-", "MIG-"))
+    return {name: value for name, value in os.environ.items() if named or name != "CUDA_VISIBLE_DEVICES"}

@@ -163,7 +163,9 @@ class Examples:
             ("pool", domains.pool, spread_ids(domains.pool.image_ids, (count + 1) // 2)),
             ("validation", domains.validation, spread_ids(domains.validation.image_ids, count // 2)),
         )
-        is_cuda = trial.config.cluster.gpu and torch.cuda.is_available()
+        cluster = trial.config.cluster
+        # With scorers or training workers, the trial's own process has reserved no GPU.
+        is_cuda = cluster.gpu and not (cluster.scorers or cluster.train_workers) and torch.cuda.is_available()
         self._device = torch.device("cuda" if is_cuda else "cpu")
         self._network = build_network(trial.config.model, domains.classes.num_classes, seed=0)
         self._network.to(self._device).eval()

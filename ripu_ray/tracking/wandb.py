@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ripu_ray.errors import RipuError
+from ripu_ray.errors import CodeError, RipuError, naming_memory
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.inspection import Examples
@@ -119,7 +119,7 @@ class WandbTracker:
     def _content(self, records: tuple[RoundRecord, ...], seconds: Mapping[str, float]) -> dict[str, Any]:
         content: dict[str, Any] = {**numbers(records, seconds, self._identity.budget)}
         if self._examples:
-            with suppress(RipuError):
+            with suppress(RipuError), suppress(CodeError), naming_memory():
                 content |= pictures(self._examples, records[-1].round)
         return content
 

@@ -69,6 +69,11 @@ class TrainingState:
             fits = False
         if not fits:
             raise DataError(f"{path}: the optimiser's state does not fit this training")
+        for parameter, values in optimiser.state.items():
+            for name, kept in values.items():
+                # Of a phase with another `channels_last`: fused optimisers need the parameter's layout.
+                if isinstance(kept, Tensor) and kept.dim() and kept.stride() != parameter.stride():
+                    values[name] = torch.empty_like(parameter, dtype=kept.dtype).copy_(kept)
 
     def save(self, path: Path) -> None:
         """Write the state atomically. Raises StorageError."""

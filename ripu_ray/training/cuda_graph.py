@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, fields
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class GraphedBackward:
         self._backward, self._parameters = backward, list(parameters)
         self._seen: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, _Recorded] = {}
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = _side_stream(torch.cuda.current_device())
 
     def __call__(self, source: Batch | None, target: Batch | None) -> Means:
         """See `Backward`. The means are overwritten by the next step."""
@@ -73,6 +74,12 @@ class GraphedBackward:
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             means = self._backward(source, target)
         return _Recorded(graph, (source, target), means, [parameter.grad for parameter in self._parameters])
+
+
+@cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """One for all phases of this process: torch keeps memory for each stream."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _tensors(batch: Batch | None) -> list[Tensor]:

@@ -42,7 +42,7 @@ class Meter:
         self._config, self._device, self._sums, self._report = config, device, sums, report
         self._network, self._at_peak = network, -1.0
         self._every = config.tracking.log_every if worker_rank() == 0 else 0
-        self._waited_s = 0.0
+        self._waited_s, self._memory = 0.0, 0
         self._forget_memory()
         self._begin()
 
@@ -71,7 +71,9 @@ class Meter:
             "data_wait_share": min(1.0, self._waited_s / elapsed_s),
         }
         if self._device.startswith("cuda"):
-            numbers["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self._device) / _GIB
+            # A CUDA graph allocates its memory once.
+            self._memory = max(self._memory, torch.cuda.max_memory_allocated(self._device))
+            numbers["gpu_memory_gib"] = self._memory / _GIB
             numbers |= self._peak_share(batches, numbers["images_per_s"])
         self._report(Measurement(step, numbers))
         self._begin()

@@ -81,6 +81,8 @@ def make_optimiser(network: Network, training: TrainingConfig) -> torch.optim.Op
     if training.optimiser == "adamw":
         return _without_compiler(torch.optim.AdamW)(groups, lr=rate, weight_decay=decay, fused=fused)
     sgd = _without_compiler(torch.optim.SGD)
+    # Fused, it fails where a parameter has its first gradient after others have theirs.
+    fused = None if network.may_idle else fused
     return sgd(groups, lr=rate, momentum=training.momentum, weight_decay=decay, fused=fused)
 
 

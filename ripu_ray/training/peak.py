@@ -27,11 +27,11 @@ def images_at_peak(network: Network, training: TrainingConfig, height: int, widt
         The number for one worker; 0 if the operations of the network cannot be counted.
     """
     device = next(network.parameters()).device
-    operations = 0
-    with suppress(Exception):  # the network may be a user's, and may accept no single blank image
-        operations = _PASSES * forward_operations(network, torch.zeros(1, height, width, 3, dtype=torch.uint8))
     dtype = torch.bfloat16 if training.precision == "bfloat16" else torch.float32
-    return operations_per_second(device, dtype) / operations if operations else 0.0
+    with suppress(Exception):  # the network may be a user's, and may accept no single blank image; memory may be short
+        operations = _PASSES * forward_operations(network, torch.zeros(1, height, width, 3, dtype=torch.uint8))
+        return operations_per_second(device, dtype) / operations
+    return 0.0
 
 
 def forward_operations(network: Network, images_BHW3: torch.Tensor) -> int:

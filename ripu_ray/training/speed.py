@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 from ripu_ray.config import Config
@@ -22,7 +24,7 @@ _NO_LIMIT = 10**9
 def fastest(config: Config, device: str) -> Config:
     """The configuration, with the fastest settings for its network if `training.speed` is auto and there is a GPU.
 
-    Without a C compiler, the network is not compiled.
+    Without a C compiler or Python's headers, the network is not compiled.
     """
     if config.training.speed != "auto" or not device.startswith("cuda"):
         return config
@@ -33,8 +35,9 @@ def fastest(config: Config, device: str) -> Config:
 
 
 def _has_compiler() -> bool:
-    """Whether Triton, which torch.compile uses on a GPU, finds a C compiler."""
-    return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    """Whether Triton, which torch.compile uses on a GPU, finds a C compiler and Python's headers."""
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    return has_headers and bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 
 def compile_without_limit() -> None:

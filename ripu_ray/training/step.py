@@ -39,6 +39,8 @@ class TrainingStep(nn.Module):
         self._target_terms: Terms = partial(
             target_terms, weights_C, training.negative_weight, training.negative_threshold
         )
+        # Sets of classes have a size of their own in each step, for which torch would compile again.
+        self._terms_of_sets = self._target_terms
         if training.compile and next(network.parameters()).is_cuda:
             self._source_terms, self._target_terms = (
                 torch.compile(terms, dynamic=False) for terms in (self._source_terms, self._target_terms)
@@ -52,7 +54,8 @@ class TrainingStep(nn.Module):
             terms |= self._source_terms(logits, source.labels_BHW, None)
         if target is not None:
             logits = forward(self.network, training, target.images_BHW3)
-            terms |= self._target_terms(logits, target.labels_BHW, target.sets_SC)
+            bought = self._target_terms if target.sets_SC is None else self._terms_of_sets
+            terms |= bought(logits, target.labels_BHW, target.sets_SC)
             if target.views is not None:
                 logits = predict(self.network, training, target.views.strong_VHW3, target.labels_BHW.shape[-2:])
                 terms["teacher"] = (training.teacher_weight, target.views.loss(logits))

@@ -30,11 +30,13 @@ def state(pid: str) -> str:
 def test_it_runs_while_its_ray_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program, told = tmp_path / "nvidia-cuda-mps-control", tmp_path / "told"
     program.write_text(
-        f'#!/bin/sh\necho "$$ $CUDA_MPS_PIPE_DIRECTORY $*" > {told}.new\nmv {told}.new {told}\nexec sleep 600\n'
+        f'#!/bin/sh\necho "$$ $CUDA_MPS_PIPE_DIRECTORY $* ${{CUDA_VISIBLE_DEVICES:-all}}" > {told}.new\n'
+        f"mv {told}.new {told}\nexec sleep 600\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_MPS_PIPE_DIRECTORY", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # a client of a service with this setting would have to ask for 0
     seen = list[str]()
 
     def start(*settings: str) -> None:
@@ -50,6 +52,6 @@ def test_it_runs_while_its_ray_does(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     thread.join()
     assert seen[1] == str(tmp_path / "service")
     assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
-    pid, folder, option = told.read_text().split()
-    assert (folder, option) == (seen[1], "-f")
+    pid, folder, option, devices = told.read_text().split()
+    assert (folder, option, devices) == (seen[1], "-f", "all")
     assert wait_until(lambda: state(pid) in ("gone", "Z"))

@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from ripu_ray.config import load_config
 from ripu_ray.core.metrics import IGNORE_LABEL, aubc
 from ripu_ray.data.loading import open_domains
+from ripu_ray.runs.grid import Trial, expand
 from ripu_ray.runs.ledger import Ledger
 from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
+from ripu_ray.runs.stages import StageFolder, TrialFolder
+from ripu_ray.simulation.inspection import Examples
 from ripu_ray.tracking.wandb import WandbTracker
 from ripu_ray.tracking.wandb_internals import read_entries
 from ripu_ray.training.job import Measurement
@@ -260,3 +264,22 @@ def test_without_images_there_are_no_pictures(tmp_path: Path) -> None:
     artifacts = [entry["artifact"]["type"] for entry in read_entries(file) if entry["type"] == "artifact"]
     assert sorted(artifacts) == ["ledger", "run_table"]
     assert json.loads((run.path / "tracking.json").read_text())["mode"] == "offline"
+
+
+def _examples(trial: Trial) -> Examples:
+    return Examples(trial, TrialFolder(Path()), StageFolder(Path()), 2)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_pictures_use_no_gpu_that_scorers_or_training_workers_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for scorers, workers in ((1, 0), ("auto", 0), (0, 1), (0, 0)):
+        config = load_config(
+            None, (*TINY, "cluster.gpu=true", f"cluster.scorers={scorers}", f"cluster.train_workers={workers}")
+        )
+        (trial,) = expand(config)
+        if scorers or workers:
+            _examples(trial)
+        else:  # its own GPU, which torch does not find here
+            with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|NVIDIA"):
+                _examples(trial)

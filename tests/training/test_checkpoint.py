@@ -17,12 +17,14 @@ from ripu_ray.config import Config, load_config
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, NonFiniteError, StoppedError
 from ripu_ray.models.checkpoints import load_sealed
+from ripu_ray.models.networks import build_network
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.interrupt import StopRequest
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.local import LocalFineTuner
-from ripu_ray.training.checkpoint import find_fault, identify, load_partial
+from ripu_ray.training.checkpoint import TrainingState, find_fault, identify, load_partial
 from ripu_ray.training.job import TrainingJob
+from ripu_ray.training.optimiser import make_optimiser
 from tests.conftest import TINY
 from tests.running import committed, execute_trial, execute_warmup, ignore, ignore_steps, run_all, run_alone
 
@@ -308,3 +310,21 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path, every: in
         LocalFineTuner(config).fit(one, ignore_steps)
     assert not list(tmp_path.glob("*.pt"))
     assert load_partial(job, identify(job)) is None
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_the_optimiser_takes_the_layout_of_the_weights_that_it_is_restored_for(tmp_path: Path, optimiser: str) -> None:
+    """As fused optimisers need it. A later phase may run where `training.speed: auto` chooses another layout."""
+    config = _config(f"training.optimiser={optimiser}")
+    pairs = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        network = build_network(config.model, 4, seed=0).to(memory_format=layout)  # type: ignore[call-overload]
+        pairs.append((network, make_optimiser(network, config.training)))
+    (network, first), (fresh, second) = pairs
+    network(torch.rand(1, 3, 32, 48)).square().mean().backward()
+    first.step()
+    TrainingState(network.state_dict(), first.state_dict(), 1).restore(fresh, second, tmp_path / "w.pt")
+    for given, restored in zip(network.parameters(), fresh.parameters(), strict=True):
+        for name, kept in first.state[given].items():
+            assert torch.equal(second.state[restored][name], kept)
+            assert kept.dim() == 0 or second.state[restored][name].stride() == restored.stride()

@@ -129,6 +129,9 @@ def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config, monkeypatch: p
     assert (training.precision, training.cuda_graph, training.compile) == ("bfloat16", True, False)
     deep = auto.model_copy(update={"model": auto.model.model_copy(update={"name": "deeplabv2"})})
     assert fastest(deep, "cuda").training.compile
+    with monkeypatch.context() as without_headers:
+        without_headers.setattr("sysconfig.get_path", lambda name: "/nowhere")
+        assert not fastest(deep, "cuda").training.compile
     monkeypatch.setenv("PATH", "/nowhere")  # Triton finds no C compiler
     monkeypatch.delenv("CC", raising=False)
     training = fastest(deep, "cuda").training
