@@ -40,6 +40,7 @@ MERGED = (
     "pretrained-low",
     "pretrained-ten-seeds",
     "pretrained-stored",
+    "pretrained-stored-seeds",
     "pretrained-stored-budgets",
 )
 """Studies with one table for all their sweeps, in which a power is a part of the strategy's name."""

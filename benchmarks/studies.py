@@ -132,6 +132,10 @@ STUDIES = {
         "--acquisitions=random,ripu,entropy,source_only,full",
     ],
     "pretrained-stored-greedy": [*STORED, "--budgets=0.22", "--acquisitions=ripu"],
+    "pretrained-stored-seeds": [
+        *STORED,
+        *("--seeds=5-9", "--budgets=0.22", "--mode=region", POWER_1, "--acquisitions=random,ripu"),
+    ],
     # Seven hours.
     "pretrained-stored-budgets": [
         *STORED,

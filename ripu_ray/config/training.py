@@ -90,8 +90,8 @@ class TrainingConfig(Section):
     Train workers, with a teacher, and with `oracle.answer: multi_hot`."""
     speed: Literal["set", "auto"] = "set"
     """set: `precision`, `channels_last`, `compile` and `cuda_graph` as they are set. auto: on a GPU, those of the four
-    that were measured to be fastest for the network (docs/benchmarks.md), without `compile` if there is no C compiler.
-    """
+    that were measured to be fastest for the network (docs/benchmarks.md), without `compile` if a C compiler or
+    Python's headers are missing."""
     schedule: Literal["polynomial", "cosine", "constant"] = "polynomial"
     """Decay of the learning rate until `schedule_steps`. polynomial: (1 - share) ** power. cosine: (1 + cos(pi *
     share)) / 2. constant: no decay."""
