@@ -26,7 +26,7 @@ from typing import Any
 _LONGEST = 1000
 """Characters of a message; the middle of a longer one is left out."""
 _PASSWORD = re.compile(r"(://)[^/?#\s]*@")
-_OURS = {"ripu_ray", "ripu_cli", "torch", "numpy", *sys.stdlib_module_names}
+_OURS = {"ripu_ray", "ripu_cli", "torch", "numpy", "ray", *sys.stdlib_module_names}
 """Packages whose frames do not say where a network, or the code around it, is wrong."""
 
 
@@ -175,16 +175,25 @@ class CodeError(RuntimeError):
 
 @contextmanager
 def naming_code() -> Iterator[None]:
-    """Raise an error of code from outside as a CodeError: in another process, its frames would be unknown."""
+    """Raise an error of the block, which runs a network, as a CodeError: in another process, its frames are unknown.
+
+    The line names the last place in code from outside, else in this package.
+    """
     try:
         with naming_memory():
             yield
     except (RipuError, CodeError):
         raise
-    except Exception as error:
-        if line := _last_line(error, lambda module: module.partition(".")[0] not in _OURS):
-            raise CodeError(in_one_line(f"{line}{named(error)}")) from error
-        raise
+    except (Exception, SystemExit) as error:
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        if isinstance(error, SystemExit) and not _is_foreign(frame.f_globals.get("__name__", "torch")):
+            raise  # from the handler of a signal
+        place = _last_line(error, _is_foreign) or _last_line(error, lambda module: module.startswith("ripu_ray."))
+        raise CodeError(in_one_line(f"{place}{named(error)}")) from error
+
+
+def _is_foreign(module: str) -> bool:
+    return module.partition(".")[0] not in _OURS
 
 
 @contextmanager

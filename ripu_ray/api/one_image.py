@@ -130,6 +130,8 @@ def _array(values: object, name: str, expected: str) -> "Tensor":
     try:
         if isinstance(values, torch.Tensor):
             return values.detach().cpu().to_dense()
+        if np.ma.is_masked(values):
+            raise ConfigError(f"{name}: expected {expected}, found a masked array")
         array = np.asarray(values)
         # A copy: torch takes neither mirrored views nor another byte order, and warns of read-only arrays.
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))

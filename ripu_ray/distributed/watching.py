@@ -58,10 +58,12 @@ class FailureMonitor(tune.Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Called by Tune when a trial failed for the last time. A RipuError is a result and never arrives here."""
         name, error = trial.config["name"], trial.get_pickled_error()
-        if error is None or isinstance(error, RayActorError):
+        # Tune may not have stored an error yet that the trial has reported.
+        has_raised = error is None and "raised" in (trial.last_result or {})
+        if not has_raised and (error is None or isinstance(error, RayActorError)):
             self._note_death(trial)
             return
-        if not isinstance(error, CodeError):  # its line has file and line number already
+        if error and not isinstance(error, CodeError):  # its line has file and line number already
             _logger.error("%s failed", name, exc_info=error)
         self._places.pop(name, None)
 

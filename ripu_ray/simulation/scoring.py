@@ -200,9 +200,14 @@ class ImageScorer:
         bought = self._regions.of(image_id, size).cover(request.centres_N2)
         return count_voids(predicted, pool.label(image_id), bought, self._num_classes)
 
+    def _seed(self, *purpose: str | int) -> None:
+        """Seed torch's generator, which a network or a function from outside may use, by image and not by process."""
+        torch.manual_seed(int(generator(self._config.seed, "forward", *purpose).integers(2**63)))
+
     @naming_code()
     def _predict(self, image_id: str, size: tuple[int, int]) -> PixelMaps:
         image = self._network.to_input(self.pool.image(image_id), self._device)[None]
+        self._seed("predict", image_id)
         try:
             with torch.inference_mode():
                 return pixel_maps(self._network(image)[0], size)
@@ -216,6 +221,7 @@ class ImageScorer:
         for image_id in image_ids:
             label = self.validation.label(image_id)
             image_13HW = self._network.to_input(self.validation.image(image_id), self._device)[None]
+            self._seed("evaluate", image_id)
             try:
                 predicted = predict(self._network, image_13HW, label.shape)
             except NonFiniteError as error:
@@ -232,6 +238,7 @@ class ImageScorer:
         needs = self._config.strategy.needs
         batch = self._network.to_input(image_HW3, self._device)[None]
         features_1Dhw, draws_T1Chw = None, None
+        self._seed("score", *purpose)
         if "features" in needs:
             logits_1Chw, features_1Dhw = self._network.with_features(batch)
         else:

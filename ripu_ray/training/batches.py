@@ -17,6 +17,7 @@ from ripu_ray.data.images import ImageSet
 from ripu_ray.data.loading import Domains
 from ripu_ray.data.pictures import resize_label
 from ripu_ray.data.region_maps import RegionMaps
+from ripu_ray.errors import DataError
 from ripu_ray.runs.answers import Answers
 from ripu_ray.training.augmentation import augment, move
 from ripu_ray.training.named_labels import Labels, NamedLabels, without_sets
@@ -164,6 +165,12 @@ class Draw:
                 resize_label(label_HW, image_HW3.shape[:2])
                 for label_HW, image_HW3 in zip(labels_NHW, images_NHW3, strict=True)
             ]
+
+        for image_id, arrays in zip(ids, zip(images_NHW3, labels_NHW, strict=True), strict=True):
+            for name, array, first in zip(("image", "label"), arrays, (images_NHW3[0], labels_NHW[0]), strict=True):
+                if array.shape != first.shape:
+                    sizes = [f"{height}x{width}" for height, width, *_ in (array.shape, first.shape)]
+                    raise DataError(f"{domain} {image_id}: {name} of {sizes[0]}, but that of {ids[0]} is {sizes[1]}")
 
         def rng(index: int, purpose: str) -> np.random.Generator:
             # By the place in the whole batch, which may hold an image twice, and not by the worker.

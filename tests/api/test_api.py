@@ -209,6 +209,7 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
             lambda: ripu.score_image(np.zeros((2, 4, 5), np.float32), acquisition="bald"),
             "bald: needs dropout of a network",
         ),
+        (lambda: ripu.select(np.ma.masked_less(np.eye(4), 1)), "score: expected .H, W. numbers, found a masked array"),
         (lambda: ripu.select(np.zeros((0, 5), np.float32)), "score: expected .H, W. numbers, found .0, 5."),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[1, 2, 3]]), "before: expected .N, 2. whole rows"),
         (lambda: ripu.select(np.zeros((4, 5), np.float32), before=[[4, 0]]), "before: .* within 4x5"),

@@ -1,16 +1,18 @@
 """A network of a plug-in that fails in the middle of a run."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
+import ripu_ray
 from ripu_ray.config import load_config
 from ripu_ray.distributed.sweeping import run_sweep
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
-from tests.running import ignore, run_alone
+from tests.running import committed, ignore, run_alone
 
 NETWORK = """
 from torch import nn
@@ -65,6 +67,46 @@ def test_so_are_those_of_an_installed_package(tmp_path: Path, monkeypatch: pytes
     assert list(failures.values()) == [f"{tmp_path}/site-packages/installed_networks.py, line 14: ValueError: a fault"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("raise SystemExit(0)", "{folder}/own.py, line 14: SystemExit: 0"),
+        # Only the backward pass fails, in no line of the network.
+        (
+            "return self.layer(images).detach()",
+            "{package}/training/phase.py, line ...: RuntimeError: element 0 of tensors",
+        ),
+    ],
+)
+def test_what_else_may_end_a_step_is_a_line_too(
+    fault: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+    (failure,) = run_alone(_run(tmp_path, True, 1, "cluster.scorers=0", fault=fault), ignore).values()
+    expected = says.format(folder=tmp_path, package=Path(ripu_ray.__file__).parent)
+    assert re.sub(r"(phase.py, line )\d+", r"\1...", failure).startswith(expected)
+
+
+def test_random_numbers_of_a_network_depend_on_the_image_and_not_on_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = "return self.layer(nn.functional.dropout(images))"  # as Monte-Carlo dropout has it
+    runs = []
+
+    def draw(progress: Progress) -> None:
+        torch.rand(5)
+
+    for name, observe in (("plain", ignore), ("other", draw)):
+        (folder := tmp_path / name).mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+        runs.append(_run(folder, False, 0, "cluster.scorers=0", fault=fault))
+        assert run_alone(runs[-1], observe) == {}
+    plain, other = map(committed, runs)
+    assert plain == other
+
+
 LESS = "smaller images, training.source_batch or training.target_batch need less"
 
 
@@ -96,6 +138,17 @@ def test_a_lack_of_memory_outside_of_the_network_is_a_line_too(tmp_path: Path, m
     (failure,) = run_alone(run, ignore).values()
     assert failure.startswith(f"out of memory: {LESS} (")
     assert "4000000000000000 bytes" in failure
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cpus")
+def test_a_trial_that_raises_the_first_time_and_is_given_up_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+    run = _run(tmp_path, False, 2, "cluster.scorers=1", "cluster.max_failures=0")
+    assert list(run_sweep(run, ignore).values()) == [f"{tmp_path}/own.py, line 14: ValueError: a fault"]
 
 
 @pytest.mark.slow

@@ -2,11 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
+from ripu_ray.config import Config
+from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError
-from ripu_ray.training.batches import Batches, drawn_ahead
+from ripu_ray.training.batches import Batches, Draw, drawn_ahead
 
 
 def recorded(drawn: list[int], fails_at: int = -1) -> Callable[[int], Batches]:
@@ -45,3 +49,17 @@ def test_the_next_step_is_drawn_while_the_caller_works() -> None:
     batches = drawn_ahead(draw, range(3))
     assert next(batches)[0] == 0
     assert second_is_drawn.wait(timeout=30)
+
+
+def test_an_image_of_another_size_is_named(tiny: Config) -> None:
+    domains = open_domains(tiny.data)
+    draw = Draw(tiny, domains, "cpu", None)
+    source, _ = draw(0)
+    assert source
+    first, *_, odd = dict.fromkeys(source.image_ids)
+    images = {image_id: np.zeros((5 + (image_id == odd), 7, 3), np.uint8) for image_id in source.image_ids}
+    with (
+        patch.object(type(domains.source), "image", lambda self, image_id: images[image_id]),
+        pytest.raises(DataError, match=f"source {odd}: image of 6x7, but that of {first} is 5x7"),
+    ):
+        draw(0)
