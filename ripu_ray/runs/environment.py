@@ -1,11 +1,14 @@
 """`environment.json` of a run folder: the versions that a run was started with, and those that it was resumed with."""
 
+import hashlib
 import os
 import platform
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -30,7 +33,7 @@ class Environment:
     Attributes:
         python: its version.
         platform: the operating system, as Python names it.
-        packages: installed package -> version.
+        packages: installed package -> version; of packages with a network of the user, also a digest of their sources.
         git_revision: of this package's checkout, with `-dirty` if it was changed; None outside a checkout.
         resumed_with: later environments with other versions, in order.
         token: random, of the first start, so that no two runs are taken for one; "" in later environments.
@@ -53,13 +56,17 @@ class Environment:
 _ADAPTER = TypeAdapter(Environment)
 
 
-def write_environment(folder: Path) -> None:
-    """Write the environment of this process. Raises StorageError."""
-    write_json(folder / ENVIRONMENT, asdict(replace(_environment(), token=secrets.token_hex(6))))
+def write_environment(folder: Path, factories: Iterable[str | None] = ()) -> None:
+    """Write the environment of this process; `factories` are the run's `model.factory`. Raises StorageError."""
+    write_json(folder / ENVIRONMENT, asdict(replace(_environment(factories), token=secrets.token_hex(6))))
 
 
-def add_environment(folder: Path) -> str:
+def add_environment(folder: Path, factories: Iterable[str | None] = ()) -> str:
     """Add the environment of this process to that of an existing run, if versions changed since its last start.
+
+    Args:
+        folder: of the run.
+        factories: `model.factory` of its trials.
 
     Returns:
         The changes in one line, such as "torch 2.12 -> 2.13"; "" if there are none, or nothing to compare with.
@@ -71,7 +78,7 @@ def add_environment(folder: Path) -> str:
     path = folder / ENVIRONMENT
     if not path.exists():
         return ""
-    first, now = read_typed(_ADAPTER, path), _environment()
+    first, now = read_typed(_ADAPTER, path), _environment(factories)
     before, after = (first.resumed_with or [first])[-1].versions, now.versions
     changed = [name for name in after if name in before and after[name] != before[name]]
     if changed:
@@ -79,9 +86,26 @@ def add_environment(folder: Path) -> str:
     return ", ".join(f"{name} {before[name]} -> {after[name]}" for name in changed)
 
 
-def _environment() -> Environment:
+def _environment(factories: Iterable[str | None]) -> Environment:
     packages = {name: version for name in _PACKAGES if (version := installed(name))}
+    for name in sorted({factory.partition(":")[0].partition(".")[0] for factory in factories if factory}):
+        if sources := _python_files(name):
+            whole = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sources))
+            packages[f"{name} (sources)"] = whole.hexdigest()[:10]
     return Environment(sys.version.split()[0], platform.platform(), packages, _git_revision())
+
+
+def _python_files(name: str) -> list[Path]:
+    """The Python files of an installed top-level module; none for files that are plug-ins, which are stored whole."""
+    try:
+        spec = find_spec(name)
+    except ValueError:  # of a module that no file has
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        return [file for folder in spec.submodule_search_locations for file in sorted(Path(folder).rglob("*.py"))]
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
 
 
 def _git_revision() -> str | None:

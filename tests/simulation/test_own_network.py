@@ -9,6 +9,7 @@ import torch
 import ripu_ray
 from ripu_ray.config import load_config
 from ripu_ray.distributed.sweeping import run_sweep
+from ripu_ray.runs.environment import add_environment
 from ripu_ray.runs.event_log import Progress
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
@@ -64,7 +65,14 @@ def test_so_are_those_of_an_installed_package(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path / "site-packages")
     run = _run(tmp_path / "site-packages", True, 1, "cluster.scorers=0", name="installed_networks")
     failures = run_alone(run, ignore)
-    assert list(failures.values()) == [f"{tmp_path}/site-packages/installed_networks.py, line 14: ValueError: a fault"]
+    file = tmp_path / "site-packages/installed_networks.py"
+    assert list(failures.values()) == [f"{file}, line 14: ValueError: a fault"]
+    # A changed source is recorded, and said when the run is resumed.
+    factories = [run.config.model.factory]
+    assert add_environment(run.path, factories) == ""
+    file.write_text(file.read_text().replace("a fault", "another"))
+    assert re.fullmatch(r"installed_networks \(sources\) \w{10} -> \w{10}", add_environment(run.path, factories))
+    assert add_environment(run.path, factories) == ""
 
 
 @pytest.mark.parametrize(
