@@ -57,7 +57,8 @@ def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
     """The weights of a checkpoint, by the names of `network`.
 
     Three kinds of files are read: ours (`network`, or the moving `average` of the weights), those of the reference
-    implementation (`feature_extractor` and `classifier`), and a state dict alone. A state dict is a pickle, or
+    implementation (`feature_extractor` and `classifier`), and a state dict, alone or under `state_dict`, as
+    mmsegmentation and Lightning have it. A state dict is a pickle, or
     safetensors if the file's name ends so. Its names may lack the `plain_prefix` of the network. A `module.` in front
     of names, which data-parallel training adds, and the state of optimisers are ignored.
 
@@ -82,13 +83,15 @@ def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
         state, named = {}, {"head.": "classifier."}
         for name, prefix in _PUBLISHED.items():
             state.update(_tensors(payload[name], prefix, f"{path}: {name}", expected))
+    elif isinstance(inner := payload.get("state_dict"), dict):
+        state, named = _alone(inner, f"{path}: state_dict", network.plain_prefix, expected)
     elif payload and (is_safe or all(isinstance(value, Tensor) for value in payload.values())):
-        prefix = "" if any(name in expected for name in payload) else network.plain_prefix
-        state, named = _tensors(payload, prefix, str(path), expected), {prefix: ""} if prefix else {}
+        state, named = _alone(payload, str(path), network.plain_prefix, expected)
     else:
         found = ", ".join(map(str, list(payload)[:5])) or "nothing"
         raise DataError(
-            f"{path}: expected the key network, or feature_extractor and classifier, or a state dict; found {found}"
+            f"{path}: expected the key network or state_dict, or feature_extractor and classifier, or a state dict; "
+            f"found {found}"
         )
     # The counter of a file that has none keeps its value.
     state = {name: tensor for name, tensor in expected.items() if name.endswith(_COUNTER)} | state
@@ -154,6 +157,14 @@ def read_packaged(builder: Builder, network: Network) -> dict[str, Tensor]:
     state = dict(zip(names, (tensors[name] for name in theirs), strict=False))
     check_state(state, expected, files[0])
     return state
+
+
+def _alone(
+    tree: dict[str, Any], place: str, plain_prefix: str, expected: Container[str]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """`_tensors` of a state dict whose names may lack `plain_prefix`, and what `check_state` calls that prefix."""
+    prefix = "" if any(name in expected for name in tree) else plain_prefix
+    return _tensors(tree, prefix, place, expected), {prefix: ""} if prefix else {}
 
 
 def _tensors(tree: Any, prefix: str, place: str, expected: Container[str] = ()) -> dict[str, Tensor]:

@@ -59,10 +59,11 @@ def test_published_checkpoints_are_read(tmp_path: Path, network: Network, prefix
     assert torch.equal(state["head.conv2d_list.3.bias"], payload["classifier"][f"{prefix}conv2d_list.3.bias"])
 
 
-def test_our_own_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["network", "state_dict"])
+def test_our_own_are_read_and_a_state_dict_among_other_things(tmp_path: Path, key: str) -> None:
     model = ModelConfig(width=8)
     there = build_network(model, 3, seed=5).state_dict()
-    torch.save({"network": there, "optimiser": {}, "step": 7}, tmp_path / "weights.pt")
+    torch.save({key: there, "optimiser": {}, "step": 7}, tmp_path / "weights.pt")
     here = build_network(model, 3, seed=6)
     load_pretrained(here, model.model_copy(update={"init_from": tmp_path / "weights.pt"}))
     assert all(torch.equal(tensor, there[name]) for name, tensor in here.state_dict().items())
