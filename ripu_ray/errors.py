@@ -166,7 +166,7 @@ class NonFiniteError(RipuError, ArithmeticError):
 
 
 class CodeError(RuntimeError):
-    """Code from outside this package failed, such as a network; one line with its file and line number.
+    """A step or a prediction failed, mostly in code from outside this package; one line with file and line number.
 
     Or memory was short: then the line says what needs less. Ray tries such a trial again, unlike after a RipuError,
     since the memory may be free later.
@@ -188,7 +188,7 @@ def naming_code() -> Iterator[None]:
         *_, (frame, _) = walk_tb(error.__traceback__)
         if isinstance(error, SystemExit) and not _is_foreign(frame.f_globals.get("__name__", "torch")):
             raise  # from the handler of a signal
-        place = _last_line(error, _is_foreign) or _last_line(error, lambda module: module.startswith("ripu_ray."))
+        place = _last_place(error, _is_foreign) or _last_place(error, lambda module: module.startswith("ripu_ray."))
         raise CodeError(in_one_line(f"{place}{named(error)}")) from error
 
 
@@ -230,7 +230,7 @@ def blamed(place: str, kind: type[RipuError] = ConfigError) -> Iterator[None]:
     except (RipuError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # whatever the code of a user raises
-        line = _last_line(error, lambda module: module.startswith(("__main__", "ripu_plugins.")))
+        line = _last_place(error, lambda module: module.startswith(("__main__", "ripu_plugins.")))
         raise kind(f"{place}: {line}{named(error)}") from error
     check_torch(place, before, kind)
 
@@ -253,7 +253,7 @@ def check_torch(place: str, before: str = FRESH_TORCH, kind: type[RipuError] = C
         raise kind(f"{place}: torch has {now}: expected {before}")
 
 
-def _last_line(error: BaseException, counts: Callable[[str], bool]) -> str:
+def _last_place(error: BaseException, counts: Callable[[str], bool]) -> str:
     """File and line of the last frame of an error in a module whose name counts, or nothing."""
     frames = [
         (frame.f_code.co_filename, line)

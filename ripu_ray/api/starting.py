@@ -184,7 +184,7 @@ def open_run(
         run.tidy()
         for line in notes:
             run.warn(line)
-        if changed := add_environment(run.path, {trial.config.model.factory for trial in run.trials.values()}):
+        if changed := add_environment(run.path, run.trials.values()):
             observer.notify(f"versions changed since the last start, environment.json keeps both: {changed}")
         yield run, None if end is None else partial(_leave, run.stop, release, end)
 

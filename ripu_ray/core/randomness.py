@@ -18,3 +18,8 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     # repr quotes and escapes strings, so different parts never give the same text.
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+
+
+def torch_seed(seed: int, *purpose: str | int) -> int:
+    """A seed in [0, 2**63) for a generator of torch; see `generator`."""
+    return int(generator(seed, *purpose).integers(2**63))

@@ -59,8 +59,8 @@ class FailureMonitor(tune.Callback):
         """Called by Tune when a trial failed for the last time. A RipuError is a result and never arrives here."""
         name, error = trial.config["name"], trial.get_pickled_error()
         # Tune may not have stored an error yet that the trial has reported.
-        has_raised = error is None and "raised" in (trial.last_result or {})
-        if not has_raised and (error is None or isinstance(error, RayActorError)):
+        has_died = isinstance(error, RayActorError) or not (error or "raised" in (trial.last_result or {}))
+        if has_died:
             self._note_death(trial)
             return
         if error and not isinstance(error, CodeError):  # its line has file and line number already

@@ -84,9 +84,9 @@ def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
         for name, prefix in _PUBLISHED.items():
             state.update(_tensors(payload[name], prefix, f"{path}: {name}", expected))
     elif isinstance(inner := payload.get("state_dict"), dict):
-        state, named = _alone(inner, f"{path}: state_dict", network.plain_prefix, expected)
+        state, named = _state_dict(inner, f"{path}: state_dict", network.plain_prefix, expected)
     elif payload and (is_safe or all(isinstance(value, Tensor) for value in payload.values())):
-        state, named = _alone(payload, str(path), network.plain_prefix, expected)
+        state, named = _state_dict(payload, str(path), network.plain_prefix, expected)
     else:
         found = ", ".join(map(str, list(payload)[:5])) or "nothing"
         raise DataError(
@@ -159,7 +159,7 @@ def read_packaged(builder: Builder, network: Network) -> dict[str, Tensor]:
     return state
 
 
-def _alone(
+def _state_dict(
     tree: dict[str, Any], place: str, plain_prefix: str, expected: Container[str]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """`_tensors` of a state dict whose names may lack `plain_prefix`, and what `check_state` calls that prefix."""

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import secrets
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from ripu_ray.runs.grid import Trial
 from ripu_ray.runs.validate import read_typed
 from ripu_ray.runs.versions import installed
 from ripu_ray.storage.checksums import write_json
@@ -56,17 +58,17 @@ class Environment:
 _ADAPTER = TypeAdapter(Environment)
 
 
-def write_environment(folder: Path, factories: Iterable[str | None] = ()) -> None:
-    """Write the environment of this process; `factories` are the run's `model.factory`. Raises StorageError."""
-    write_json(folder / ENVIRONMENT, asdict(replace(_environment(factories), token=secrets.token_hex(6))))
+def write_environment(folder: Path, trials: Iterable[Trial]) -> None:
+    """Write the environment of this process to the folder of a run with these trials. Raises StorageError."""
+    write_json(folder / ENVIRONMENT, asdict(replace(_environment(trials), token=secrets.token_hex(6))))
 
 
-def add_environment(folder: Path, factories: Iterable[str | None] = ()) -> str:
+def add_environment(folder: Path, trials: Iterable[Trial]) -> str:
     """Add the environment of this process to that of an existing run, if versions changed since its last start.
 
     Args:
         folder: of the run.
-        factories: `model.factory` of its trials.
+        trials: of the run.
 
     Returns:
         The changes in one line, such as "torch 2.12 -> 2.13"; "" if there are none, or nothing to compare with.
@@ -78,7 +80,7 @@ def add_environment(folder: Path, factories: Iterable[str | None] = ()) -> str:
     path = folder / ENVIRONMENT
     if not path.exists():
         return ""
-    first, now = read_typed(_ADAPTER, path), _environment(factories)
+    first, now = read_typed(_ADAPTER, path), _environment(trials)
     before, after = (first.resumed_with or [first])[-1].versions, now.versions
     changed = [name for name in after if name in before and after[name] != before[name]]
     if changed:
@@ -86,9 +88,10 @@ def add_environment(folder: Path, factories: Iterable[str | None] = ()) -> str:
     return ", ".join(f"{name} {before[name]} -> {after[name]}" for name in changed)
 
 
-def _environment(factories: Iterable[str | None]) -> Environment:
+def _environment(trials: Iterable[Trial]) -> Environment:
     packages = {name: version for name in _PACKAGES if (version := installed(name))}
-    for name in sorted({factory.partition(":")[0].partition(".")[0] for factory in factories if factory}):
+    factories = {trial.config.model.factory or "" for trial in trials} - {""}
+    for name in sorted({re.split("[.:]", factory)[0] for factory in factories}):
         if sources := _python_files(name):
             whole = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sources))
             packages[f"{name} (sources)"] = whole.hexdigest()[:10]

@@ -102,7 +102,7 @@ class RunFolder:
                 if seal != run.seal:  # the same data, with the times of a later reading
                     seal.write(path)
             return run
-        write_environment(path, {trial.config.model.factory for trial in expand(config)})
+        write_environment(path, expand(config))
         for name, source in read_sources(config.plugins).items():
             replace_text(path / PLUGINS / f"{name}.py", source)
         seal.write(path)

@@ -17,7 +17,7 @@ from ripu_ray.core.modifiers import lowered, stochastic
 from ripu_ray.core.oracle import Annotator
 from ripu_ray.core.prediction import PixelMaps, pixel_maps
 from ripu_ray.core.purchase import ByClass, buy, score_image
-from ripu_ray.core.randomness import generator
+from ripu_ray.core.randomness import generator, torch_seed
 from ripu_ray.core.voids import count_voids, expected_void
 from ripu_ray.data.ahead import ReadAhead
 from ripu_ray.data.loading import Domains, open_domains
@@ -202,7 +202,7 @@ class ImageScorer:
 
     def _seed(self, *purpose: str | int) -> None:
         """Seed torch's generator, which a network or a function from outside may use, by image and not by process."""
-        torch.manual_seed(int(generator(self._config.seed, "forward", *purpose).integers(2**63)))
+        torch.manual_seed(torch_seed(self._config.seed, "forward", *purpose))
 
     @naming_code()
     def _predict(self, image_id: str, size: tuple[int, int]) -> PixelMaps:
@@ -244,7 +244,7 @@ class ImageScorer:
         else:
             logits_1Chw = self._network(batch)
         if "dropout" in needs:
-            seed = int(generator(self._config.seed, *purpose).integers(2**63))
+            seed = torch_seed(self._config.seed, *purpose)
             draws_T1Chw = self._network.dropout_logits(batch, _DROPOUT_DRAWS, seed)
         return (
             logits_1Chw[0],

@@ -119,7 +119,7 @@ class WandbTracker:
     def _content(self, records: tuple[RoundRecord, ...], seconds: Mapping[str, float]) -> dict[str, Any]:
         content: dict[str, Any] = {**numbers(records, seconds, self._identity.budget)}
         if self._examples:
-            with suppress(RipuError), suppress(CodeError), naming_memory():
+            with suppress(RipuError, CodeError), naming_memory():
                 content |= pictures(self._examples, records[-1].round)
         return content
 

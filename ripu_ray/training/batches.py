@@ -166,11 +166,8 @@ class Draw:
                 for label_HW, image_HW3 in zip(labels_NHW, images_NHW3, strict=True)
             ]
 
-        for image_id, arrays in zip(ids, zip(images_NHW3, labels_NHW, strict=True), strict=True):
-            for name, array, first in zip(("image", "label"), arrays, (images_NHW3[0], labels_NHW[0]), strict=True):
-                if array.shape != first.shape:
-                    sizes = [f"{height}x{width}" for height, width, *_ in (array.shape, first.shape)]
-                    raise DataError(f"{domain} {image_id}: {name} of {sizes[0]}, but that of {ids[0]} is {sizes[1]}")
+        _check_sizes(domain, "image", ids, images_NHW3)
+        _check_sizes(domain, "label", ids, labels_NHW)
 
         def rng(index: int, purpose: str) -> np.random.Generator:
             # By the place in the whole batch, which may hold an image twice, and not by the worker.
@@ -199,6 +196,15 @@ class Draw:
         rngs = [rng(index, "augmentation") for index in range(len(images))]
         changed = list(self._loaders.map(change, images, labels, [settings] * len(rngs), rngs))
         return [image for image, _ in changed], [label for _, label in changed]
+
+
+def _check_sizes(domain: str, name: str, ids: Sequence[str], arrays: Sequence[NDArray[np.generic]]) -> None:
+    """Raise DataError if the images or labels of a batch have different sizes."""
+    height, width = arrays[0].shape[:2]
+    for image_id, array in zip(ids, arrays, strict=True):
+        rows, cols = array.shape[:2]
+        if (rows, cols) != (height, width):
+            raise DataError(f"{domain} {image_id}: {name} of {rows}x{cols}, but that of {ids[0]} is {height}x{width}")
 
 
 def drawn_ahead(draw: Callable[[int], Batches], steps: Sequence[int]) -> Iterator[tuple[int, Batches]]:

@@ -24,7 +24,7 @@ def images_at_peak(network: Network, training: TrainingConfig, height: int, widt
         height, width: of an image in pixels.
 
     Returns:
-        The number for one worker; 0 if the operations of the network cannot be counted.
+        The number for one worker; 0 if the network's operations cannot be counted, or memory is short.
     """
     device = next(network.parameters()).device
     dtype = torch.bfloat16 if training.precision == "bfloat16" else torch.float32

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ripu_ray.config import Config
-from ripu_ray.core.randomness import generator
+from ripu_ray.core.randomness import torch_seed
 from ripu_ray.data.loading import Domains
 from ripu_ray.errors import NonFiniteError, StoppedError, naming_code
 from ripu_ray.models.networks import build_network
@@ -263,4 +263,4 @@ def _finite_state(phase: _Phase, step: int, place: str) -> TrainingState:
 
 def seed_dropout(seed: int, step: int) -> None:
     """Seed dropout by seed, step and worker. It sets torch's global generator, since dropout accepts no other."""
-    torch.manual_seed(int(generator(seed, "dropout", step, worker_rank()).integers(2**63)))
+    torch.manual_seed(torch_seed(seed, "dropout", step, worker_rank()))

@@ -259,13 +259,15 @@ def test_a_run_without_digests_is_resumed_with_a_line(tmp_path: Path) -> None:
 def test_other_versions_are_said_and_both_kept(tmp_path: Path, tiny: Config) -> None:
     run = RunFolder.create(tmp_path / "run", tiny)
     path = run.path / "environment.json"
-    assert add_environment(run.path) == ""
+    assert add_environment(run.path, run.trials.values()) == ""
     tree = read_json(path)
     ours = dict(tree["packages"])
     tree["packages"] |= {"torch": "2.0.0", "ray": "2.50.1"}
     write_json(path, tree)
-    assert add_environment(run.path) == f"ray 2.50.1 -> {ours['ray']}, torch 2.0.0 -> {ours['torch']}"
-    assert add_environment(run.path) == ""
+    assert (
+        add_environment(run.path, run.trials.values()) == f"ray 2.50.1 -> {ours['ray']}, torch 2.0.0 -> {ours['torch']}"
+    )
+    assert add_environment(run.path, run.trials.values()) == ""
     kept = read_json(path)
     assert [kept["packages"]["torch"], kept["resumed_with"][0]["packages"]["torch"]] == ["2.0.0", ours["torch"]]
 

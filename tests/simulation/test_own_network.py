@@ -45,34 +45,44 @@ def _run(folder: Path, training: bool, count: int, *more: str, fault: str = FAUL
     return RunFolder.create(folder / "run", load_config(None, settings))
 
 
+@pytest.fixture(autouse=True)
+def _in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+
+
 @pytest.mark.parametrize(
     ("training", "count", "rounds"),
     [(True, 1, 0), (False, 2, 0), (False, 3, 1), (False, 8, 1)],
     ids=["a step of the warm-up", "its evaluation", "scores", "the evaluation of a round"],
 )
-def test_its_file_and_line_are_named(
-    training: bool, count: int, rounds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+def test_its_file_and_line_are_named(training: bool, count: int, rounds: int, tmp_path: Path) -> None:
     run = _run(tmp_path, training, count, "cluster.scorers=0")
     assert list(run_alone(run, ignore).values()) == [f"{tmp_path}/own.py, line 14: ValueError: a fault"]
     assert [run.is_done(key) for key in run.warmups] == [bool(rounds)]
 
 
-def test_so_are_those_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "site-packages").mkdir()
-    monkeypatch.syspath_prepend(tmp_path / "site-packages")
-    run = _run(tmp_path / "site-packages", True, 1, "cluster.scorers=0", name="installed_networks")
-    failures = run_alone(run, ignore)
-    file = tmp_path / "site-packages/installed_networks.py"
-    assert list(failures.values()) == [f"{file}, line 14: ValueError: a fault"]
-    # A changed source is recorded, and said when the run is resumed.
-    factories = [run.config.model.factory]
-    assert add_environment(run.path, factories) == ""
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages."""
+    (folder := tmp_path / "site-packages").mkdir()
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def test_so_are_those_of_an_installed_package(installed: Path) -> None:
+    run = _run(installed, True, 1, "cluster.scorers=0", name="installed_networks")
+    assert list(run_alone(run, ignore).values()) == [f"{installed}/installed_networks.py, line 14: ValueError: a fault"]
+
+
+def test_a_changed_source_of_an_installed_package_is_said_when_the_run_is_resumed(installed: Path) -> None:
+    run = _run(installed, True, 1, name="changed_networks")
+    assert add_environment(run.path, run.trials.values()) == ""
+    file = installed / "changed_networks.py"
     file.write_text(file.read_text().replace("a fault", "another"))
-    assert re.fullmatch(r"installed_networks \(sources\) \w{10} -> \w{10}", add_environment(run.path, factories))
-    assert add_environment(run.path, factories) == ""
+    changes = add_environment(run.path, run.trials.values())
+    assert re.fullmatch(r"changed_networks \(sources\) \w{10} -> \w{10}", changes)
+    assert add_environment(run.path, run.trials.values()) == ""
 
 
 @pytest.mark.parametrize(
@@ -86,11 +96,7 @@ def test_so_are_those_of_an_installed_package(tmp_path: Path, monkeypatch: pytes
         ),
     ],
 )
-def test_what_else_may_end_a_step_is_a_line_too(
-    fault: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+def test_what_else_may_end_a_step_is_a_line_too(fault: str, says: str, tmp_path: Path) -> None:
     (failure,) = run_alone(_run(tmp_path, True, 1, "cluster.scorers=0", fault=fault), ignore).values()
     expected = says.format(folder=tmp_path, package=Path(ripu_ray.__file__).parent)
     assert re.sub(r"(phase.py, line )\d+", r"\1...", failure).startswith(expected)
@@ -108,7 +114,7 @@ def test_random_numbers_of_a_network_depend_on_the_image_and_not_on_the_process(
     for name, observe in (("plain", ignore), ("other", draw)):
         (folder := tmp_path / name).mkdir()
         monkeypatch.chdir(folder)
-        monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+        monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})  # the same name in another folder
         runs.append(_run(folder, False, 0, "cluster.scorers=0", fault=fault))
         assert run_alone(runs[-1], observe) == {}
     plain, other = map(committed, runs)
@@ -126,9 +132,7 @@ LESS = "smaller images, training.source_batch or training.target_batch need less
         "raise __import__('torch').OutOfMemoryError('no GB')",
     ],
 )
-def test_a_lack_of_memory_says_what_needs_less(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+def test_a_lack_of_memory_says_what_needs_less(fault: str, tmp_path: Path) -> None:
     (failure,) = run_alone(_run(tmp_path, True, 1, "cluster.scorers=0", fault=fault), ignore).values()
     assert failure.startswith(f"out of memory: {LESS} (")
     assert any(text in failure for text in ("4000000000000000 bytes", "7.11 PiB", "no GB"))
@@ -150,11 +154,7 @@ def test_a_lack_of_memory_outside_of_the_network_is_a_line_too(tmp_path: Path, m
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cpus")
-def test_a_trial_that_raises_the_first_time_and_is_given_up_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+def test_a_trial_that_raises_the_first_time_and_is_given_up_says_why(tmp_path: Path) -> None:
     run = _run(tmp_path, False, 2, "cluster.scorers=1", "cluster.max_failures=0")
     assert list(run_sweep(run, ignore).values()) == [f"{tmp_path}/own.py, line 14: ValueError: a fault"]
 
@@ -162,11 +162,7 @@ def test_a_trial_that_raises_the_first_time_and_is_given_up_says_why(
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cpus")
 @pytest.mark.parametrize("where", ["cluster.scorers=1", "cluster.train_workers=1"])
-def test_its_file_and_line_are_named_from_other_processes(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ripu_ray.config.plugins._loaded", {})
+def test_its_file_and_line_are_named_from_other_processes(where: str, tmp_path: Path) -> None:
     run = _run(tmp_path, "workers" in where, 2, where, "cluster.max_failures=1")
     reports: list[Progress] = []
     (failure,) = run_sweep(run, reports.append).values()
