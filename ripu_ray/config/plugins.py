@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -149,7 +149,7 @@ def run_plugin(plugin: Plugin, source: str) -> ModuleType:
     module = ModuleType(f"ripu_plugins.{plugin.name}")
     before = torch_state()
     try:
-        with registering(plugin.name):
+        with registering(plugin.name), chdir("."):
             if plugin.installed:
                 module = import_module(plugin.name)
             else:

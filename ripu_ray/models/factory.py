@@ -1,6 +1,7 @@
 """A network that a function of the user makes: `model.factory` and `model.options`."""
 
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from copy import deepcopy
 from typing import Any
 
@@ -46,7 +47,7 @@ def from_factory(settings: ModelConfig, num_classes: int) -> FromFactory:
     """
     assert settings.factory
     place = f"model.factory {settings.factory}"
-    with blamed(place):
+    with blamed(place), chdir("."):  # it may change the working directory, which the run folder may be relative to
         # A copy, so that the function cannot change the configuration.
         module = load_factory(settings.factory)(num_classes=num_classes, **deepcopy(settings.options))
     if not isinstance(module, nn.Module):

@@ -1,6 +1,6 @@
 """Modules from elsewhere as networks of this package, and their check before a run."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -74,11 +74,15 @@ def check_network(
             for train, count in ((False, 1), (True, batch)):
                 noise = torch.randint(0, 256, (count, *size, 3), generator=torch.Generator().manual_seed(0))
                 images_B3HW = network.train(train).to_input(noise.to(torch.uint8))
-                with torch.random.fork_rng(devices=()), torch.set_grad_enabled(train):
-                    logits = _in_bfloat16(network, images_B3HW) if train and bfloat16 else network(images_B3HW)
-                _check_logits(logits, (count, num_classes), size, place)
+                # A step has a forward pass for each domain before its backward pass.
+                passes = []
+                for _ in range(1 + train):
+                    with torch.random.fork_rng(devices=()), torch.set_grad_enabled(train):
+                        logits = _in_bfloat16(network, images_B3HW) if train and bfloat16 else network(images_B3HW)
+                    _check_logits(logits, (count, num_classes), size, place)
+                    passes.append(logits)
                 if train:
-                    _check_gradients(network, logits, place)
+                    _check_gradients(network, passes, place)
         _check_same(state, network.state_dict(), place)
         _check_gives(network, gives, images_B3HW, place)
 
@@ -114,11 +118,11 @@ def _check_parts(network: Network, place: str) -> None:
         raise ConfigError(f"{place}: parameter_groups: expected two lists that have each trained parameter once")
 
 
-def _check_gradients(network: Network, logits: Tensor, place: str) -> None:
-    if not logits.requires_grad:
+def _check_gradients(network: Network, passes: Sequence[Tensor], place: str) -> None:
+    if not all(logits.requires_grad for logits in passes):
         raise ConfigError(f"{place}: logits have no gradient, so that the module cannot be trained")
     network.zero_grad()
-    torch.autograd.backward(logits.sum())
+    torch.autograd.backward([logits.sum() for logits in passes])
     for name, parameter in network.named_parameters():
         if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
             raise ConfigError(f"{place}: a NaN or an infinity in the gradient of {name}")

@@ -1,7 +1,8 @@
 """The peak of training on a device: its fastest product of matrices, and the network's operations per image."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import torch
@@ -54,14 +55,27 @@ def forward_operations(network: Network, images_BHW3: torch.Tensor) -> int:
 def operations_per_second(device: torch.device, dtype: torch.dtype, size: int = _SIZE) -> float:
     """Floating-point operations per second of a product of two square matrices with `size` rows."""
     left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
-    for repetitions in (3, _REPETITIONS):  # the first ones choose the kernel
-        _wait(device)
-        start_s = time.perf_counter()
-        for _ in range(repetitions):
-            torch.mm(left, right)
-        _wait(device)
-        elapsed_s = time.perf_counter() - start_s
+    with _precision_of_convolutions():
+        for repetitions in (3, _REPETITIONS):  # the first ones choose the kernel
+            _wait(device)
+            start_s = time.perf_counter()
+            for _ in range(repetitions):
+                torch.mm(left, right)
+            _wait(device)
+            elapsed_s = time.perf_counter() - start_s
     return 2 * size**3 * _REPETITIONS / elapsed_s
+
+
+@contextmanager
+def _precision_of_convolutions() -> Iterator[None]:
+    """Let products of float32 matrices use TF32 if convolutions do, as they do by default."""
+    products = torch.backends.cuda.matmul
+    before = products.allow_tf32
+    products.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
 
 
 def _wait(device: torch.device) -> None:

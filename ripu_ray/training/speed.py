@@ -6,6 +6,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ripu_ray.config import Config
 
 _COMPILED = {"precision": "bfloat16", "compile": True, "cuda_graph": True}
@@ -24,13 +26,16 @@ _NO_LIMIT = 10**9
 def fastest(config: Config, device: str) -> Config:
     """The configuration, with the fastest settings for its network if `training.speed` is auto and there is a GPU.
 
-    Without a C compiler or Python's headers, the network is not compiled.
+    Without a C compiler or Python's headers, the network is not compiled. A GPU that would emulate bfloat16, one older
+    than NVIDIA's Ampere, computes in float32.
     """
     if config.training.speed != "auto" or not device.startswith("cuda"):
         return config
     settings = _FASTEST.get(config.model.name, {})
     if settings and not _has_compiler():
         settings = {**settings, **_NOT_COMPILED}
+    if settings and not torch.cuda.is_bf16_supported(including_emulation=False):
+        settings = {**settings, "precision": "float32"}
     return config.model_copy(update={"training": config.training.model_copy(update=settings)})
 
 

@@ -18,6 +18,7 @@ from ripu_ray.core.purchase import score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.regions import Windows
 from ripu_ray.errors import ConfigError, RunFolderError, ScoreError
+from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.export import export_weights
@@ -342,12 +343,15 @@ def test_the_description_is_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_module_of_a_factory_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.py").write_text(
-        "from torch import nn\n\ndef build(num_classes, width):\n    return nn.Conv2d(3, num_classes, 3, padding=1)\n"
+        "import os\nfrom torch import nn\nos.chdir('/')\n\ndef build(num_classes, width):\n    os.chdir('/')\n"
+        "    return nn.Conv2d(3, num_classes, 3, padding=1)\n"
     )
     monkeypatch.chdir(tmp_path)
     settings = ["model.factory=own:build", "model.options.width=8"]
     config = load_config(None, settings)
     assert [plugin.name for plugin in config.plugins] == ["own"]
+    build_network(config.model, 5, 0)
+    assert Path.cwd() == tmp_path  # paths of the run are relative to it
     varied = load_config(None, [], {"sweep.vary": ["model.factory=own:build,json:loads"], "model.factory": "own:build"})
     assert [plugin.name for plugin in varied.plugins] == ["own"]  # json is not a file here
     (tmp_path / "own.py").unlink()

@@ -69,6 +69,19 @@ class _Growing(Tiny):
         return late
 
 
+class _Counting(Tiny):
+    """Changes a buffer in place that the gradient of an earlier forward pass needs, as old normalisations do."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, 8, "")
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.get_buffer("scale").add_(1)
+        logits: Tensor = self.head(self.module(x)) * self.get_buffer("scale")
+        return logits
+
+
 def faulty(num_classes: int, fault: str) -> object:
     """A module with a fault, or no module."""
     if fault == "raises":
@@ -88,6 +101,8 @@ def faulty(num_classes: int, fault: str) -> object:
         return module.requires_grad_(False)
     if fault == "grows":
         return _Growing(num_classes, 8, "")
+    if fault == "counts":
+        return _Counting(num_classes)
     if fault == "lazy":
         return nn.LazyConv2d(num_classes, 1)
     if fault == "batch of one":

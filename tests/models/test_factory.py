@@ -47,7 +47,7 @@ def test_buffers_of_the_normalisation_and_tied_weights_are_taken(tmp_path: Path)
 
 
 FAULTS = {
-    "raises": r"\S+modules\.py, line 75: FileNotFoundError: no weights here$",
+    "raises": r"\S+modules\.py, line 88: FileNotFoundError: no weights here$",
     "none": r"returned NoneType, expected a torch\.nn\.Module$",
     "double": r"model\.idle is torch\.float64 on cpu, expected float32 .* on the CPU$",
     "std": r"std is \(0, 1, 1\), expected three finite numbers, and a std above 0$",
@@ -64,6 +64,7 @@ FAULTS = {
     "tuple": r"TypeError: returned tuple, expected a tensor, or a mapping with out or logits$",
     "nan gradient": r"a NaN or an infinity in the gradient of model\.module\.0\.weight$",
     "in place": r"RuntimeError: one of the variables needed for gradient computation has been modified by an inplace",
+    "counts": r"RuntimeError: one of the variables needed for gradient computation has been modified by an inplace",
     "no autocast": r"\S+modules\.py, line \d+: RuntimeError: Index put requires the source and destination",
     "grows": r"model\.late\.weight is absent at first and \(10, 10, 1, 1\) after an image, expected tensors that keep",
     "keys": r"TypeError: returned dict with main, expected a tensor, or a mapping with out or logits$",

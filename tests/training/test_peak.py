@@ -1,10 +1,12 @@
 """The share of a device's peak: the network's operations are counted, and counting them changes nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ripu_ray.config import Config, TrainingConfig, load_config
 from ripu_ray.models.networks import build_network
@@ -56,6 +58,31 @@ def test_the_peak_in_images(monkeypatch: pytest.MonkeyPatch, tiny: Config) -> No
     # A user's network may accept no single image of zeros.
     monkeypatch.setattr(network, "forward", lambda images: images.missing)
     assert images_at_peak(network, TrainingConfig(), 32, 48) == 0
+
+
+class _Precisions(TorchFunctionMode):
+    """Notes whether the products of matrices may use TF32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[bool] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.mm:
+            self.found.add(torch.backends.cuda.matmul.allow_tf32)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("of_convolutions", [True, False])
+def test_products_are_measured_in_the_precision_of_convolutions(
+    monkeypatch: pytest.MonkeyPatch, of_convolutions: bool
+) -> None:
+    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", of_convolutions)
+    before = torch.backends.cuda.matmul.allow_tf32
+    with _Precisions() as precisions:
+        operations_per_second(torch.device("cpu"), torch.float32, size=8 + of_convolutions)  # each size once a process
+    assert precisions.found == {of_convolutions}
+    assert torch.backends.cuda.matmul.allow_tf32 == before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

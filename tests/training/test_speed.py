@@ -122,6 +122,7 @@ def test_every_network_of_a_process_is_compiled(tiny: Config, tmp_path: Path, mo
 
 def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "cc")
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
     auto = with_training(tiny, speed="auto")
     assert fastest(auto, "cpu") is auto
     assert fastest(tiny, "cuda") is tiny
@@ -136,5 +137,8 @@ def test_auto_takes_what_was_measured_on_a_gpu_only(tiny: Config, monkeypatch: p
     monkeypatch.delenv("CC", raising=False)
     training = fastest(deep, "cuda").training
     assert (training.cuda_graph, training.compile, training.channels_last) == (True, False, False)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: including_emulation)
+    training = fastest(auto, "cuda").training
+    assert (training.precision, training.cuda_graph) == ("float32", True)
     foreign = auto.model_copy(update={"model": auto.model.model_copy(update={"name": "transformers"})})
     assert fastest(foreign, "cuda").training.precision == "float32"
