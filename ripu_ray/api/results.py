@@ -156,7 +156,7 @@ def compare(first: str | Path, second: str | Path) -> "Comparison":
     """
     from ripu_ray.reporting.comparison import compare_runs, open_side
 
-    return compare_runs(open_side(str(first)), open_side(str(second)))
+    return compare_runs(*(open_side(*as_texts("compare", [side])) for side in (first, second)))
 
 
 def dashboard(folder: str | Path, dry_run: bool = False, report: bool = False) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,42 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
     assert not {map(tuple, more)} & {map(tuple, centres)}
 
 
+class _Place:
+    """A path of another class than pathlib's."""
+
+    def __init__(self, path: str | bytes) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str | bytes:
+        return self._path
+
+
+def test_numbers_of_numpy_and_paths_of_any_class_are_taken(tmp_path: Path) -> None:
+    config = ripu.sweep_config(
+        _Place(str(ROOT / "configs" / "demo.yaml")),  # type: ignore[arg-type]
+        budgets=np.array(2.2, np.float32),
+        seeds=np.array(3),
+        windows=torch.tensor([3, 9]),
+        vary={"data.shift": np.array([0, 1]), "model.options": [{"width": np.int64(8)}]},  # type: ignore[dict-item]
+    )
+    sweep = config.sweep
+    assert ([*map(str, sweep.budgets)], sweep.seeds, sweep.windows) == (["2.2"], (3,), (3, 9))
+    assert sweep.vary == {"data.shift": (0, 1), "model.options": ({"width": 8},)}
+    changed = {"data.size": np.array([32, 48]), "model.init_from": _Place("w.pt"), "model.options": {"a": np.ones(2)}}
+    config = ripu.override(config, {"sweep": {}, "model.name": "factory", "model.factory": "a:b", **changed})
+    assert (config.data.model_dump()["size"], config.model.options) == ((32, 48), {"a": [1.0, 1.0]})
+    assert str(config.model.init_from) == "w.pt"
+    folder: Any = _Place(str(tmp_path / "absent"))
+    for call in (ripu.Results, ripu.status, ripu.report, ripu.read_run, lambda place: ripu.compare(place, place)):
+        with pytest.raises(InputError, match="absent: not a run folder"):
+            call(folder)
+    with pytest.raises(InputError, match="absent: not a run folder"):
+        ripu.export_weights(tmp_path / "absent", round_index=np.int64(0))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"oracle\.kind is simulated"):
+        ripu.query(tmp_path / "absent", np.int64(0), config=ripu.load_config())  # type: ignore[arg-type]
+    assert not ripu.is_job_server(3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -235,6 +272,8 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.export_weights("absent", round_index="1"), "round_index: expected a whole"),  # type: ignore[arg-type]
         (lambda: ripu.query("absent", "0"), "round_index: expected a whole number, found '0'"),  # type: ignore[arg-type]
         (lambda: ripu.query("absent", True), "round_index: expected a whole number, found True"),
+        (lambda: ripu.export_weights("absent", round_index=True), "round_index: expected a whole number, found True"),
+        (lambda: ripu.status(_Place(b"x")), "expected a path or a URL, found <"),  # type: ignore[arg-type]
         (lambda: ripu.status(""), "expected a path or a URL, found ''"),
         (lambda: ripu.sweep_config(settings=(text for text in ["sed=1"])), "sed: unknown key"),
         (lambda: ripu.run(name=3), "name 3: expected a name"),  # type: ignore[arg-type]
