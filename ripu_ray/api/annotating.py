@@ -190,7 +190,7 @@ def _resolve(folder: Path, config: Config | str | Path | None, settings: Setting
     """The configuration of a run folder, or of `config` and `settings` for one that is to be created."""
     if config is not None or settings or not (folder / "config.yaml").exists():
         if config is None and not settings:
-            raise RunFolderError(f"{folder}: not a run folder: create it with --config or --set")
+            raise RunFolderError(f"{folder}: not a run folder: `ripu query` creates it, with --config or --set")
         resolved = resolve(config, settings, {"cluster.address": address})
     else:
         resolved = read_run(folder, address)

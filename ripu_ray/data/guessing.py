@@ -80,10 +80,10 @@ def guess_classes(root: Path, labels: Sequence[Path], watch: Watch[Path]) -> tup
     lines = [f"labels    {', '.join(f'{count} of {kind}' for kind, count in sorted(kinds.items()))}"]
     lines += [f"names     of classes from {source}"] if source else []
     if by_colour:
-        tree, more = _from_colours(pixels, by_rgb)
+        tree, more = _from_colours(root, pixels, by_rgb)
         return (tree | {"palette": "colors"} if kinds["palette"] else tree), lines + more
     colours = {index: next(iter(colours)) for index, colours in palettes.items()}
-    tree, more = _from_ids(pixels, by_id, colours)
+    tree, more = _from_ids(root, pixels, by_id, colours)
     return tree, lines + more
 
 
@@ -117,11 +117,11 @@ def _palette(picture: Image.Image, ids: Iterable[int]) -> dict[int, Colour]:
     return {index: (values[3 * index], values[3 * index + 1], values[3 * index + 2]) for index in ids}
 
 
-def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, list[str]]:
+def _from_colours(root: Path, pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, list[str]]:
     void = [colour for colour, name in names.items() if name.lower() in _VOID]
     found = sorted(pixels.keys() - names, key=lambda colour: (-pixels[colour], colour))
     chosen = [colour for colour in (*names, *found) if colour not in void]
-    _check_number(len(chosen), "colour")
+    _check_number(root, len(chosen), "colour")
     called = _distinct([names.get(colour) or _PLAIN.get(colour) or "-".join(map(str, colour)) for colour in chosen])
     tree: dict[str, Any] = {
         "classes": [{"name": name, "color": list(colour)} for name, colour in zip(called, chosen, strict=True)]
@@ -143,11 +143,13 @@ def _rare(what: str, pixels: dict[str, int], total: int) -> list[str]:
     return [f"rare      {named} (of smoothed outlines?), are classes, too"] if rare else []
 
 
-def _from_ids(pixels: Counter[Any], names: dict[int, str], colours: dict[int, Colour]) -> tuple[Any, list[str]]:
+def _from_ids(
+    root: Path, pixels: Counter[Any], names: dict[int, str], colours: dict[int, Colour]
+) -> tuple[Any, list[str]]:
     ids = sorted(pixels)
     is_binary = IGNORE_LABEL in ids and len(ids) <= MIN_CLASSES
     ids = ids if is_binary else [label_id for label_id in ids if label_id != IGNORE_LABEL]
-    _check_number(len(ids), "id")
+    _check_number(root, len(ids), "id")
     found, has_names = {str(label_id): pixels[label_id] for label_id in ids}, names.keys() >= set(ids)
     if has_names and not is_binary:
         ids = sorted(names.keys() - {IGNORE_LABEL})
@@ -170,9 +172,10 @@ def _from_ids(pixels: Counter[Any], names: dict[int, str], colours: dict[int, Co
     return tree, lines + ([] if has_names else _rare("id", found, pixels.total()))
 
 
-def _check_number(count: int, what: str) -> None:
+def _check_number(root: Path, count: int, what: str) -> None:
     if not MIN_CLASSES <= count <= IGNORE_LABEL:
-        raise DataError(f"the labels have {counted(count, what)}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
+        found = f"the labels have {counted(count, what)}"
+        raise DataError(f"{root}: {found}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
 
 
 def _distinct(names: list[str]) -> list[str]:
