@@ -47,9 +47,11 @@ class Results:
     def curves(self) -> "pd.DataFrame":
         """mIoU over cost by arm: `panel`, `line`, `round`, `x` (spent share), `mean`, `deviation` and `seeds`."""
         from ripu_ray.reporting.arms import add_names
-        from ripu_ray.reporting.curves import add_panels, curve_points
+        from ripu_ray.reporting.curves import add_panels, curve_points, no_points
         from ripu_ray.reporting.statistics import outcomes
 
+        if not len(self.frame):
+            return no_points()
         named = add_panels(add_names(self.frame))
         return curve_points(named, outcomes(named), "spent_share")
 

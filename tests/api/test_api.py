@@ -126,6 +126,8 @@ def test_a_run_returns_its_results_and_resuming_repeats_nothing(tmp_path: Path) 
     with pytest.raises(ripu.RipuError, match="no trial other"):
         ripu.Ledger.open(results.folder, "other")
 
+    empty = ripu.Results(ripu.RunFolder.create(tmp_path / "empty", ripu.run_config(settings=settings)).path)
+    assert list(empty.curves) == list(results.curves) and not len(empty.curves)
     before = (tmp_path / "a/log.jsonl").read_bytes()
     again = ripu.resume(tmp_path / "a")
     assert again.frame.equals(results.frame)
