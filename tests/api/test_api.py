@@ -14,7 +14,7 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 import ripu_ray as ripu
-from ripu_ray.errors import ConfigError, InputError
+from ripu_ray.errors import ConfigError, InputError, StoppedError
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -294,6 +294,17 @@ def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
 def test_a_stop_of_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ripu.RipuError, match=r"absent/stop: cannot be written \(No such file"):
         ripu.StopRequest.of(tmp_path / "absent").make()
+
+
+def test_a_stop_ends_one_start_alone(tmp_path: Path) -> None:
+    stop = ripu.StopRequest.of(tmp_path / "a")
+    with pytest.raises(StoppedError):
+        settings = SETTINGS | {"cluster.scorers": 0}
+        ripu.run(name="a", output=tmp_path, settings=settings, on_progress=lambda progress: stop.make())
+    assert not stop.is_made()
+    stop.make()  # as of a process that was killed before it withdrew the request
+    assert list(ripu.resume(tmp_path / "a").frame["round"]) == [-1, 0, 1]
+    assert not stop.is_made()
 
 
 def test_there_are_five_examples() -> None:
