@@ -46,6 +46,8 @@ def program(
     ] = False,
 ) -> None:
     """Options of the program itself."""
+    if verbose and not show_version:
+        raise typer.BadParameter("expected --version beside it", param_hint="--verbose")
     if show_version and verbose:
         for line in ripu.versions():
             typer.echo(line)

@@ -1,5 +1,7 @@
 """Tables on the console: the outcome of a sweep."""
 
+from shlex import quote
+
 import pandas as pd
 from rich.table import Table
 
@@ -38,8 +40,9 @@ def print_outcome(results: "ripu.Results", each: bool = False) -> None:
         root, kinds = (results.folder, ("warmups/*", "trials/*", "summary")) if is_inside else (trials, ("*",))
         offline = [kind for kind in kinds if list(root.glob(f"{kind}/wandb/offline-run-*"))]
         parts = "".join(offline) if len(offline) == 1 else f"{{{','.join(offline)}}}"
-        upload = f"upload: wandb sync {printable(str(root))}/{parts}/wandb/offline-run-*    " if offline else ""
-        console.print(f"W&B      {upload}look: wandb leet {printable(str(trials))}/TRIAL/wandb", soft_wrap=True)
+        place, below = (printable(quote(str(folder))) for folder in (root, trials))  # to be copied into a shell
+        upload = f"upload: wandb sync {place}/{parts}/wandb/offline-run-*    " if offline else ""
+        console.print(f"W&B      {upload}look: wandb leet {below}/TRIAL/wandb", soft_wrap=True)
 
 
 def _trials(run: "ripu.RunFolder", results: pd.DataFrame) -> Table:

@@ -229,11 +229,17 @@ def _listed(path: Path) -> Iterator[tuple[Path, str]]:
     inside: list[Path] = []
     with suppress(OSError):  # `_read` names it
         if path.is_dir():
-            # macOS leaves files "._NAME" beside others.
-            inside = sorted(file for file in path.rglob("[!.]*") if file.suffix.lower() == ".png" and file.is_file())
+            inside = sorted(file for file in path.rglob("*") if _is_label_map(file, path))
     yield from ((file, file.relative_to(path).as_posix()) for file in inside)
     if not inside:
         yield path, ""
+
+
+def _is_label_map(file: Path, folder: Path) -> bool:
+    """Whether a file is a PNG that is not hidden. macOS leaves files "._NAME" beside others, Jupyter hidden copies."""
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    # A link whose file is absent is a fault, which `_read` names.
+    return file.suffix.lower() == ".png" and not is_hidden and (file.is_file() or not file.exists())
 
 
 def _place(path: Path, sheet: Sheet) -> str:

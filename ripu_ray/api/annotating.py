@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripu_ray.api.arguments import Settings
+from ripu_ray.api.arguments import Settings, as_round
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.results import Results
 from ripu_ray.api.running import resolve
@@ -71,8 +71,7 @@ def query(
     """
     if export not in FORMATS:
         raise ConfigError(f"--export {export}: expected {', '.join(FORMATS)}")
-    place = locate(folder)
-    _check_whole(round_index)
+    place, round_index = locate(folder), as_round(round_index)
     resolved = _resolve(place, config, settings, address)
     _check_question(resolved, place, round_index, is_configured=config is not None or bool(settings))
     with open_run(resolved, place, observer) as (run, on_death):
@@ -90,11 +89,6 @@ def query(
         files = place / f"questions_{questions[0].round:02d}_{export}" if output is None else locate(output)
         write(asked, questions, export, files)
     return Asked(tuple(questions), files, results)
-
-
-def _check_whole(round_index: object) -> None:
-    if not isinstance(round_index, int | None) or isinstance(round_index, bool):
-        raise ConfigError(f"round_index: expected a whole number, found {round_index!r}")
 
 
 def _check_question(resolved: Config, place: Path, round_index: int | None, is_configured: bool) -> None:
@@ -196,7 +190,7 @@ def _resolve(folder: Path, config: Config | str | Path | None, settings: Setting
     """The configuration of a run folder, or of `config` and `settings` for one that is to be created."""
     if config is not None or settings or not (folder / "config.yaml").exists():
         if config is None and not settings:
-            raise RunFolderError(f"{folder}: not a run folder: create it with --config or --set")
+            raise RunFolderError(f"{folder}: not a run folder: `ripu query` creates it, with --config or --set")
         resolved = resolve(config, settings, {"cluster.address": address})
     else:
         resolved = read_run(folder, address)

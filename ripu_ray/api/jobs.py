@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def is_job_server(address: str | None) -> bool:
     """Whether an address is that of a job server: http:// or https://. For others, the run starts in this process."""
-    return address is not None and address.startswith(("http://", "https://"))
+    return isinstance(address, str) and address.startswith(("http://", "https://"))
 
 
 def submit(

@@ -47,9 +47,11 @@ class Results:
     def curves(self) -> "pd.DataFrame":
         """mIoU over cost by arm: `panel`, `line`, `round`, `x` (spent share), `mean`, `deviation` and `seeds`."""
         from ripu_ray.reporting.arms import add_names
-        from ripu_ray.reporting.curves import add_panels, curve_points
+        from ripu_ray.reporting.curves import add_panels, curve_points, no_points
         from ripu_ray.reporting.statistics import outcomes
 
+        if not len(self.frame):
+            return no_points()
         named = add_panels(add_names(self.frame))
         return curve_points(named, outcomes(named), "spent_share")
 
@@ -156,7 +158,7 @@ def compare(first: str | Path, second: str | Path) -> "Comparison":
     """
     from ripu_ray.reporting.comparison import compare_runs, open_side
 
-    return compare_runs(open_side(str(first)), open_side(str(second)))
+    return compare_runs(*(open_side(*as_texts("compare", [side])) for side in (first, second)))
 
 
 def dashboard(folder: str | Path, dry_run: bool = False, report: bool = False) -> str:

@@ -143,7 +143,7 @@ def sweep_config(
 ) -> Config:
     """The configuration that `sweep` runs for the same arguments. Raises ConfigError."""
     flags = {
-        "sweep.budgets": as_list(budgets),
+        "sweep.budgets": as_list(budgets, as_text=True),
         "sweep.modes": as_list(mode),
         "sweep.windows": as_list(windows),
         "sweep.acquisitions": as_list(acquisitions),

@@ -174,7 +174,11 @@ def open_run(
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
-    with lock_run(folder, observer.notify) as (before, release), observer.guard(folder) as end:
+    with (
+        lock_run(folder, observer.notify) as (before, release),
+        _own_stop(StopRequest.of(folder)),
+        observer.guard(folder) as end,
+    ):
         if before:
             observer.notify(f"{folder}: taken over from {before}, which has ended")
         from ripu_ray.runs.environment import add_environment
@@ -187,6 +191,17 @@ def open_run(
         if changed := add_environment(run.path, run.trials.values()):
             observer.notify(f"versions changed since the last start, environment.json keeps both: {changed}")
         yield run, None if end is None else partial(_leave, run.stop, release, end)
+
+
+@contextmanager
+def _own_stop(stop: StopRequest) -> Iterator[None]:
+    """Withdraw a stop request of an earlier start, and at the end that of the block: it would stop the next start."""
+    stop.withdraw()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            stop.withdraw()
 
 
 def _leave(stop: StopRequest, release: Release, end: Notify, reason: str) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripu_ray.api.arguments import Settings
+from ripu_ray.api.arguments import Settings, as_round
 from ripu_ray.api.results import Results
 from ripu_ray.api.running import resolve
 from ripu_ray.config import Config
-from ripu_ray.errors import ConfigError
 from ripu_ray.storage.remote import locate
 
 if TYPE_CHECKING:
@@ -36,9 +35,8 @@ def export_weights(
     """
     from ripu_ray.simulation.export import export_weights as export
 
-    if not isinstance(round_index, int | None):
-        raise ConfigError(f"round_index: expected a whole number, found {round_index!r}")
-    return export(Results(folder).run, None if output is None else locate(output), trial, round_index)
+    number = as_round(round_index)
+    return export(Results(folder).run, None if output is None else locate(output), trial, number)
 
 
 def evaluate(

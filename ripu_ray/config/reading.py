@@ -1,5 +1,6 @@
 """A YAML file as a tree of plain values, and what pydantic finds wrong in such a tree, in one line."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ripu_ray.config.safe_yaml import MAX_CHARACTERS, Plain, read_yaml
 from ripu_ray.config.texts import Typed, nearest_keys
 from ripu_ray.errors import ConfigError
 from ripu_ray.storage.bounded import read_limited
+from ripu_ray.storage.remote import path_text
 
 _EXPECTED = {
     "int_parsing_size": "expected a smaller whole number",
@@ -96,19 +98,37 @@ def _place(location: Sequence[int | str], tree: Any) -> str:
 
 def as_texts(name: str, values: object) -> list[str]:
     """A list of texts from a text or path, or from several. Raises ConfigError, which names the argument."""
-    if isinstance(values, str | Path):
-        return [str(values)]
+    if (single := path_text(values)) is not None:
+        return [single]
     # Listed once, before the check: a generator is empty after it.
-    several = [*values] if isinstance(values, Iterable) and not isinstance(values, Mapping) else [None]
-    if not all(isinstance(value, str | Path) for value in several):
+    is_list = isinstance(values, Iterable) and not isinstance(values, Mapping) and not is_single(values)
+    found = [*map(path_text, values)] if is_list else [None]  # type: ignore[call-overload]
+    texts = [text for text in found if text is not None]
+    if len(texts) < len(found):
         raise ConfigError(f"{name}: expected texts, found {values!r}")
-    return [*map(str, several)]
+    return texts
+
+
+def is_single(value: object) -> bool:
+    """Whether a value is an array of numpy, or a tensor, without dimensions: it is iterable, but cannot be iterated."""
+    return getattr(value, "ndim", None) == 0
 
 
 def as_keyed(name: str, values: object) -> Mapping[str, Any]:
-    """Values by dotted key. Raises ConfigError, which names the argument, if it is something else."""
+    """Values by dotted key, of plain types. Raises ConfigError, which names the argument, if it is something else."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name}: expected dotted keys and values, found {values!r}")
     if wrong := [key for key in values if not isinstance(key, str)]:
         raise ConfigError(f"{name}: expected dotted keys, found {wrong[0]!r}")
-    return values
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value with numbers and arrays of numpy, pandas and torch as Python's, and paths of foreign classes as texts."""
+    if isinstance(value, os.PathLike):
+        return value if isinstance(value, Path) else path_text(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_plain, value)]
+    return value.tolist() if hasattr(value, "tolist") else value

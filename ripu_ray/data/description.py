@@ -35,8 +35,13 @@ def _texts(value: object) -> object:
 
 
 def _text_keys(value: object) -> object:
-    """YAML's numbers as the texts that they are in JSON."""
-    return {str(key): part for key, part in value.items()} if isinstance(value, dict) else value
+    """YAML's numbers as the texts that they are in JSON. Raises ValueError: a number is there as a text, too."""
+    if not isinstance(value, dict):
+        return value
+    texts = [*map(str, value)]
+    if twice := [text for text in texts if texts.count(text) > 1]:
+        raise ValueError(f"id_map: {twice[0]!r}: is there twice")
+    return dict(zip(texts, value.values(), strict=True))
 
 
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_texts), Field(min_length=1)]

@@ -78,13 +78,21 @@ def guess_classes(root: Path, labels: Sequence[Path], watch: Watch[Path]) -> tup
         of_palette = by_colour and content.kind == "palette"
         pixels.update(_recoloured(content) if of_palette else content.pixels)
     lines = [f"labels    {', '.join(f'{count} of {kind}' for kind, count in sorted(kinds.items()))}"]
-    lines += [f"names     of classes from {source}"] if source else []
     if by_colour:
-        tree, more = _from_colours(pixels, by_rgb)
+        tree, more = _from_colours(root, pixels, by_rgb)
+        lines += _on_names(source, bool(by_rgb), "colours")
         return (tree | {"palette": "colors"} if kinds["palette"] else tree), lines + more
     colours = {index: next(iter(colours)) for index, colours in palettes.items()}
-    tree, more = _from_ids(pixels, by_id, colours)
-    return tree, lines + more
+    tree, more, has_names = _from_ids(root, pixels, by_id, colours)
+    return tree, lines + _on_names(source, has_names, "ids") + more
+
+
+def _on_names(source: str, is_used: bool, kind: str) -> list[str]:
+    """A line on the file with the names of classes, if there is one."""
+    if not source:
+        return []
+    unused = f"{source} has none for all {kind}, not used"
+    return [f"names     {f'of classes from {source}' if is_used else unused}"]
 
 
 def _recoloured(content: _Content) -> Counter[Any]:
@@ -117,11 +125,11 @@ def _palette(picture: Image.Image, ids: Iterable[int]) -> dict[int, Colour]:
     return {index: (values[3 * index], values[3 * index + 1], values[3 * index + 2]) for index in ids}
 
 
-def _from_colours(pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, list[str]]:
+def _from_colours(root: Path, pixels: Counter[Any], names: dict[Colour, str]) -> tuple[Any, list[str]]:
     void = [colour for colour, name in names.items() if name.lower() in _VOID]
     found = sorted(pixels.keys() - names, key=lambda colour: (-pixels[colour], colour))
     chosen = [colour for colour in (*names, *found) if colour not in void]
-    _check_number(len(chosen), "colour")
+    _check_number(root, len(chosen), "colour")
     called = _distinct([names.get(colour) or _PLAIN.get(colour) or "-".join(map(str, colour)) for colour in chosen])
     tree: dict[str, Any] = {
         "classes": [{"name": name, "color": list(colour)} for name, colour in zip(called, chosen, strict=True)]
@@ -143,11 +151,14 @@ def _rare(what: str, pixels: dict[str, int], total: int) -> list[str]:
     return [f"rare      {named} (of smoothed outlines?), are classes, too"] if rare else []
 
 
-def _from_ids(pixels: Counter[Any], names: dict[int, str], colours: dict[int, Colour]) -> tuple[Any, list[str]]:
+def _from_ids(
+    root: Path, pixels: Counter[Any], names: dict[int, str], colours: dict[int, Colour]
+) -> tuple[Any, list[str], bool]:
+    """The tree, a line for each assumption, and whether the names are used."""
     ids = sorted(pixels)
     is_binary = IGNORE_LABEL in ids and len(ids) <= MIN_CLASSES
     ids = ids if is_binary else [label_id for label_id in ids if label_id != IGNORE_LABEL]
-    _check_number(len(ids), "id")
+    _check_number(root, len(ids), "id")
     found, has_names = {str(label_id): pixels[label_id] for label_id in ids}, names.keys() >= set(ids)
     if has_names and not is_binary:
         ids = sorted(names.keys() - {IGNORE_LABEL})
@@ -167,12 +178,13 @@ def _from_ids(pixels: Counter[Any], names: dict[int, str], colours: dict[int, Co
     if IGNORE_LABEL in pixels:
         meaning = "a class, as there are but two ids" if is_binary else "void: neither learned nor evaluated"
         lines.append(f"void      255 is {meaning}")
-    return tree, lines + ([] if has_names else _rare("id", found, pixels.total()))
+    return tree, lines + ([] if has_names else _rare("id", found, pixels.total())), has_names
 
 
-def _check_number(count: int, what: str) -> None:
+def _check_number(root: Path, count: int, what: str) -> None:
     if not MIN_CLASSES <= count <= IGNORE_LABEL:
-        raise DataError(f"the labels have {counted(count, what)}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
+        found = f"the labels have {counted(count, what)}"
+        raise DataError(f"{root}: {found}: expected {MIN_CLASSES} to {IGNORE_LABEL} classes")
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -193,7 +205,7 @@ def _read_names(root: Path) -> tuple[str, dict[int, str], dict[Colour, str]]:
     """A file with names of classes: its name, and the names by id or by colour. Lists that cannot be read are not."""
     for path in sorted({path for pattern in _NAMES for path in root.glob(pattern)}):
         try:
-            if path.stat().st_size > _LONGEST_LIST:
+            if not path.is_file() or path.stat().st_size > _LONGEST_LIST:  # a pipe would be waited for
                 continue
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError):
@@ -206,12 +218,13 @@ def _read_names(root: Path) -> tuple[str, dict[int, str], dict[Colour, str]]:
             if match := _TRIPLE.search(line):
                 name = (line[: match.start()] + line[match.end() :]).strip(" \t,;:\"'")
                 red, green, blue = map(int, match.groups())
-                if name and name.isprintable():
+                if name and name.isprintable() and max(red, green, blue) <= IGNORE_LABEL:
                     colours[red, green, blue] = name
         if colours:
             return path.name, {}, colours
         names = ids or dict(enumerate(lines))
-        if len(names) >= MIN_CLASSES and all(name.isprintable() and len(name) < 64 for name in names.values()):
+        is_short = len(names) >= MIN_CLASSES and max(names) <= IGNORE_LABEL
+        if is_short and all(name.isprintable() and len(name) < 64 for name in names.values()):
             return path.name, names, {}
     return "", {}, {}
 

@@ -69,6 +69,12 @@ def curve_points(named: pd.DataFrame, finished: pd.DataFrame, cost: str) -> pd.D
     )
 
 
+def no_points() -> pd.DataFrame:
+    """The result of `curve_points` before a round is committed."""
+    names = ("panel", "line", "round", "x", "mean", "deviation", "seeds", "finished", "stopped")
+    return pd.DataFrame(columns=list(names))
+
+
 def _held(shown: pd.DataFrame) -> pd.DataFrame:
     """The rows, and the last row of each trial that a rule ended once more for every later round of its line."""
     last = shown.groupby(["panel", "line"], sort=False)["round"].transform("max")

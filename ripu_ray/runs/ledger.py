@@ -87,7 +87,7 @@ class Ledger:
         Raises:
             RunFolderError: there is no such run or trial, or a purchase is damaged.
         """
-        opened = RunFolder(locate(str(run)))
+        opened = RunFolder(locate(run))
         if trial not in opened.trials:
             raise RunFolderError(f"{run}: no trial {trial}; expected one of {', '.join(opened.trials)}")
         folder = opened.trial(trial).path

@@ -235,7 +235,7 @@ class RunFolder:
         return (self.trial(name).path if name in self.trials else self.warmup(name).path) / "at.json"
 
     def _part(self, kind: str, name: str) -> Path:
-        is_name = name.isprintable() and len(name.encode(errors="replace")) <= 255
+        is_name = isinstance(name, str) and name.isprintable() and len(name.encode(errors="replace")) <= 255
         if name in ("", ".", "..") or not is_name or Path(name).name != name:
             raise RunFolderError(f"{self.path / kind}: {name!r} is not the name of a folder in it")
         return self.path / kind / name

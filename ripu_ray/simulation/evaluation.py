@@ -14,7 +14,7 @@ from ripu_ray.core.metrics import confusion_counts, iou, miou, pixel_accuracy
 from ripu_ray.data.cityscapes import NAMES_13, NOT_AMONG_13
 from ripu_ray.data.labels import ClassTable
 from ripu_ray.data.loading import open_domains
-from ripu_ray.errors import NonFiniteError
+from ripu_ray.errors import DataError, NonFiniteError
 from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.models.pretrained import read_weights
@@ -59,6 +59,8 @@ def evaluate_checkpoint(
     torch.set_num_threads(config.cluster.threads)
     domains = open_domains(config.data, with_source=False)
     images, classes = domains.validation, domains.classes
+    if not images.image_ids:
+        raise DataError("the target has no validation images: expected images with labels, to compare predictions with")
     network = build_network(config.model, classes.num_classes, seed=0)
     network.load_state_dict(read_weights(checkpoint, network))
     device = local_device(config)

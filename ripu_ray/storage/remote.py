@@ -172,7 +172,15 @@ def as_path(path: str | Path) -> Path:
     return path if isinstance(path, Path) else locate(path)
 
 
-def locate(text: str | Path) -> Path:
+def path_text(value: object) -> str | None:
+    """A text, or a path of any class as a text; None: something else, such as a path in bytes."""
+    if isinstance(value, str | Path):
+        return str(value)
+    path = os.fspath(value) if isinstance(value, os.PathLike) else None
+    return path if isinstance(path, str) else None
+
+
+def locate(text: str | os.PathLike[str]) -> Path:
     """The path of a text such as `runs`, `~/data`, `$DATA/city` or `s3://bucket/runs`, without any access to it.
 
     `~` and `$VARIABLE` are expanded.
@@ -181,9 +189,7 @@ def locate(text: str | Path) -> Path:
         ConfigError: a variable that is not set, or an unknown user; a URL without bucket, with a user or password, or
             with a scheme that is not supported; something else than a text or a path; a name that no file can have.
     """
-    if not isinstance(text, str | Path):
-        raise ConfigError(f"expected a path or a URL, found {text!r}")
-    given, text = text, os.path.expandvars(str(text))
+    given, text = text, os.path.expandvars(path_text(text) or "")
     if not text:
         raise ConfigError(f"expected a path or a URL, found {given!r}")
     if variable := _VARIABLE.search(text):

@@ -31,7 +31,9 @@ def test_a_pool_without_labels_is_asked_answered_and_trained(tmp_path: Path) -> 
     assert ripu_here(tmp_path, "query", "run", "--export", "word").exit_code == 2
     assert "run has rounds 0 to 1" in ripu_here(tmp_path, "query", "run", *flags, "--round", "2").stderr
     assert not (tmp_path / "run").exists()
-    assert "not a run folder" in ripu_here(tmp_path, "query", "run").stderr
+    for verb in ("query", "train"):
+        says = "run: not a run folder: `ripu query` creates it, with --config or --set\n"
+        assert ripu_here(tmp_path, verb, "run").stderr.endswith(says)
     gain = ripu_here(tmp_path, "query", "run", *flags, "--set", "stopping.rule=small_gain")
     assert gain.exit_code == 2 and "stopping.rule small_gain: needs validation images" in gain.stderr
     flags += ["--set", "stopping.rule=kappa_average"]  # needs no labels

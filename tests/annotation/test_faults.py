@@ -141,3 +141,14 @@ def test_each_wrong_path_has_a_line(asked: Asked, tmp_path: Path) -> None:
         answer(asked.trial(), paths)
     assert len(caught.value.faults) == 4 and "File name too long" in caught.value.faults[3]
     assert len(answer(asked.trial(), paths, skip_bad=True).skipped) == 4
+
+
+def test_a_folder_of_label_maps_has_hidden_files_and_broken_links(asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "maps" / ".ipynb_checkpoints").mkdir(parents=True)
+    for name in ("00000.png", "._00000.png", ".ipynb_checkpoints/00000-checkpoint.png"):
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "maps" / name)
+    (tmp_path / "maps" / "00001.png").symlink_to("absent.png")
+    with pytest.raises(DataError, match=r"maps/00001\.png: no such file or folder$"):
+        answer(asked.trial(), [tmp_path / "maps"])
+    (tmp_path / "maps" / "00001.png").unlink()
+    assert answer(asked.trial(), [tmp_path / "maps"]).answered

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ripu_cli.main import app
 from typer.testing import CliRunner
 
 import ripu_ray as ripu
-from ripu_ray.errors import ConfigError, InputError
+from ripu_ray.errors import ConfigError, InputError, StoppedError
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,6 +126,8 @@ def test_a_run_returns_its_results_and_resuming_repeats_nothing(tmp_path: Path) 
     with pytest.raises(ripu.RipuError, match="no trial other"):
         ripu.Ledger.open(results.folder, "other")
 
+    empty = ripu.Results(ripu.RunFolder.create(tmp_path / "empty", ripu.run_config(settings=settings)).path)
+    assert list(empty.curves) == list(results.curves) and not len(empty.curves)
     before = (tmp_path / "a/log.jsonl").read_bytes()
     again = ripu.resume(tmp_path / "a")
     assert again.frame.equals(results.frame)
@@ -165,6 +168,42 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
     more = ripu.select(score_HW, budget=20, window=5, before=centres)
     assert len(more) >= len(centres) - 1
     assert not {map(tuple, more)} & {map(tuple, centres)}
+
+
+class _Place:
+    """A path of another class than pathlib's."""
+
+    def __init__(self, path: str | bytes) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str | bytes:
+        return self._path
+
+
+def test_numbers_of_numpy_and_paths_of_any_class_are_taken(tmp_path: Path) -> None:
+    config = ripu.sweep_config(
+        _Place(str(ROOT / "configs" / "demo.yaml")),  # type: ignore[arg-type]
+        budgets=np.array(2.2, np.float32),
+        seeds=np.array(3),
+        windows=torch.tensor([3, 9]),
+        vary={"data.shift": np.array([0, 1]), "model.options": [{"width": np.int64(8)}]},  # type: ignore[dict-item]
+    )
+    sweep = config.sweep
+    assert ([*map(str, sweep.budgets)], sweep.seeds, sweep.windows) == (["2.2"], (3,), (3, 9))
+    assert sweep.vary == {"data.shift": (0, 1), "model.options": ({"width": 8},)}
+    changed = {"data.size": np.array([32, 48]), "model.init_from": _Place("w.pt"), "model.options": {"a": np.ones(2)}}
+    config = ripu.override(config, {"sweep": {}, "model.name": "factory", "model.factory": "a:b", **changed})
+    assert (config.data.model_dump()["size"], config.model.options) == ((32, 48), {"a": [1.0, 1.0]})
+    assert str(config.model.init_from) == "w.pt"
+    folder: Any = _Place(str(tmp_path / "absent"))
+    for call in (ripu.Results, ripu.status, ripu.report, ripu.read_run, lambda place: ripu.compare(place, place)):
+        with pytest.raises(InputError, match="absent: not a run folder"):
+            call(folder)
+    with pytest.raises(InputError, match="absent: not a run folder"):
+        ripu.export_weights(tmp_path / "absent", round_index=np.int64(0))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"oracle\.kind is simulated"):
+        ripu.query(tmp_path / "absent", np.int64(0), config=ripu.load_config())  # type: ignore[arg-type]
+    assert not ripu.is_job_server(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +274,8 @@ def test_one_image_is_scored_and_selected_as_in_a_run() -> None:
         (lambda: ripu.export_weights("absent", round_index="1"), "round_index: expected a whole"),  # type: ignore[arg-type]
         (lambda: ripu.query("absent", "0"), "round_index: expected a whole number, found '0'"),  # type: ignore[arg-type]
         (lambda: ripu.query("absent", True), "round_index: expected a whole number, found True"),
+        (lambda: ripu.export_weights("absent", round_index=True), "round_index: expected a whole number, found True"),
+        (lambda: ripu.status(_Place(b"x")), "expected a path or a URL, found <"),  # type: ignore[arg-type]
         (lambda: ripu.status(""), "expected a path or a URL, found ''"),
         (lambda: ripu.sweep_config(settings=(text for text in ["sed=1"])), "sed: unknown key"),
         (lambda: ripu.run(name=3), "name 3: expected a name"),  # type: ignore[arg-type]
@@ -253,6 +294,17 @@ def test_wrong_arguments_are_one_line(call: object, says: str) -> None:
 def test_a_stop_of_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ripu.RipuError, match=r"absent/stop: cannot be written \(No such file"):
         ripu.StopRequest.of(tmp_path / "absent").make()
+
+
+def test_a_stop_ends_one_start_alone(tmp_path: Path) -> None:
+    stop = ripu.StopRequest.of(tmp_path / "a")
+    with pytest.raises(StoppedError):
+        settings = SETTINGS | {"cluster.scorers": 0}
+        ripu.run(name="a", output=tmp_path, settings=settings, on_progress=lambda progress: stop.make())
+    assert not stop.is_made()
+    stop.make()  # as of a process that was killed before it withdrew the request
+    assert list(ripu.resume(tmp_path / "a").frame["round"]) == [-1, 0, 1]
+    assert not stop.is_made()
 
 
 def test_there_are_five_examples() -> None:

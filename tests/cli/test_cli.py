@@ -296,9 +296,17 @@ def test_bad_input_is_a_line_and_an_exit_code_of_the_process(tmp_path: Path) -> 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.parametrize("arguments", [["--wandb", "sometimes"], ["--no-such-flag"], ["stray"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sweep", "--wandb", "sometimes"],
+        ["sweep", "--no-such-flag"],
+        ["sweep", "stray"],
+        ["--verbose"],  # it says nothing without --version
+    ],
+)
 def test_a_mistyped_flag_is_a_usage_error(arguments: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["sweep", *arguments])
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
     assert arguments[-1] in done.stderr
 

@@ -304,6 +304,6 @@ def test_what_cannot_be_started_from_is_one_line(tmp_path: Path, says: str) -> N
     REFUSED[says](tmp_path)
     done = invoke("init", tmp_path)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert says in done.stderr
+    assert says in done.stderr and str(tmp_path) in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("*.*"))

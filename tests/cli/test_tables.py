@@ -33,6 +33,15 @@ def _rows(run: RunFolder, capsys: pytest.CaptureFixture[str], each: bool = False
     return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines() if line.strip() and "─" not in line]
 
 
+def test_the_commands_of_wandb_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder.create(tmp_path / "a b", load_config(None, TINY))
+    (run.path / "trials/one/wandb/offline-run-1").mkdir(parents=True)
+    print_outcome(ripu.Results(run.path))
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert f"wandb sync '{run.path}'/trials/*/wandb/offline-run-* " in line
+    assert line.endswith(f"wandb leet '{run.path}/trials'/TRIAL/wandb")
+
+
 def test_a_row_for_each_arm_or_each_trial(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     head, *rows = _rows(run, capsys)
     assert head == ["budget", "strategy", "seeds", "start", "mIoU", "against random", "spent", "labelled", "clicks"]

@@ -234,6 +234,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "class twice": (_rewrite(classes=["sky", "sky"]), "own.yaml: classes[1].name is 'sky': expected a printable name"),
     "no class": (_rewrite(classes=[]), "own.yaml: classes: expected 2 to 255 of them, found 0"),
     "class of id_map": (_rewrite(id_map={3: "water"}), "own.yaml: id_map['3'] is 'water': expected the name or id of"),
+    "id twice": (_rewrite(id_map={3: "road", "3": "sky"}), "own.yaml: id_map: '3': is there twice"),
     "id of id_map": (_rewrite(id_map={300: "sky"}), "own.yaml: id_map: '300': expected an id of the label files"),
     "colours without colours": (
         _rewrite(**COLOURS),

@@ -1,5 +1,6 @@
 """What `ripu data init` guesses: classes without a `classes.json`, the folder of the images, lists of a split."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,6 +49,28 @@ def test_lists_of_names_are_read_with_and_without_ids(tmp_path: Path, name: str)
     write_photographs(tmp_path, kind=kind)
     (tmp_path / "_classes.csv").write_text(text)
     assert guess(tmp_path)[0] == (tree or IN_COLOURS | {"classes": [SKY, ROAD]})
+
+
+# How labels are stored, the list, the line about it.
+UNUSED = {
+    "too few names": ("ids", "road\nsky\n", ["names     _classes.csv has none for all ids, not used"]),
+    "names without colours": ("colours", "road #804080\nsky #4682b4\n", ["has none for all colours, not used"]),
+    "more names than ids": ("ids", "\n".join(f"a{n}" for n in range(300)), []),
+    "no colour": ("colours", "road,300,0,0\nsky,0,256,0\n", ["has none for all colours, not used"]),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_lists_that_do_not_fit_are_not_used(tmp_path: Path, name: str) -> None:
+    kind, text, says = UNUSED[name]
+    write_photographs(tmp_path, kind=kind)
+    tree, _ = guess(tmp_path)
+    (tmp_path / "_classes.csv").write_text(text)
+    os.mkfifo(tmp_path / "classes.txt")  # reading it would wait for a writer
+    with_list, lines = guess(tmp_path)
+    assert with_list == tree
+    found = [line for line in lines if line.startswith("names")]
+    assert len(found) == len(says) and all(part in line for part, line in zip(says, found, strict=True))
 
 
 def test_ids_beside_palettes_that_differ_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Evaluating a checkpoint: the run's own figures, the mirror image, pictures, and SYNTHIA's 13 classes."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ripu_ray.config import Config
+from ripu_ray.config import Config, override
 from ripu_ray.data.loading import open_domains
 from ripu_ray.errors import DataError, NonFiniteError, StorageError
 from ripu_ray.models.inference import predict
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import warmup_key
 from ripu_ray.simulation.evaluation import evaluate_checkpoint, figures
+from tests.data.photographs import write_photographs
 from tests.data.published import CLASSES_16, CLASSES_19
 from tests.running import run_all
 
@@ -96,6 +98,18 @@ def test_a_checkpoint_that_does_not_fit_or_is_not_finite(tiny: Config, tmp_path:
     torch.save({"network": overflowing}, path)
     with pytest.raises(NonFiniteError, match=r"w\.pt, image target/val/00000: a NaN"):
         evaluate_checkpoint(tiny, path)
+
+
+def test_without_validation_images_nothing_is_evaluated(tmp_path: Path) -> None:
+    places = (("day", ""), ("night", ""))
+    write_photographs(tmp_path, "{domain}/images/{number}.png", "{domain}/labels/{number}.png", "ids", places)
+    shutil.rmtree(tmp_path / "night/labels")
+    (tmp_path / "classes.json").write_text('["a", "b", "c"]')
+    folders = {"images": "{domain}/images/*", "labels": "{domain}/labels/*", "source": "day", "target": "night"}
+    data = {"dataset": "folder", "root": str(tmp_path), **folders}
+    config = override(Config(), {"data": data, "oracle.kind": "human"})
+    with pytest.raises(DataError, match="the target has no validation images: expected images with labels"):
+        evaluate_checkpoint(config, tmp_path / "absent.pt")
 
 
 def test_pictures_that_cannot_be_written_are_named(tiny: Config, tmp_path: Path) -> None:
