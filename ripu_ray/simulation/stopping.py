@@ -5,6 +5,7 @@ A rule depends on the committed records alone, so a resumed trial ends after the
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from operator import index
 from statistics import mean
 from typing import Protocol
@@ -160,11 +161,11 @@ def make_rule(stopping: StoppingConfig) -> "CheckedRule | None":
     if stopping.rule is None:
         return None
     with blamed(f"stopping.rule {stopping.rule}"):
-        return CheckedRule(stopping.rule, STOPPING_RULES[stopping.rule](stopping))
+        return CheckedRule(stopping.rule, STOPPING_RULES[stopping.rule](stopping.model_copy(deep=True)))
 
 
 class CheckedRule:
-    """A rule whose errors and wrong answers are one line."""
+    """A rule whose errors and wrong answers are one line. It gets copies, which it may change."""
 
     def __init__(self, name: str, rule: StoppingRule) -> None:
         self._name, self._rule = name, rule
@@ -174,7 +175,7 @@ class CheckedRule:
         """See `StoppingRule`."""
         place = f"stopping.rule {self._name}: after round {history[-1].round}"
         with blamed(place):
-            reason = self._rule.should_stop((*history,))
+            reason = self._rule.should_stop(deepcopy((*history,)))
         if reason is not None and not isinstance(reason, str):
             raise ConfigError(f"{place}: expected None or one line, found {reason!r}")
         return in_one_line(reason) if reason else None
