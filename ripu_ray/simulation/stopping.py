@@ -184,3 +184,6 @@ class CheckedRule:
         if reason is not None and not isinstance(reason, str):
             raise ConfigError(f"{place}: expected None or one line, found {reason!r}")
         return in_one_line(reason) if reason else None
+
+
+STOPPING_RULES.close()

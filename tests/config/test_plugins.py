@@ -1,5 +1,6 @@
 """Plug-ins: where they are looked up, what a wrong one says, how they reach other processes, and when they are run."""
 
+import functools
 import json
 import pickle
 import subprocess
@@ -12,6 +13,7 @@ import torch
 
 import ripu_ray as ripu
 from ripu_ray.config import Config, StoppingConfig, dump_config, load_config
+from ripu_ray.config.plugins import has_changed, program_parts
 from ripu_ray.config.registry import ACQUISITIONS, DATASETS, NETWORKS, REGISTRIES, Registry, wrapped
 from ripu_ray.core.acquisition import Query, acquisition
 from ripu_ray.core.prediction import PixelMaps
@@ -336,6 +338,30 @@ def test_maps_that_are_changed_in_place_are_named(change: Callable[[PixelMaps], 
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
     with pytest.raises(ScoreError, match=f"acquisition {name}: changed its maps in place, expected a new tensor"):
         score_image(torch.randn(3, 4, 6), (8, 12), name, query)
+
+
+def test_a_preset_of_a_function_of_this_package_is_a_part_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent to the processes of Ray, and the run folder has its name and digest."""
+    own = ACQUISITIONS["ripu"].function
+    acquisition("drawn_ripu", power=2)(own)
+    assert [name for _, name, _ in program_parts()] == ["drawn_ripu"]
+    config = load_config(None, [*TINY, "strategy.acquisition=drawn_ripu"])
+    sent = pickle.dumps(config)
+    monkeypatch.delitem(ACQUISITIONS._parts, "drawn_ripu")
+    assert pickle.loads(sent) == config  # noqa: S301 (our own)
+    assert str(ACQUISITIONS["drawn_ripu"].power) == "2"
+    (before,) = config.plugins
+    monkeypatch.delitem(ACQUISITIONS._parts, "drawn_ripu")
+    acquisition("drawn_ripu", power=3)(own)
+    assert has_changed(before)
+
+
+def test_a_function_that_is_wrapped_like_one_of_this_package_is_tried() -> None:
+    own = ACQUISITIONS["ripu"].function
+    acquisition("wrapped_ripu")(functools.wraps(own)(lambda maps, query: own(maps, query)[None]))
+    assert [name for _, name, _ in program_parts()] == ["wrapped_ripu"]
+    with pytest.raises(ConfigError, match=r"^strategy\.acquisition wrapped_ripu: expected a float32 tensor of shape"):
+        check_trials(expand(load_config(None, [*TINY, "strategy.acquisition=wrapped_ripu"])))
 
 
 def test_options_that_are_changed_in_place_stay_those_of_the_configuration() -> None:
