@@ -66,7 +66,7 @@ class Registry:
             except ValueError as error:
                 raise ValueError(f"{self._kind} {name}: {error}") from None
             is_again = bool(_owner) and self._owners.get(name) == _owner  # a plug-in starts from nothing
-            if name in self._parts and (is_again or _identity(self._parts[name]) != _identity(part)):
+            if name in self._parts and (is_again or self._is_another(name, part)):
                 raise ValueError(f"{self._kind} {name}: the name is taken by {_described(self._parts[name])}")
             self._parts[name] = part
             is_ours = not self._is_closed and module_of(part).startswith("ripu_ray.")
@@ -74,6 +74,12 @@ class Registry:
             return part
 
         return add
+
+    def _is_another(self, name: str, part: object) -> bool:
+        """Whether a part differs from the one of this name. Presets of this package do not change."""
+        known = self._parts[name]
+        is_preset = self._owners[name] == PACKAGE and getattr(known, "preset", "") != getattr(part, "preset", "")
+        return is_preset or _identity(known) != _identity(part)
 
     def close(self) -> None:
         """State that this package has registered all its parts: one that follows is of others, whatever its module."""

@@ -356,6 +356,13 @@ def test_a_preset_of_a_function_of_this_package_is_a_part_of_the_program(monkeyp
     assert has_changed(before)
 
 
+def test_the_preset_of_a_name_of_this_package_cannot_be_replaced() -> None:
+    """The processes of Ray would have the one of this package."""
+    with pytest.raises(ValueError, match=r"function ripu: the name is taken by ripu_ray\.core\.acquisition\.ripu$"):
+        acquisition("ripu", power=1)(ACQUISITIONS["ripu"].function)
+    assert ACQUISITIONS["ripu"].power is None
+
+
 def test_a_function_that_is_wrapped_like_one_of_this_package_is_tried() -> None:
     own = ACQUISITIONS["ripu"].function
     acquisition("wrapped_ripu")(functools.wraps(own)(lambda maps, query: own(maps, query)[None]))
