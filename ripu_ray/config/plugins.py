@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from ripu_ray.config.fields import Section
-from ripu_ray.config.registry import REGISTRIES, registering, wrapped
+from ripu_ray.config.registry import REGISTRIES, module_of, registering, wrapped
 from ripu_ray.errors import ConfigError, check_torch, first_line, named, torch_state
 from ripu_ray.storage.remote import locate
 
@@ -220,7 +220,7 @@ def program_parts() -> list[tuple[str, str, Any]]:
         (key, name, part)
         for key, registry in REGISTRIES.items()
         for name, part in registry.owned("").items()
-        if not _module_of(part).startswith(("ripu_ray.", "ripu_plugins."))
+        if not module_of(part).startswith("ripu_plugins.")
     ]
 
 
@@ -233,6 +233,8 @@ def program_plugin(used: Collection[str]) -> Plugin | None:
             provides[key] = (*provides.get(key, ()), name)
             with suppress(OSError, TypeError):  # typed at a prompt, say
                 sources.append(inspect.getsource(wrapped(part)))
+            if module_of(part).startswith("ripu_ray."):  # its source does not contain the registration
+                sources.append(getattr(part, "preset", ""))
     file = str(getattr(sys.modules["__main__"], "__file__", None) or "an interactive session")
     plugin = Plugin(name=PROGRAM, sha256=_digest("".join(sources)), file=file, provides=provides)
     return plugin if provides else None
@@ -245,16 +247,12 @@ def add_program_parts(parts: Iterable[tuple[str, str, Any]]) -> None:
             REGISTRIES[key].register(name)(part)
 
 
-def _module_of(part: Any) -> str:
-    return str(getattr(wrapped(part), "__module__", ""))
-
-
 def _described(plugin: Plugin, source: str) -> Plugin:
     """Run a plug-in, and add the names that it registered."""
     module = run_plugin(plugin, source)
     provides = {}
     for key, registry in REGISTRIES.items():
-        names = [name for name, part in registry.owned("").items() if _module_of(part) == module.__name__]
+        names = [name for name, part in registry.owned("").items() if module_of(part) == module.__name__]
         if own := (*registry.owned(plugin.name), *names):
             provides[key] = own
     return plugin.model_copy(update={"provides": provides})

@@ -13,6 +13,8 @@ from ripu_ray.errors import ConfigError, named
 
 T = TypeVar("T")
 _NAME = re.compile("[a-z][a-z0-9_]*")
+PACKAGE = "-"
+"""Owner of the parts of this package; no plug-in has this name."""
 _owner = ""
 
 
@@ -41,7 +43,7 @@ class Registry:
         self.absent: Callable[[str], Any] = lambda name: partial(_refuse, f"{kind} {name}")
         self.check_part: Callable[[Any], object] = _check_callable
         self.reserved: tuple[str, ...] = ()
-        self._kind, self._module = kind, module
+        self._kind, self._module, self._is_closed = kind, module, False
         self._parts: dict[str, Any] = {}
         self._owners: dict[str, str] = {}
         self._entry_points: dict[str, EntryPoint] | None = None
@@ -64,13 +66,24 @@ class Registry:
             except ValueError as error:
                 raise ValueError(f"{self._kind} {name}: {error}") from None
             is_again = bool(_owner) and self._owners.get(name) == _owner  # a plug-in starts from nothing
-            if name in self._parts and (is_again or _identity(self._parts[name]) != _identity(part)):
+            if name in self._parts and (is_again or self._is_another(name, part)):
                 raise ValueError(f"{self._kind} {name}: the name is taken by {_described(self._parts[name])}")
             self._parts[name] = part
-            self._owners[name] = _owner
+            is_ours = not self._is_closed and module_of(part).startswith("ripu_ray.")
+            self._owners[name] = _owner or (PACKAGE if is_ours else "")
             return part
 
         return add
+
+    def _is_another(self, name: str, part: object) -> bool:
+        """Whether a part differs from the one of this name. Presets of this package do not change."""
+        known = self._parts[name]
+        is_preset = self._owners[name] == PACKAGE and getattr(known, "preset", "") != getattr(part, "preset", "")
+        return is_preset or _identity(known) != _identity(part)
+
+    def close(self) -> None:
+        """State that this package has registered all its parts: one that follows is of others, whatever its module."""
+        self._is_closed = True
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order of registration, then those of entry points."""
@@ -99,7 +112,7 @@ class Registry:
         return dict(self._parts)
 
     def owned(self, owner: str) -> dict[str, Any]:
-        """The parts that a plug-in registered. The owner "" has those of this package and of the program."""
+        """The parts that a plug-in registered. The owner of the program is "", that of this package `PACKAGE`."""
         return {name: part for name, part in self._parts.items() if self._owners[name] == owner}
 
     def declare(self, name: str, owner: str) -> None:
@@ -151,6 +164,11 @@ def check_words(place: str, words: object, known: Collection[str]) -> None:
 def wrapped(part: Any) -> Any:
     """The function that a part was made from, of those that hold one."""
     return getattr(part, "build", getattr(part, "function", part))
+
+
+def module_of(part: Any) -> str:
+    """Name of the module of the function that a part was made from."""
+    return str(getattr(wrapped(part), "__module__", ""))
 
 
 def _check_callable(part: Any) -> None:

@@ -75,7 +75,13 @@ class Acquisition:
     @property
     def is_foreign(self) -> bool:
         """Whether the function is from outside this package: then it is tried before a run, and its scores checked."""
-        return getattr(self.function, "__module__", "") != __name__
+        # Not by `__module__`, which `functools.wraps` copies.
+        return getattr(self.function, "__globals__", {}).get("__name__") != __name__
+
+    @property
+    def preset(self) -> str:
+        """The settings as text."""
+        return f"power {self.power}, balanced {self.balanced}, class_share {self.class_share}, {sorted(self.needs)}"
 
 
 _NEEDS = ("bought", "dropout", "features")
@@ -220,3 +226,6 @@ def bald(maps: "PixelMaps", query: Query) -> "Tensor":
     Source: BALD, arXiv 1112.5745, with dropout as in arXiv 1703.02910; `power_bald`: arXiv 2106.12059.
     """
     return query.mean(maps.mutual_information)
+
+
+ACQUISITIONS.close()

@@ -5,6 +5,7 @@ Shapes: H x W label pixels, n centres, C classes.
 
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -56,11 +57,12 @@ def score_image(
         query = replace(query, bought_C=(0,) * maps.num_classes)
     if not registered.is_foreign:
         return registered.function(maps, query), maps
-    given = [tensor for tensor in (maps.predicted_HW, maps.entropy_HW) if not tensor.is_inference()]
-    versions = [tensor._version for tensor in given]
+    given = maps.predicted_HW, maps.entropy_HW, maps.logits_Chw
+    kept = [tensor.clone() for tensor in given]  # torch's count of changes misses those of a numpy view
+    options = deepcopy(query.options)
     with blamed(f"acquisition {acquisition} failed", ScoreError):
-        score_HW = _checked(registered.function(maps, query, **query.options), acquisition, maps)
-    if [tensor._version for tensor in given] != versions:
+        score_HW = _checked(registered.function(maps, replace(query, options=options), **options), acquisition, maps)
+    if not all(map(torch.equal, given, kept)):
         raise ScoreError(f"acquisition {acquisition}: changed its maps in place, expected a new tensor")
     return score_HW, maps
 

@@ -21,3 +21,4 @@ def _check_section(part: object) -> None:
 
 
 DATASETS.check_part = _check_section
+DATASETS.close()

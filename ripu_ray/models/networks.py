@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ripu_ray.config.registry import NETWORKS, check_words
+from ripu_ray.config.registry import NETWORKS, PACKAGE, check_words
 from ripu_ray.errors import ConfigError, blamed
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Builder:
 
 _refuse = NETWORKS.absent
 NETWORKS.absent = lambda name: Builder(
-    _refuse(name), frozenset().union(*(builder.takes for builder in NETWORKS.owned("").values()))
+    _refuse(name), frozenset().union(*(builder.takes for builder in NETWORKS.owned(PACKAGE).values()))
 )
 NETWORKS.adapt = lambda build: build if isinstance(build, Builder) else Builder(build, frozenset())
 
@@ -172,3 +172,6 @@ def build_network(model: "ModelConfig", num_classes: int, seed: int) -> "Network
             "any torch.nn.Module"
         )
     return built
+
+
+NETWORKS.close()

@@ -154,7 +154,8 @@ def costs(finished: pd.DataFrame) -> Table:
     table = Table("Mean cost of a finished trial", heads)
     for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
         cells = [Cell(_cost(column, float(rows[column].mean()))) for column in (*columns.values(), *others.values())]
-        cells += [Cell(f"{100 * rows[name].mean():.1f} %") for name in shares]
+        means = [100 * rows[name].mean() for name in shares]  # NaN if nothing was bought
+        cells += [Cell("–" if np.isnan(mean) else f"{mean:.1f} %") for mean in means]
         table.rows.append(([str(condition), str(strategy)], cells))
     return table
 

@@ -142,12 +142,12 @@ def _check_people(trials: Sequence[Trial], domains: Domains) -> None:
         )
     if what := _counts_labels(trials[0].config.strategy):
         raise ConfigError(f"strategy.{what}: counts labels when they are bought, which oracle.kind human cannot do")
-    rule = trials[0].config.stopping.rule
-    if rule and not domains.validation.image_ids:
+    stopping = trials[0].config.stopping
+    if stopping.rule and not domains.validation.image_ids:
         from ripu_ray.simulation.stopping import needs_signals
 
-        if not needs_signals(rule):
-            raise ConfigError(f"stopping.rule {rule}: needs validation images, and there are none")
+        if not needs_signals(stopping):
+            raise ConfigError(f"stopping.rule {stopping.rule}: needs validation images, and there are none")
 
 
 def _check_rules(configs: Sequence[Config]) -> list[str]:

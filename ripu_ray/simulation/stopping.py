@@ -5,6 +5,7 @@ A rule depends on the committed records alone, so a resumed trial ends after the
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from operator import index
 from statistics import mean
 from typing import Protocol
@@ -124,14 +125,14 @@ class ClassificationChange:
         return f"the last round changed the class of {100 * changed:.2f} % of the sample, at most {100 * self._most:g}"
 
 
-def needs_signals(rule: str) -> bool:
-    """Whether a rule compares predictions. Such a rule needs no labels."""
-    return getattr(STOPPING_RULES[rule], "needs_signals", False)
+def needs_signals(stopping: StoppingConfig) -> bool:
+    """Whether there is a rule that compares predictions. Such a rule needs no labels. Raises as `make_rule` does."""
+    return bool((rule := make_rule(stopping)) and rule.needs_signals)
 
 
 def records_signals(stopping: StoppingConfig) -> bool:
     """Whether rounds record the signals: the rule needs them, or `stopping.monitor` asks for them."""
-    return stopping.monitor or bool(stopping.rule and needs_signals(stopping.rule))
+    return stopping.monitor or needs_signals(stopping)
 
 
 def signals(before: Iterable[PoolSample], after: Iterable[PoolSample], num_classes: int) -> dict[str, float]:
@@ -151,7 +152,8 @@ def signals(before: Iterable[PoolSample], after: Iterable[PoolSample], num_class
     return {
         "kappa": cohens_kappa(first_N, second_N, num_classes),
         "changed": float((first_N != second_N).mean()),
-        "uncertainty": sum(sample.entropy for sample in second) / max(unbought, 1),
+        # The epsilon in H makes it slightly negative for p = 1.
+        "uncertainty": max(sum(sample.entropy for sample in second) / max(unbought, 1), 0.0),
     }
 
 
@@ -160,21 +162,28 @@ def make_rule(stopping: StoppingConfig) -> "CheckedRule | None":
     if stopping.rule is None:
         return None
     with blamed(f"stopping.rule {stopping.rule}"):
-        return CheckedRule(stopping.rule, STOPPING_RULES[stopping.rule](stopping))
+        return CheckedRule(stopping.rule, STOPPING_RULES[stopping.rule](stopping.model_copy(deep=True)))
 
 
 class CheckedRule:
-    """A rule whose errors and wrong answers are one line."""
+    """A rule whose errors and wrong answers are one line. It gets copies, which it may change."""
 
     def __init__(self, name: str, rule: StoppingRule) -> None:
         self._name, self._rule = name, rule
-        self.rounds_needed = index(getattr(rule, "rounds_needed", 0))
+        self.needs_signals = bool(getattr(rule, "needs_signals", False))
+        rounds_needed = getattr(rule, "rounds_needed", 0)
+        if not hasattr(rounds_needed, "__index__"):
+            raise ConfigError(f"stopping.rule {name}: rounds_needed: expected a whole number, found {rounds_needed!r}")
+        self.rounds_needed = index(rounds_needed)
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
         """See `StoppingRule`."""
         place = f"stopping.rule {self._name}: after round {history[-1].round}"
         with blamed(place):
-            reason = self._rule.should_stop((*history,))
+            reason = self._rule.should_stop(deepcopy((*history,)))
         if reason is not None and not isinstance(reason, str):
             raise ConfigError(f"{place}: expected None or one line, found {reason!r}")
         return in_one_line(reason) if reason else None
+
+
+STOPPING_RULES.close()

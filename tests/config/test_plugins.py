@@ -1,30 +1,36 @@
 """Plug-ins: where they are looked up, what a wrong one says, how they reach other processes, and when they are run."""
 
+import functools
 import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import ripu_ray as ripu
-from ripu_ray.config import Config, dump_config, load_config
+from ripu_ray.config import Config, StoppingConfig, dump_config, load_config
+from ripu_ray.config.plugins import has_changed, program_parts
 from ripu_ray.config.registry import ACQUISITIONS, DATASETS, NETWORKS, REGISTRIES, Registry, wrapped
 from ripu_ray.core.acquisition import Query, acquisition
+from ripu_ray.core.prediction import PixelMaps
 from ripu_ray.core.purchase import score_image
 from ripu_ray.core.randomness import generator
 from ripu_ray.core.regions import Windows
 from ripu_ray.errors import ConfigError, RunFolderError, ScoreError
 from ripu_ray.models.networks import build_network
 from ripu_ray.runs.grid import expand
+from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.simulation.export import export_weights
 from ripu_ray.simulation.preflight import check_trials
+from ripu_ray.simulation.stopping import make_rule, stopping_rule
 from tests.conftest import TINY
 from tests.running import run_all
+from tests.tracking.records import RECORD
 
 SCORE = """
 from pathlib import Path
@@ -311,12 +317,85 @@ def test_a_faulty_function_of_a_plugin_is_refused_before_a_run(
     assert torch.get_num_threads() == num_threads
 
 
-def test_maps_that_are_changed_in_place_are_named() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda maps: maps.entropy_HW.mul_(2),
+        lambda maps: maps.entropy_HW.data.mul_(2),
+        lambda maps: maps.predicted_HW.numpy().fill(7),
+        lambda maps: maps.logits_Chw.numpy().fill(7),
+    ],
+    ids=["torch", "data", "numpy", "logits"],
+)
+def test_maps_that_are_changed_in_place_are_named(change: Callable[[PixelMaps], object]) -> None:
     """Other parts read the maps after the function."""
-    acquisition("inplace")(lambda maps, query: maps.entropy_HW.mul_(2))
+
+    @acquisition(f"inplace_{change.__code__.co_firstlineno}")
+    def inplace(maps: PixelMaps, query: Query) -> torch.Tensor:
+        change(maps)
+        return maps.entropy_HW + 0
+
+    name = f"inplace_{change.__code__.co_firstlineno}"
     query = Query(Windows((8, 12), "region", 1), "region", False, generator(0, "acquisition", 0, "image"))
-    with pytest.raises(ScoreError, match="acquisition inplace: changed its maps in place, expected a new tensor"):
-        score_image(torch.randn(3, 4, 6), (8, 12), "inplace", query)
+    with pytest.raises(ScoreError, match=f"acquisition {name}: changed its maps in place, expected a new tensor"):
+        score_image(torch.randn(3, 4, 6), (8, 12), name, query)
+
+
+def test_a_preset_of_a_function_of_this_package_is_a_part_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent to the processes of Ray, and the run folder has its name and digest."""
+    own = ACQUISITIONS["ripu"].function
+    acquisition("drawn_ripu", power=2)(own)
+    assert [name for _, name, _ in program_parts()] == ["drawn_ripu"]
+    config = load_config(None, [*TINY, "strategy.acquisition=drawn_ripu"])
+    sent = pickle.dumps(config)
+    monkeypatch.delitem(ACQUISITIONS._parts, "drawn_ripu")
+    assert pickle.loads(sent) == config  # noqa: S301 (our own)
+    assert str(ACQUISITIONS["drawn_ripu"].power) == "2"
+    (before,) = config.plugins
+    monkeypatch.delitem(ACQUISITIONS._parts, "drawn_ripu")
+    acquisition("drawn_ripu", power=3)(own)
+    assert has_changed(before)
+
+
+def test_the_preset_of_a_name_of_this_package_cannot_be_replaced() -> None:
+    """The processes of Ray would have the one of this package."""
+    with pytest.raises(ValueError, match=r"function ripu: the name is taken by ripu_ray\.core\.acquisition\.ripu$"):
+        acquisition("ripu", power=1)(ACQUISITIONS["ripu"].function)
+    assert ACQUISITIONS["ripu"].power is None
+
+
+def test_a_function_that_is_wrapped_like_one_of_this_package_is_tried() -> None:
+    own = ACQUISITIONS["ripu"].function
+    acquisition("wrapped_ripu")(functools.wraps(own)(lambda maps, query: own(maps, query)[None]))
+    assert [name for _, name, _ in program_parts()] == ["wrapped_ripu"]
+    with pytest.raises(ConfigError, match=r"^strategy\.acquisition wrapped_ripu: expected a float32 tensor of shape"):
+        check_trials(expand(load_config(None, [*TINY, "strategy.acquisition=wrapped_ripu"])))
+
+
+def test_options_that_are_changed_in_place_stay_those_of_the_configuration() -> None:
+    """They would be other ones for the next image, and in the run folder."""
+
+    @acquisition("spoiling")
+    def spoiling(maps: PixelMaps, query: Query, weights: list[int]) -> torch.Tensor:
+        weights.append(1)
+        query.options["more"] = 1  # type: ignore[index]
+        return maps.entropy_HW * len(weights)
+
+    class Popping:
+        def __init__(self, stopping: StoppingConfig) -> None:
+            stopping.options.pop("share")
+
+        def should_stop(self, history: list[RoundRecord]) -> None:
+            history[-1].losses.clear()
+
+    stopping_rule("popping")(Popping)
+    chosen = ["strategy.acquisition=spoiling", "strategy.options={weights: [1]}"]
+    config = load_config(None, [*TINY, *chosen, "stopping.rule=popping", "stopping.options={share: 1}"])
+    check_trials(expand(config))
+    rule = make_rule(config.stopping)
+    assert rule and rule.should_stop([RECORD]) is None
+    assert RECORD.losses
+    assert (config.strategy.options, config.stopping.options) == ({"weights": [1]}, {"share": 1})
 
 
 def test_double_precision_scores_are_taken() -> None:

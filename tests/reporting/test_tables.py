@@ -17,7 +17,7 @@ from ripu_ray.reporting.report import render
 from ripu_ray.reporting.results import collect
 from ripu_ray.reporting.statistics import competitors, outcomes, pixels_to_reach, summarise
 from ripu_ray.reporting.summary import arms_table, summarise_arms
-from ripu_ray.reporting.tables import means, phases
+from ripu_ray.reporting.tables import costs, means, phases
 from ripu_ray.runs.run_folder import RunFolder
 from tests.conftest import TINY
 from tests.reporting.tables import make_results
@@ -48,6 +48,13 @@ def test_a_number_that_is_not_known_is_a_dash_or_not_there(lost: str) -> None:
     assert list(reference_levels(finished, "")) == {"all": [], "full": ["source_only"]}.get(
         lost, ["source_only", "full"]
     )
+
+
+def test_the_labelled_share_of_nothing_is_a_dash() -> None:
+    """A stopping rule may end a trial before its first purchase."""
+    finished = outcomes(make_results(("ripu",), ("5",), seeds=1, references=False).assign(labelled_share=np.nan))
+    ((_, cells),) = costs(finished).rows
+    assert cells[-1].text == "–"
 
 
 def test_seeds_are_those_with_an_miou(tmp_path: Path) -> None:

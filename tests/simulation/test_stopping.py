@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ripu_ray.config import StoppingConfig, load_config
@@ -19,7 +20,8 @@ from ripu_ray.runs.record import RoundRecord
 from ripu_ray.runs.run_folder import RunFolder
 from ripu_ray.runs.stages import Ending
 from ripu_ray.simulation.preflight import check_trials
-from ripu_ray.simulation.stopping import make_rule, stopping_rule
+from ripu_ray.simulation.protocols import PoolSample
+from ripu_ray.simulation.stopping import make_rule, records_signals, signals, stopping_rule
 from tests.conftest import TINY
 from tests.running import committed, execute_trial, ignore, run_all
 from tests.tracking.records import RECORD
@@ -80,6 +82,30 @@ def test_a_rule_that_fails_is_named(
             rule.should_stop(_history(0.3, 0.4))
     else:
         assert rule.should_stop(_history(0.3, 0.4)) in (None, "two\\nlines")
+
+
+def test_attributes_of_a_rule_may_be_set_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(STOPPING_RULES, "_parts", dict(STOPPING_RULES._parts))
+
+    @stopping_rule("made")
+    class Made:
+        def __init__(self, stopping: StoppingConfig) -> None:
+            self.needs_signals = True
+            self.rounds_needed = stopping.options["rounds"]
+
+        def should_stop(self, history: Sequence[RoundRecord]) -> None: ...
+
+    assert records_signals(StoppingConfig(rule="made", options={"rounds": 2}))
+    says = r"^stopping\.rule made: rounds_needed: expected a whole number, found 2\.5$"
+    with pytest.raises(ConfigError, match=says):
+        make_rule(StoppingConfig(rule="made", options={"rounds": 2.5}))
+
+
+def test_the_uncertainty_of_sure_predictions_is_0() -> None:
+    sure = PoolSample("image", np.zeros(9, np.uint8), -9e-6, 9)  # 9 pixels with p = 1: -log(1 + 1e-6) each
+    assert signals([sure], [sure], 2) == {"kappa": 1.0, "changed": 0.0, "uncertainty": 0.0}
+    rule = make_rule(StoppingConfig(rule="overall_uncertainty", max_uncertainty=0))
+    assert rule and rule.should_stop(_signals(uncertainty=(0.0,))) is None
 
 
 def test_a_rule_of_ones_own_ends_a_trial_and_the_marker_says_why(
