@@ -172,9 +172,10 @@ class CheckedRule:
         self._name, self._rule = name, rule
         self.needs_signals = bool(getattr(rule, "needs_signals", False))
         rounds_needed = getattr(rule, "rounds_needed", 0)
-        if not hasattr(rounds_needed, "__index__"):
-            raise ConfigError(f"stopping.rule {name}: rounds_needed: expected a whole number, found {rounds_needed!r}")
-        self.rounds_needed = index(rounds_needed)
+        try:
+            self.rounds_needed = index(rounds_needed)
+        except TypeError as error:
+            raise ConfigError(f"stopping.rule {name}: rounds_needed: expected a whole number ({error})") from None
 
     def should_stop(self, history: Sequence[RoundRecord]) -> str | None:
         """See `StoppingRule`."""
