@@ -42,6 +42,8 @@ MERGED = (
     "pretrained-stored",
     "pretrained-stored-seeds",
     "pretrained-stored-budgets",
+    "pretrained-stored-longer",
+    "pretrained-embedded-longer",
 )
 """Studies with one table for all their sweeps, in which a power is a part of the strategy's name."""
 

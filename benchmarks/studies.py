@@ -141,6 +141,17 @@ STUDIES = {
         *STORED,
         *("--seeds=0-9", "--budgets=2.2,0.05", "--mode=region,pixel", POWER_1, "--acquisitions=random,ripu"),
     ],
+    # Two hours and a half.
+    "pretrained-stored-longer": [
+        *STORED,
+        *("--set=training.round_steps=60", "--seeds=5-9", "--budgets=2.2,0.05", "--mode=region", POWER_1),
+        "--acquisitions=random,ripu",
+    ],
+    "pretrained-stored-void": [
+        *STORED,
+        *("--seeds=5-9", "--budgets=0.22", "--mode=region", POWER_1, "--acquisitions=ripu"),
+        "--vary=strategy.avoid_void=none,learned",
+    ],
     "pretrained-teacher": [
         *LOW,
         *("--budgets=0.22,2.2", "--mode=pixel", POWER_1, "--acquisitions=entropy,random"),
@@ -167,6 +178,11 @@ STUDIES = {
     "pretrained-embedded-greedy": [
         *PRETRAINED_EMBEDDED,
         *("--budgets=2.2", "--mode=region,pixel", "--acquisitions=ripu,clasp_pe,halo_euclidean"),
+    ],
+    "pretrained-embedded-longer": [
+        *PRETRAINED_EMBEDDED,
+        *("--set=training.round_steps=60", "--budgets=2.2,0.22", "--mode=region,pixel", POWER_1),
+        "--acquisitions=random,ripu",
     ],
     "pretrained-photographs": [*REDUCED_PHOTOGRAPHS, "--acquisitions=random,ripu,source_only,full"],
     "pretrained-photographs-spread": [*REDUCED_PHOTOGRAPHS, POWER_1, "--acquisitions=ripu,entropy"],
