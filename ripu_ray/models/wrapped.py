@@ -60,12 +60,7 @@ def check_network(
     with blamed(place):
         _check_parts(network, place)
         state = network.state_dict()
-        for name, tensor in state.items():
-            if not isinstance(tensor, Tensor) or tensor.dtype not in KEPT_DTYPES or tensor.device.type != "cpu":
-                found = f"{tensor.dtype} on {tensor.device}" if isinstance(tensor, Tensor) else type(tensor).__name__
-                raise ConfigError(f"{place}: {name} is {found}, expected float32 (or whole numbers) on the CPU")
-            if not bool(torch.isfinite(tensor).all()):
-                raise ConfigError(f"{place}: {name} holds a NaN or an infinity")
+        _check_values(state, place)
         if absent := next((name for name, _ in network.named_parameters() if name not in state), None):
             raise ConfigError(f"{place}: {absent} is not in the module's state_dict")
         if not any(parameter.requires_grad for parameter in network.parameters()):
@@ -116,6 +111,15 @@ def _check_parts(network: Network, place: str) -> None:
     given = [id(parameter) for group in network.parameter_groups() for parameter in group]
     if len(given) != len(trained) or {*given} != trained:
         raise ConfigError(f"{place}: parameter_groups: expected two lists that have each trained parameter once")
+
+
+def _check_values(state: Mapping[str, object], place: str) -> None:
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor) or tensor.dtype not in KEPT_DTYPES or tensor.device.type != "cpu":
+            found = f"{tensor.dtype} on {tensor.device}" if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise ConfigError(f"{place}: {name} is {found}, expected float32 (or whole numbers) on the CPU")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ConfigError(f"{place}: {name} holds a NaN or an infinity")
 
 
 def _check_gradients(network: Network, passes: Sequence[Tensor], place: str) -> None:
