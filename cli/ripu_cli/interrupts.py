@@ -54,7 +54,6 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
         _write(f"ripu: {reason}; {_how_to_resume(folder)}")
         os._exit(128 + received[0] if received else 1)
 
-    stop.withdraw()
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     close, stopped = _listen(handle), False
     before = {number: signal.signal(number, _leave_to_thread) for number in numbers}
@@ -66,7 +65,6 @@ def stop_on_signals(folder: Path) -> Iterator[Callable[[str], NoReturn]]:
         for number, handler in before.items():
             signal.signal(number, stop_now if received else handler)
         close()
-        stop.withdraw()
     if stopped:
         typer.echo(f"ripu: stopped; {_how_to_resume(folder)}", err=True)
     if stopped or received:

@@ -9,11 +9,10 @@ from ripu_ray.api.arguments import Settings, as_round
 from ripu_ray.api.jobs import is_job_server
 from ripu_ray.api.results import Results
 from ripu_ray.api.running import resolve
-from ripu_ray.api.starting import SILENT, Observer, check_options, execute, open_run, read_run
+from ripu_ray.api.starting import SILENT, Observer, check_options, execute, hold_run, open_run, read_run
 from ripu_ray.config import Config
 from ripu_ray.config.reading import as_texts
 from ripu_ray.errors import ConfigError, RunFolderError
-from ripu_ray.runs.lock import lock_run
 from ripu_ray.storage.remote import check_readable, locate
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def answer(
 
     check_options(observer)
     run = _open(folder)
-    with lock_run(run.path, observer.notify), observer.guard(run.path):
+    with hold_run(run.path, observer):
         paths = [locate(file) for file in as_texts("files", files)]
         return take(AskedTrial(run), paths, skip_bad, accept_extra, replace)
 

@@ -24,9 +24,9 @@ def as_list(values: Values | None, as_text: bool = False) -> list[str | float] |
         return [part.strip() for part in values.split(",")]
     if values is None:
         return None
-    if as_text:
-        return [*map(str, as_list(values) or ())]
-    return [*values] if isinstance(values, Iterable) and not is_single(values) else [values]  # type: ignore[list-item]
+    several = isinstance(values, Iterable) and not is_single(values)
+    listed: list[str | float] = [*values] if several else [values]  # type: ignore[list-item,misc]
+    return [*map(str, listed)] if as_text else listed
 
 
 def as_round(round_index: object) -> int | None:

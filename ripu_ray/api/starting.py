@@ -15,7 +15,7 @@ from ripu_ray.errors import ConfigError, DataError
 from ripu_ray.runs.event_log import EventLog, OnProgress, ignore_progress
 from ripu_ray.runs.grid import expand
 from ripu_ray.runs.interrupt import StopRequest
-from ripu_ray.runs.lock import lock_run
+from ripu_ray.runs.lock import Owner, lock_run
 from ripu_ray.simulation.preflight import check_trials, describe_weights
 from ripu_ray.storage.locks import Release
 from ripu_ray.storage.remote import check_readable, check_writable, locate
@@ -174,11 +174,7 @@ def open_run(
         from ripu_ray.simulation.local import local_device
 
         local_device(config)
-    with (
-        lock_run(folder, observer.notify) as (before, release),
-        _own_stop(StopRequest.of(folder)),
-        observer.guard(folder) as end,
-    ):
+    with hold_run(folder, observer) as (before, release, end):
         if before:
             observer.notify(f"{folder}: taken over from {before}, which has ended")
         from ripu_ray.runs.environment import add_environment
@@ -194,14 +190,24 @@ def open_run(
 
 
 @contextmanager
-def _own_stop(stop: StopRequest) -> Iterator[None]:
-    """Withdraw a stop request of an earlier start, and at the end that of the block: it would stop the next start."""
-    stop.withdraw()
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            stop.withdraw()
+def hold_run(folder: Path, observer: Observer) -> Iterator[tuple[Owner | None, Release, Notify | None]]:
+    """Lock a run folder and enter the observer's guard until the block ends. Errors: see `lock_run`.
+
+    A stop request of an earlier start is withdrawn at first, and that of the block at its end: it would stop the next
+    start.
+
+    Yields:
+        What `lock_run` yields, and what the guard yields.
+    """
+    stop = StopRequest.of(folder)
+    with lock_run(folder, observer.notify) as (before, release):
+        stop.withdraw()
+        try:
+            with observer.guard(folder) as end:
+                yield before, release, end
+        finally:
+            with suppress(OSError):
+                stop.withdraw()
 
 
 def _leave(stop: StopRequest, release: Release, end: Notify, reason: str) -> None:

@@ -153,9 +153,8 @@ def costs(finished: pd.DataFrame) -> Table:
     heads = ("condition", "strategy", *words)
     table = Table("Mean cost of a finished trial", heads)
     for (condition, strategy), rows in competitors(finished).groupby(["condition", "strategy"], sort=False):
-        cells = [Cell(_cost(column, float(rows[column].mean()))) for column in (*columns.values(), *others.values())]
-        means = [100 * rows[name].mean() for name in shares]  # NaN if nothing was bought
-        cells += [Cell("–" if np.isnan(mean) else f"{mean:.1f} %") for mean in means]
+        names = *columns.values(), *others.values(), *shares
+        cells = [Cell(_cost(column, float(rows[column].mean()))) for column in names]
         table.rows.append(([str(condition), str(strategy)], cells))
     return table
 
@@ -259,8 +258,10 @@ def _part(seconds: float, total: float) -> str:
 
 
 def _cost(column: str, mean: float) -> str:
-    if column == "spent_share":
-        return f"{100 * mean:.2f} %"
+    if np.isnan(mean):  # the labelled share of nothing
+        return "–"
+    if column in ("spent_share", "labelled_share"):
+        return f"{100 * mean:.{2 if column == 'spent_share' else 1}f} %"
     return duration(mean) if column == "annotation_s" else f"{mean:,.0f}"
 
 
